@@ -1,0 +1,16 @@
+/*
+ * The SQL migrations, made from schema/migrations/NNNN_*.sql by schema/embed.sh at build time. Version N of a database
+ * is what migrations 1 to N make.
+ */
+#ifndef IOFLUSH_MIGRATIONS_H
+#define IOFLUSH_MIGRATIONS_H
+
+struct migration {
+	int version;
+	const char *name; /* the file's, without .sql */
+	const char *sql;
+};
+
+extern const struct migration migrations[]; /* in order of version, without gaps; ends with a NULL name */
+
+#endif

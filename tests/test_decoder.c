@@ -1,0 +1,427 @@
+/* The decoder: what probe records mean together, and how fields are read out of libtraceevent records. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "decoder.h"
+
+struct fixture {
+	struct strings *strings;
+	struct decoder *d;
+	struct tep_handle *tep;
+	struct error e;
+	struct event ev[DECODER_MAX_EVENTS];
+	uint64_t t;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->strings = strings_new();
+	f->d = decoder_new(f->strings, NULL);
+	f->tep = tep_alloc();
+	assert_non_null(f->d);
+	tep_set_loglevel(TEP_LOG_NONE);
+	tep_set_local_bigendian(f->tep, tep_is_bigendian() ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN);
+	tep_set_file_bigendian(f->tep, tep_is_bigendian() ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN);
+	tep_set_long_size(f->tep, 8);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	tep_free(f->tep);
+	decoder_free(f->d);
+	strings_free(f->strings);
+	free(f);
+	return 0;
+}
+
+static void put(struct raw_record *r, const char *field, uint64_t value)
+{
+	int i = raw_field_by_name(r->kind, field, strlen(field), -1);
+
+	assert_true(i >= 0);
+	r->v[i] = value;
+	r->present |= (uint16_t)(1u << i);
+}
+
+/* Feeds a record of tid whose fields are name, value pairs that end with NULL. How many events come out. */
+static int feed(struct fixture *f, uint32_t tid, const char *name, ...)
+{
+	struct raw_record r = {.t = ++f->t, .tid = tid, .cpu = 1};
+	const char *field;
+	va_list ap;
+
+	r.kind = (uint16_t)raw_kind_by_name(name, strlen(name));
+	assert_int_not_equal(r.kind, RAW_OTHER);
+	va_start(ap, name);
+	while ((field = va_arg(ap, const char *)))
+		put(&r, field, va_arg(ap, uint64_t));
+	va_end(ap);
+	f->e.text[0] = '\0';
+	return decoder_feed(f->d, &r, f->ev, &f->e);
+}
+
+#define U(x) ((uint64_t)(x))
+
+static void test_names(void **state)
+{
+	(void)state;
+	assert_int_equal(raw_kind_by_name("map", 3), EV_map);
+	assert_int_equal(raw_kind_by_name("hwpt_alloc", 10), RAW_hwpt_alloc);
+	assert_int_equal(raw_kind_by_name("hwpt_alloc_end", 14), RAW_hwpt_alloc_end);
+	assert_int_equal(raw_kind_by_name("sched_switch", 12), RAW_OTHER);
+	assert_int_equal(raw_kind_by_name("lost", 4), RAW_OTHER);
+	assert_string_equal(raw_kind_name(RAW_attach_device_to_domain), "attach_device_to_domain");
+	assert_int_equal(raw_field_by_name(EV_map, "no_such", 7, -1), -1);
+	assert_string_equal(raw_field_lacking(EV_map, 0), "domain");
+	assert_string_equal(raw_field_lacking(EV_detach, 0), "idev");
+}
+
+static void test_coherent_from_hwpt_alloc(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "hwpt_alloc", "coherent", U(1), NULL), 0);
+	assert_int_equal(feed(f, 2, "domain_add", "iopt", U(16), "domain", U(32), NULL), 1);
+	assert_int_equal(f->ev[0].missing, 4); /* another thread's */
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(16), "domain", U(48), NULL), 1);
+	assert_int_equal(f->ev[0].missing, 0);
+	assert_int_equal(f->ev[0].domain_add.coherent, 1);
+	assert_int_equal(feed(f, 1, "hwpt_alloc_end", NULL), 0);
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(16), "domain", U(64), NULL), 1);
+	assert_int_equal(f->ev[0].missing, 4);
+	assert_int_equal(f->ev[0].domain_add.coherent, 0);
+	/* A probe that tells it itself; any value but 0 is 1. */
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(1), "domain", U(2), "coherent", U(254), NULL), 1);
+	assert_int_equal(f->ev[0].domain_add.coherent, 1);
+	assert_int_equal(decoder_stats(f->d)->state, 2);
+}
+
+static void test_loss_forgets_coherency(void **state)
+{
+	struct fixture *f = *state;
+
+	feed(f, 1, "hwpt_alloc", "coherent", U(1), NULL);
+	decoder_lost(f->d);
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(16), "domain", U(48), NULL), 1);
+	assert_int_equal(f->ev[0].missing, 4);
+}
+
+static void test_dropped_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	const struct decoder_stats *st = decoder_stats(f->d);
+
+	assert_int_equal(
+		feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(4096), "rc", U(-12), NULL), 0);
+	assert_int_equal(
+		feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(4096), "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].missing, 1u << 4); /* prot */
+	assert_int_equal(feed(f, 1, "access_add", "area", U(1), "pages", U(2), "iopt", U(3), "iova", U(0), "first",
+			      U(0), "last", U(0), "rc", U(-1), NULL),
+			 0);
+	assert_int_equal(feed(f, 1, "unmap", "domain", U(1), "iova", U(0), "size", U(8192), "unmapped", U(0), NULL), 0);
+	assert_int_equal(feed(f, 1, "area_unfill_domain", NULL), 0);
+	assert_int_equal(feed(f, 1, "area_unmap_domain", NULL), 0);
+	assert_int_equal(st->failed_map, 1);
+	assert_int_equal(st->failed_access, 1);
+	assert_int_equal(st->empty_unmap, 1);
+	assert_int_equal(st->unneeded, 2);
+	assert_int_equal(st->records, 6);
+	assert_int_equal(st->events, 1);
+}
+
+static void test_sizes_and_pfns(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "unmap", "domain", U(1), "iova", U(0), "size", U(8192), "unmapped", U(4096), NULL),
+			 1);
+	assert_int_equal(f->ev[0].unmap.size, 4096);
+	assert_int_equal(feed(f, 1, "unmap", "domain", U(1), "iova", U(0), "size", U(8192), NULL), 1);
+	assert_int_equal(f->ev[0].unmap.size, 8192);
+	assert_int_equal(feed(f, 1, "unpin", "page", U(0xffea000000000000 + 640), "npages", U(3), "vmemmap",
+			      U(0xffea000000000000), NULL),
+			 1);
+	assert_int_equal(f->ev[0].unpin.pfn, 10);
+	assert_int_equal(f->ev[0].unpin.npages, 3);
+	assert_int_equal(feed(f, 1, "unpin", "pfn", U(77), "npages", U(1), NULL), 1);
+	assert_int_equal(f->ev[0].unpin.pfn, 77);
+	assert_int_equal(feed(f, 1, "unpin", "page", U(64), "npages", U(1), "vmemmap", U(128), NULL), -1);
+	assert_non_null(strstr(f->e.text, "unpin: page"));
+	assert_int_equal(feed(f, 1, "unpin", "page", U(64), "npages", U(1), NULL), -1);
+	assert_non_null(strstr(f->e.text, "pfn"));
+}
+
+static void test_return_codes(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), "rc", U(0xfffffff4), NULL), 1);
+	assert_int_equal(f->ev[0].area_fill_end.rc, -12);
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), "rc", U(-12), NULL), 1);
+	assert_int_equal(f->ev[0].area_fill_end.rc, -12);
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), NULL), 1);
+	assert_int_equal(f->ev[0].area_fill_end.rc, 0);
+	assert_int_equal(f->ev[0].missing, 0);
+}
+
+static void test_cut_of_one(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "cut", "iopt", U(1), "num_iovas", U(1), "iova0", U(4095), "iova1", U(0xdead), NULL),
+			 1);
+	assert_int_equal(f->ev[0].missing, 1u << 3);
+	assert_int_equal(f->ev[0].cut.iova1, 0);
+	assert_int_equal(feed(f, 1, "cut", "iopt", U(1), "num_iovas", U(2), "iova0", U(4095), "iova1", U(8191), NULL), 1);
+	assert_int_equal(f->ev[0].cut.iova1, 8191);
+}
+
+static const char *device_name(struct fixture *f, const struct event *ev)
+{
+	uint64_t id = ev->kind == EV_attach ? ev->attach.device : ev->detach.device;
+
+	return strings_get(f->strings, (uint32_t)id);
+}
+
+static void test_attach_gets_its_device(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t nic = strings_intern(f->strings, "0000:00:02.0", 12);
+
+	assert_int_equal(feed(f, 1, "attach", "hwpt", U(5), "idev", U(6), "domain", U(7), NULL), 0);
+	assert_int_equal(feed(f, 2, "area_fill_end", "area", U(1), NULL), 1); /* another thread: nothing to do with it */
+	assert_int_equal(feed(f, 1, "attach_device_to_domain", "device", nic, NULL), 1);
+	assert_int_equal(f->ev[0].kind, EV_attach);
+	assert_int_equal(f->ev[0].t, f->t);
+	assert_int_equal(f->ev[0].attach.hwpt, 5);
+	assert_int_equal(f->ev[0].attach.domain, 7);
+	assert_string_equal(device_name(f, &f->ev[0]), "0000:00:02.0");
+	/* A second tracepoint says nothing new. */
+	assert_int_equal(feed(f, 1, "attach_device_to_domain", "device", nic, NULL), 0);
+	assert_int_equal(feed(f, 1, "detach", "idev", U(6), NULL), 1);
+	assert_string_equal(device_name(f, &f->ev[0]), "0000:00:02.0");
+	assert_int_equal(f->ev[0].missing, 3);
+	/* Without the tracepoint, at the thread's next record and before it, with the device that is known. */
+	assert_int_equal(feed(f, 1, "attach", "hwpt", U(8), "idev", U(6), NULL), 0);
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), NULL), 2);
+	assert_int_equal(f->ev[0].kind, EV_attach);
+	assert_int_equal(f->ev[0].t, f->t);
+	assert_int_equal(f->ev[0].attach.hwpt, 8);
+	assert_string_equal(device_name(f, &f->ev[0]), "0000:00:02.0");
+	assert_int_equal(f->ev[1].kind, EV_area_fill_end);
+}
+
+static void test_attach_held_back_at_the_end(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "attach", "hwpt", U(5), "idev", U(6), "domain", U(7), NULL), 0);
+	assert_int_equal(feed(f, 1, "attach", "hwpt", U(9), "idev", U(6), "domain", U(7), NULL), 1);
+	assert_int_equal(f->ev[0].attach.hwpt, 5);
+	assert_int_equal(f->ev[0].missing, 1u << 2);
+	assert_int_equal(decoder_finish(f->d, f->ev), 1);
+	assert_int_equal(f->ev[0].attach.hwpt, 9);
+	assert_int_equal(f->ev[0].t, f->t);
+	assert_int_equal(decoder_finish(f->d, f->ev), 0);
+}
+
+static void test_attach_names_its_device(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t nic = strings_intern(f->strings, "nic", 3);
+
+	assert_int_equal(feed(f, 1, "attach", "hwpt", U(5), "device", nic, NULL), 1);
+	assert_string_equal(device_name(f, &f->ev[0]), "nic");
+	assert_int_equal(feed(f, 1, "detach", "hwpt", U(5), "device", nic, NULL), 1);
+	assert_string_equal(device_name(f, &f->ev[0]), "nic");
+	assert_int_equal(feed(f, 1, "detach", NULL), -1);
+}
+
+static void test_impossible_events(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(0), NULL), -1);
+	assert_non_null(strstr(f->e.text, "map: size"));
+	assert_int_equal(feed(f, 1, "map", "domain", U(1), "iova", U(0), "size", U(4096), NULL), -1);
+	assert_non_null(strstr(f->e.text, "map: paddr"));
+}
+
+/* Tables stay bounded: what the oldest threads said is forgotten, which makes it unknown. */
+static void test_many_threads(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t tid;
+
+	for (tid = 1; tid <= 70000; tid++)
+		assert_int_equal(feed(f, tid, "hwpt_alloc", "coherent", U(1), NULL), 0);
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(1), "domain", U(2), NULL), 1);
+	assert_int_equal(f->ev[0].missing, 4);
+	assert_int_equal(feed(f, 70000, "domain_add", "iopt", U(1), "domain", U(3), NULL), 1);
+	assert_int_equal(f->ev[0].domain_add.coherent, 1);
+}
+
+/* --- libtraceevent records */
+
+#define COMMON                                                                          \
+	"format:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n" \
+	"\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n"          \
+	"\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n"  \
+	"\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n"
+#define PRINT "\nprint fmt: \"\"\n"
+
+static void add_format(struct fixture *f, const char *system, const char *text)
+{
+	assert_int_equal(tep_parse_event(f->tep, text, strlen(text), system), 0);
+}
+
+static int record(struct fixture *f, const void *data, int size)
+{
+	struct tep_record rec = {.ts = ++f->t, .cpu = 3, .data = (void *)(uintptr_t)data, .size = size};
+
+	f->e.text[0] = '\0';
+	return decoder_record(f->d, f->tep, &rec, f->ev, &f->e);
+}
+
+#define FILL_END                                                                                                     \
+	"name: area_fill_end\nID: 300\n" COMMON "\tfield:unsigned long __probe_ip;\toffset:8;\tsize:8;\tsigned:0;\n" \
+	"\tfield:u64 area;\toffset:16;\tsize:8;\tsigned:0;\n"                                                        \
+	"\tfield:int rc;\toffset:24;\tsize:4;\tsigned:1;\n" PRINT
+
+static void test_record(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t data[28] = {0x2c, 1, 0, 0, 42, 0, 0, 0};
+	uint64_t area = 0xff11000006985000;
+	int32_t rc = -12;
+
+	add_format(f, "ioflush", FILL_END);
+	tep_register_comm(f->tep, "qemu", 42);
+	memcpy(data + 16, &area, 8);
+	memcpy(data + 24, &rc, 4);
+	assert_int_equal(record(f, data, 28), 1);
+	assert_int_equal(f->ev[0].kind, EV_area_fill_end);
+	assert_int_equal(f->ev[0].t, 1);
+	assert_int_equal(f->ev[0].cpu, 3);
+	assert_int_equal(f->ev[0].tid, 42);
+	assert_string_equal(strings_get(f->strings, f->ev[0].comm), "qemu");
+	assert_true(f->ev[0].area_fill_end.area == area);
+	assert_int_equal(f->ev[0].area_fill_end.rc, -12);
+	/* Shorter than the format says, and shorter than any record. */
+	assert_int_equal(record(f, data, 24), -1);
+	assert_non_null(strstr(f->e.text, "area_fill_end: a record of 24 bytes"));
+	assert_int_equal(record(f, data, 4), -1);
+	/* A thread without a name, and an id without a format. */
+	data[4] = 43;
+	assert_int_equal(record(f, data, 28), 1);
+	assert_int_equal(f->ev[0].comm, 0);
+	data[0] = 0x2d;
+	assert_int_equal(record(f, data, 28), 0);
+	assert_int_equal(decoder_stats(f->d)->other, 1);
+}
+
+/* A big-endian file with 32-bit fields. */
+static void test_record_swapped(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t data[16] = {0, 0, 0, 0, 0, 0, 0, 42, 0x80, 1, 2, 3, 0xff, 0xf4};
+	bool big = tep_is_bigendian();
+
+	memcpy(data, big ? "\x2c\x01" : "\x01\x2c", 2);
+	if (big)
+		memcpy(data + 4, "\x2a\0\0\0\x03\x02\x01\x80\xf4\xff", 10);
+	tep_set_file_bigendian(f->tep, big ? TEP_LITTLE_ENDIAN : TEP_BIG_ENDIAN);
+	add_format(f, "ioflush",
+		   "name: area_fill_end\nID: 300\n" COMMON "\tfield:u32 area;\toffset:8;\tsize:4;\tsigned:0;\n"
+		   "\tfield:s16 rc;\toffset:12;\tsize:2;\tsigned:1;\n" PRINT);
+	assert_int_equal(record(f, data, 16), 1);
+	assert_int_equal(f->ev[0].tid, 42);
+	assert_true(f->ev[0].area_fill_end.area == 0x80010203);
+	assert_int_equal(f->ev[0].area_fill_end.rc, -12);
+}
+
+static void test_record_string(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t attach[32] = {0x90, 1, 0, 0, 7, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6};
+	uint8_t point[32] = {0x91, 1, 0, 0, 7, 0, 0, 0};
+	uint32_t loc = 5u << 16 | 12;
+
+	add_format(f, "ioflush",
+		   "name: attach\nID: 400\n" COMMON "\tfield:u64 hwpt;\toffset:8;\tsize:8;\tsigned:0;\n"
+		   "\tfield:u64 idev;\toffset:16;\tsize:8;\tsigned:0;\n"
+		   "\tfield:u64 domain;\toffset:24;\tsize:8;\tsigned:0;\n" PRINT);
+	add_format(f, "iommu",
+		   "name: attach_device_to_domain\nID: 401\n" COMMON
+		   "\tfield:__data_loc char[] device;\toffset:8;\tsize:4;\tsigned:0;\n" PRINT);
+	memcpy(point + 8, &loc, 4);
+	memcpy(point + 12, "mock0", 5); /* without its NUL */
+	assert_int_equal(record(f, attach, 32), 0);
+	assert_int_equal(record(f, point, 20), 1);
+	assert_string_equal(device_name(f, &f->ev[0]), "mock0");
+	/* A string that goes past its record. */
+	loc = 9u << 16 | 12;
+	memcpy(point + 8, &loc, 4);
+	assert_int_equal(record(f, point, 20), -1);
+	assert_non_null(strstr(f->e.text, "device"));
+}
+
+/* The tracepoint iommu:map has no domain: not ours. A probe of our group that lacks it is an error. */
+static void test_lacking_fields(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t data[32] = {0xf4, 1, 0, 0, 7, 0, 0, 0};
+	static const char fields[] = "\tfield:u64 iova;\toffset:8;\tsize:8;\tsigned:0;\n"
+				     "\tfield:u64 paddr;\toffset:16;\tsize:8;\tsigned:0;\n"
+				     "\tfield:size_t size;\toffset:24;\tsize:8;\tsigned:0;\n" PRINT;
+	char text[2048];
+
+	snprintf(text, sizeof(text), "name: map\nID: 500\n" COMMON "%s", fields);
+	add_format(f, "iommu", text);
+	snprintf(text, sizeof(text), "name: map\nID: 501\n" COMMON "%s", fields);
+	add_format(f, "ioflush", text);
+	assert_int_equal(record(f, data, 32), 0);
+	assert_int_equal(decoder_stats(f->d)->other, 1);
+	data[0] = 0xf5;
+	assert_int_equal(record(f, data, 32), -1);
+	assert_non_null(strstr(f->e.text, "ioflush/map: domain"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+		WITH_FIXTURE(test_coherent_from_hwpt_alloc),
+		WITH_FIXTURE(test_loss_forgets_coherency),
+		WITH_FIXTURE(test_dropped_are_counted),
+		WITH_FIXTURE(test_sizes_and_pfns),
+		WITH_FIXTURE(test_return_codes),
+		WITH_FIXTURE(test_cut_of_one),
+		WITH_FIXTURE(test_attach_gets_its_device),
+		WITH_FIXTURE(test_attach_held_back_at_the_end),
+		WITH_FIXTURE(test_attach_names_its_device),
+		WITH_FIXTURE(test_impossible_events),
+		WITH_FIXTURE(test_many_threads),
+		WITH_FIXTURE(test_record),
+		WITH_FIXTURE(test_record_swapped),
+		WITH_FIXTURE(test_record_string),
+		WITH_FIXTURE(test_lacking_fields),
+	};
+
+	return cmocka_run_group_tests_name("decoder", tests, NULL, NULL);
+}

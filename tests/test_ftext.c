@@ -1,0 +1,433 @@
+/* The source for ftrace text: recordings against tables of what they hold, every form of line, and bad input. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "source.h"
+
+#define MAX_EVENTS 65536
+
+static struct event events[MAX_EVENTS];
+static struct error error;
+static struct source *source;
+
+static int teardown(void **state)
+{
+	(void)state;
+	source_close(source);
+	source = NULL;
+	return 0;
+}
+
+static const char *data_path(const char *name)
+{
+	static char path[4096];
+	const char *dir = getenv("IOFLUSH_TEST_DATA");
+
+	snprintf(path, sizeof(path), "%s/traces/%s", dir ? dir : "tests/data", name);
+	return path;
+}
+
+/* Opens a descriptor of which head was already read. */
+static void open_fd(int fd, const char *path, const void *head, size_t head_len)
+{
+	struct source_input in = {.path = path, .fd = fd, .head = head, .head_len = head_len};
+	struct capture c;
+
+	source_close(source);
+	error.text[0] = '\0';
+	assert_int_equal(ftext_open(&source, &in, &error), 0);
+	assert_int_equal(source_capture(source, &c, &error), 1);
+	assert_string_equal(c.format, "ftrace-text");
+	assert_string_equal(c.state, "complete");
+	assert_string_equal(c.source, path);
+}
+
+/* All events, by reads of at most batch. The number, or what came before the error, which error then has. */
+static size_t read_all(size_t batch)
+{
+	size_t n = 0;
+	ssize_t got;
+
+	while ((got = source_read(source, events + n, batch < MAX_EVENTS - n ? batch : MAX_EVENTS - n, &error)) > 0)
+		n += (size_t)got;
+	assert_true(got < 0 ? error.text[0] : !error.text[0]);
+	return n;
+}
+
+static size_t parse_bytes(const char *text, size_t len)
+{
+	FILE *f = tmpfile();
+	int fd;
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(text, 1, len, f), len);
+	assert_int_equal(fflush(f), 0);
+	fd = dup(fileno(f));
+	fclose(f);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	open_fd(fd, "text", NULL, 0);
+	return read_all(MAX_EVENTS);
+}
+
+static size_t parse(const char *text)
+{
+	return parse_bytes(text, strlen(text));
+}
+
+#define assert_error(what)                                                  \
+	do {                                                                \
+		if (!strstr(error.text, what))                              \
+			fail_msg("\"%s\" has no \"%s\"", error.text, what); \
+	} while (0)
+
+static const char *str(uint64_t id)
+{
+	return strings_get(source->strings, (uint32_t)id);
+}
+
+/* --- recordings. The counts were made with awk from the text, less what section 3 of the semantics drops. */
+
+struct count {
+	enum event_kind kind;
+	size_t n;
+};
+
+static void check_counts(size_t n, const struct count *want)
+{
+	size_t have[EV_KINDS] = {0}, i;
+
+	for (i = 0; i < n; i++)
+		have[events[i].kind]++;
+	for (; want->n; want++) {
+		if (have[want->kind] != want->n)
+			fail_msg("%s: %zu, not %zu", event_table[want->kind].name, have[want->kind], want->n);
+		n -= want->n;
+	}
+	assert_int_equal(n, 0);
+}
+
+static void test_tracefs_recording(void **state)
+{
+	static const struct count want[] = {{EV_domain_add, 7},
+					    {EV_domain_add_end, 7},
+					    {EV_domain_remove, 7},
+					    {EV_domain_remove_end, 7},
+					    {EV_area_fill, 27},
+					    {EV_area_fill_end, 27},
+					    {EV_area_unfill, 27},
+					    {EV_area_unfill_end, 27},
+					    {EV_area_add_domain, 17},
+					    {EV_area_add_domain_end, 17},
+					    {EV_map, 31},
+					    {EV_unmap, 31},
+					    {EV_unpin, 32},
+					    {EV_attach, 10},
+					    {EV_detach, 10},
+					    {0, 0}};
+	struct capture c;
+	size_t n;
+
+	(void)state;
+	error.text[0] = '\0';
+	assert_int_equal(source_open(&source, data_path("churn-small.trace"), &error), 0);
+	assert_int_equal(source_capture(source, &c, &error), 1);
+	n = read_all(MAX_EVENTS);
+	assert_string_equal(error.text, "");
+	check_counts(n, want);
+	assert_true(source_progress(source) == 1);
+	assert_int_equal(events[0].kind, EV_area_fill);
+	assert_true(events[0].t == 6253869000);
+	assert_int_equal(events[0].tid, 80);
+	assert_int_equal(events[0].cpu, 1);
+	assert_string_equal(str(events[0].comm), "churn");
+	assert_true(events[0].area_fill.uptr == 0x7f1e04600000);
+	assert_int_equal(events[0].area_fill.last, 17825791);
+	assert_int_equal(events[2].kind, EV_attach);
+	assert_string_equal(str(events[2].attach.device), "0000:00:02.0");
+	assert_true(events[2].t == 6255940000);
+	assert_int_equal(events[3].kind, EV_domain_add);
+	assert_int_equal(events[3].domain_add.coherent, 0);
+	assert_int_equal(events[3].missing, 0);
+	assert_int_equal(source_capture(source, &c, &error), 0);
+}
+
+/* The same events come out of a trace.dat and of the report of it, up to the report's microseconds. */
+static void same_as_dat(const char *text, const char *dat, uint64_t unit)
+{
+	static struct event dat_events[MAX_EVENTS];
+	struct source *s;
+	struct capture c;
+	size_t n = 0, i;
+	ssize_t got;
+
+	error.text[0] = '\0';
+	assert_int_equal(source_open(&s, data_path(dat), &error), 0);
+	assert_int_equal(source_capture(s, &c, &error), 1);
+	while ((got = source_read(s, dat_events + n, MAX_EVENTS - n, &error)) > 0)
+		n += (size_t)got;
+	assert_int_equal(got, 0);
+	assert_int_equal(source_open(&source, data_path(text), &error), 0);
+	assert_int_equal(source_capture(source, &c, &error), 1);
+	assert_int_equal(read_all(MAX_EVENTS), n);
+	for (i = 0; i < n; i++) {
+		struct event a = dat_events[i], b = events[i];
+		const struct event_desc *d = &event_table[a.kind];
+		unsigned k;
+
+		assert_true((a.t + unit / 2) / unit * unit == b.t);
+		assert_string_equal(strings_get(s->strings, a.comm), str(b.comm));
+		a.t = b.t;
+		a.comm = b.comm;
+		assert_int_equal(a.kind, b.kind);
+		for (k = 0; k < d->nfields; k++)
+			if (d->field[k].type == FIELD_STR && a.f[k]) {
+				assert_string_equal(strings_get(s->strings, (uint32_t)a.f[k]), str(b.f[k]));
+				a.f[k] = b.f[k];
+			}
+		assert_memory_equal(&a, &b, offsetof(struct event, f) + d->nfields * sizeof(uint64_t));
+	}
+	source_close(s);
+}
+
+static void test_report_is_like_its_dat(void **state)
+{
+	(void)state;
+	same_as_dat("vmboot-nonsnoop.report.txt", "vmboot-nonsnoop.dat", 1000);
+}
+
+/* --- forms of lines */
+
+#define UNMAP ": unmap: (a+0x1/0x2 <- b) domain=0x10 iova=4096 size=8192 unmapped=4096\n"
+
+static void test_columns(void **state)
+{
+	static const struct {
+		const char *line;
+		uint32_t cpu, tid;
+		uint64_t t;
+		const char *comm;
+	} forms[] = {
+		{" churn-80 [001] ..... 6.109168" UNMAP, 1, 80, 6109168000, "churn"},
+		{" churn-80 [001] 6.109168" UNMAP, 1, 80, 6109168000, "churn"},
+		{" churn-80 [001] 6.109168123" UNMAP, 1, 80, 6109168123, "churn"},
+		{" churn-80 [001] d..2. 6.5" UNMAP, 1, 80, 6500000000, "churn"},
+		{" churn-80      (     80) [127] d..2. 6.5" UNMAP, 127, 80, 6500000000, "churn"},
+		{" churn-81 (-------) [000] ..... 0.000000" UNMAP, 0, 81, 0, "churn"},
+		{" my [1] prog-3-80 [001] ..... 6.5" UNMAP, 1, 80, 6500000000, "my [1] prog-3"},
+		{" kworker/u8:2-ev-12 [001] ..... 6.5" UNMAP, 1, 12, 6500000000, "kworker/u8:2-ev"},
+		{" a-1 [1] b-99 [002] ..... 6.5" UNMAP, 2, 99, 6500000000, "a-1 [1] b"},
+		{" <...>-80 [001] ..... 6.5" UNMAP, 1, 80, 6500000000, NULL},
+		{" <idle>-0 [001] ..... 6.5" UNMAP, 1, 0, 6500000000, "<idle>"},
+		{" churn-80 [001] ..... 77123" UNMAP, 1, 80, 77123, "churn"}, /* a clock without a unit */
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		size_t n = parse(forms[i].line);
+
+		if (n != 1)
+			fail_msg("%s: %zu events, %s", forms[i].line, n, error.text);
+		assert_int_equal(events[0].kind, EV_unmap);
+		assert_int_equal(events[0].cpu, forms[i].cpu);
+		assert_int_equal(events[0].tid, forms[i].tid);
+		assert_true(events[0].t == forms[i].t);
+		if (forms[i].comm)
+			assert_string_equal(str(events[0].comm), forms[i].comm);
+		else
+			assert_int_equal(events[0].comm, 0);
+		assert_int_equal(events[0].unmap.size, 4096);
+	}
+}
+
+#define L(t) " churn-80 [001] ..... " t ": "
+
+static void test_values(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(L("1.5") "area_fill_end:        (x) area=0xFF rc=-12\r\n" /* padded, CR LF */
+			       L("1.5") "area_unfill_end: (x) last=0xffffffffffffffff iova=0 iopt=3 pages=2 area=1\n" L(
+				       "1.5") "unpin: (x) pfn=12 npages=1\n"),
+			 3);
+	assert_int_equal(events[0].area_fill_end.rc, -12);
+	assert_int_equal(events[0].area_fill_end.area, 0xff);
+	assert_true(events[1].area_unfill_end.last == UINT64_MAX);
+	assert_int_equal(events[2].unpin.pfn, 12);
+}
+
+static void test_other_lines(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("# tracer: nop\n#\ncpus=2\nversion = 6\nCPU 3 is empty\n\n"
+			       "##### CPU 1 buffer started ####\n" L("1.5") "sched_switch: prev_comm=x prev_pid=1\n" L(
+				       "1.5") "map: IOMMU: iova=0x1000 - 0x2000 paddr=0x3000 size=4096\n" /* the tracepoint */
+			       L("1.6") "vfs_read <-ksys_read\n"
+					" => some_function\n" L("1.7") "unpin: (x) pfn=12 npages=1\n"),
+			 1);
+	assert_string_equal(error.text, "");
+	assert_true(events[0].t == 1700000000);
+}
+
+static void check_lost(const struct event *ev, uint32_t cpu, uint64_t count, uint64_t t, uint64_t since)
+{
+	assert_int_equal(ev->kind, EV_lost);
+	assert_int_equal(ev->cpu, cpu);
+	assert_int_equal(ev->tid, EVENT_NO_TID);
+	assert_true(ev->t == t);
+	assert_true(ev->lost.count == count);
+	assert_true(ev->lost.since == since);
+	assert_int_equal(ev->missing, (count ? 0 : 1) | (since ? 0 : 4));
+	assert_string_equal(str(ev->lost.cause), "ring buffer");
+}
+
+static void test_losses(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		parse("# entries-in-buffer/entries-written: 10/110   #P:2\n" L(
+			"1.5") "unpin: (x) pfn=12 npages=1\n"
+			       "CPU:1 [LOST 123 EVENTS]\n" L(
+				       "1.6") "unpin: (x) pfn=12 npages=1\n"
+					      "CPU:0 [LOST EVENTS]\nCPU:1 [EVENTS DROPPED]\n" L(
+						      "1.7") "sched_switch: x=1\n" /* an event that is left out gives the time as well */
+		      L("1.8") "unpin: (x) pfn=12 npages=1\n"
+			       "CPU:1 [7 EVENTS DROPPED]\n"),
+		8);
+	check_lost(&events[0], EVENT_NO_CPU, 100, 1500000000, 0);
+	assert_int_equal(events[1].kind, EV_unpin);
+	check_lost(&events[2], 1, 123, 1600000000, 1500000000);
+	check_lost(&events[4], 0, 0, 1700000000, 0);
+	check_lost(&events[5], 1, 0, 1700000000, 1600000000);
+	assert_int_equal(events[6].kind, EV_unpin);
+	check_lost(&events[7], 1, 7, 1800000000, 1800000000);
+	assert_int_equal(parse("# entries-in-buffer/entries-written: 10/10   #P:2\n"), 0);
+	assert_string_equal(error.text, "");
+}
+
+/* The same whatever the size of a read, and whether the bytes come through a pipe with some read ahead. */
+static void test_small_reads_and_pipes(void **state)
+{
+	static struct event want[MAX_EVENTS];
+	char head[1000];
+	size_t n;
+	int fds[2], status;
+	pid_t pid;
+	FILE *f;
+
+	(void)state;
+	f = fopen(data_path("churn-small.trace"), "r");
+	assert_non_null(f);
+	open_fd(dup(fileno(f)), "a", NULL, 0);
+	n = read_all(MAX_EVENTS);
+	memcpy(want, events, n * sizeof(want[0]));
+	rewind(f);
+	open_fd(dup(fileno(f)), "a", NULL, 0);
+	assert_int_equal(read_all(1), n);
+	assert_memory_equal(events, want, n * sizeof(want[0]));
+	fclose(f);
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (!pid) {
+		dup2(fds[1], 1);
+		close(fds[0]);
+		close(fds[1]);
+		execlp("cat", "cat", data_path("churn-small.trace"), (char *)NULL);
+		_exit(127);
+	}
+	close(fds[1]);
+	assert_int_equal(read(fds[0], head, sizeof(head)), sizeof(head));
+	open_fd(fds[0], "-", head, sizeof(head));
+	assert_int_equal(read_all(100), n);
+	assert_memory_equal(events, want, n * sizeof(want[0]));
+	assert_true(source_progress(source) < 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* --- bad input: what came before stands, then an error with the line */
+
+#define GOOD L("1.5") "unpin: (x) pfn=12 npages=1\n"
+
+static void test_bad_lines(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t before;
+		const char *error;
+	} bad[] = {
+		{GOOD "hello\n", 1, "text:2: is no line of ftrace text"},
+		{GOOD L("1.4") "unpin: (x) pfn=12 npages=1\n", 1, "text:2: time 1400000000 ns lies before"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npages=99999999999999999999\n", 1,
+		 "text:2: unpin: npages: \"99999999999999999999\": is above 64 bits"},
+		{GOOD L("1.6") "unpin: (x) pfn=0x10000000000000000 npages=1\n", 1, "unpin: pfn"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npages=-9223372036854775809\n", 1, "unpin: npages"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1x\n", 1, "npages: \"1x\": is not a number"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npages=\n", 1, "npages: \"\": is not a number"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npages=0x\n", 1, "npages"},
+		{GOOD L("1.6") "unpin: (x) pfn=12\n", 1, "text:2: unpin: npages: is not there"},
+		{GOOD L("1.6") "unpin: (x pfn=12 npages=1\n", 1, "text:2: the place of the probe"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npages=0\n", 1, "text:2: unpin: npages"},
+		{GOOD L("1.6") "map: (x) domain=1 iova=0 paddr=0 size=9223372036854775808 rc=0\n", 1, "text:2: map: size"},
+		{GOOD " churn-99999999999 [001] ..... 1.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: is no line"},
+		{GOOD " churn-80 [99999] ..... 1.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: is no line"},
+		{GOOD " churn-80 [001] ..... 99999999999999999.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: is no line"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npag", 1, "text:2: the last line has no end"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1", 1, "text:2: the last line has no end"},
+		{"# entries-in-buffer/entries-written: 10/x\n", 0, "text:1: entries-in-buffer"},
+		{"CPU:1 [LOST 5 EVENTS]\n" L("1.6") "unpin: (x) pfn=12 npages=0\n", 1, "text:2: unpin"},
+	};
+	struct event ev;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		size_t n = parse(bad[i].text);
+
+		if (n != bad[i].before)
+			fail_msg("%s: %zu events", bad[i].text, n);
+		assert_error(bad[i].error);
+		assert_int_equal(source_read(source, &ev, 1, &error), -1); /* and nothing more */
+	}
+}
+
+static void test_nul_and_long_lines(void **state)
+{
+	static char text[1000000];
+	static const char good[] = GOOD;
+
+	(void)state;
+	memcpy(text, good, sizeof(good) - 1);
+	memset(text + sizeof(good) - 1, 'x', sizeof(text) - sizeof(good) + 1);
+	assert_int_equal(parse_bytes(text, sizeof(text)), 1);
+	assert_error("text:2: the line has more than 65536 bytes");
+	text[sizeof(good) + 5] = '\0';
+	text[sizeof(good) + 10] = '\n';
+	assert_int_equal(parse_bytes(text, sizeof(text)), 1);
+	assert_error("text:2: a NUL byte");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_tracefs_recording, teardown),
+		cmocka_unit_test_teardown(test_report_is_like_its_dat, teardown),
+		cmocka_unit_test_teardown(test_columns, teardown),
+		cmocka_unit_test_teardown(test_values, teardown),
+		cmocka_unit_test_teardown(test_other_lines, teardown),
+		cmocka_unit_test_teardown(test_losses, teardown),
+		cmocka_unit_test_teardown(test_small_reads_and_pipes, teardown),
+		cmocka_unit_test_teardown(test_bad_lines, teardown),
+		cmocka_unit_test_teardown(test_nul_and_long_lines, teardown),
+	};
+
+	return cmocka_run_group_tests_name("ftext", tests, NULL, NULL);
+}

@@ -1,0 +1,104 @@
+/*
+ * From probe records to events. A probe is known by its name, which is the event's own name or one of the few that only
+ * carry state (hwpt_alloc, the tracepoint attach_device_to_domain); its fields are known by theirs. Trace files, ftrace
+ * text and live ring buffers use the same decoder.
+ *
+ * Two layers: decoder_feed() takes raw records, whatever they were read from, and knows what probes mean together;
+ * decoder_record() reads the fields out of libtraceevent records and feeds them. One raw record gives at most
+ * DECODER_MAX_EVENTS events. What gives none is counted, so that nothing vanishes in silence.
+ *
+ * A decoder belongs to one stream of records in time order, and to one thread.
+ */
+#ifndef IOFLUSH_DECODER_H
+#define IOFLUSH_DECODER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event-parse.h>
+
+#include "error.h"
+#include "event.h"
+#include "strings.h"
+
+#define DECODER_MAX_EVENTS 2
+
+/* Kinds of raw records: those of the events, and these, which no event is made from alone. */
+enum raw_kind {
+	RAW_OTHER = EV_NONE, /* none of ours */
+	RAW_hwpt_alloc = EV_KINDS,
+	RAW_hwpt_alloc_end,
+	RAW_area_unfill_domain,
+	RAW_area_unmap_domain,
+	RAW_attach_device_to_domain,
+	RAW_KINDS
+};
+
+/*
+ * Raw fields: 0 to nfields - 1 are those of the event's table, then come RAW_MAX_EXTRA that only probes have (rc,
+ * unmapped, page, ...). Field i is bit i of a present mask.
+ */
+#define RAW_MAX_EXTRA 3
+#define RAW_EXTRA EVENT_MAX_FIELDS
+#define RAW_MAX_FIELDS (RAW_EXTRA + RAW_MAX_EXTRA)
+
+struct raw_record {
+	uint64_t t;
+	uint32_t cpu, tid;
+	uint32_t comm;		    /* strings id, 0: unknown */
+	uint16_t kind;		    /* enum raw_kind */
+	uint16_t present;	    /* which of v[] the record has; the others are 0 */
+	uint64_t v[RAW_MAX_FIELDS]; /* signed fields extended to 64 bits; a string as its id, 0: not present */
+};
+
+/* The kind (enum raw_kind) of the probe of this name (len bytes), or RAW_OTHER. */
+unsigned raw_kind_by_name(const char *name, size_t len);
+const char *raw_kind_name(unsigned kind);
+
+/* The index of a kind's field by name, or -1. hint: an index to try first. */
+int raw_field_by_name(unsigned kind, const char *name, size_t len, int hint);
+const char *raw_field_name(unsigned kind, int field); /* NULL: no such field */
+bool raw_field_is_string(unsigned kind, int field);
+
+/* What a record of the kind with these fields lacks to be one of ours, or NULL: nothing. */
+const char *raw_field_lacking(unsigned kind, uint16_t present);
+
+struct decoder_stats {
+	uint64_t records;	/* all that were fed */
+	uint64_t other;		/* records of other events */
+	uint64_t state;		/* hwpt_alloc, hwpt_alloc_end, attach_device_to_domain: kept in mind, no event */
+	uint64_t unneeded;	/* area_unfill_domain, area_unmap_domain */
+	uint64_t failed_map;	/* map with rc != 0 */
+	uint64_t failed_access; /* access_add with rc != 0 */
+	uint64_t empty_unmap;	/* unmap of nothing */
+	uint64_t events;	/* that came out */
+};
+
+struct decoder;
+
+/*
+ * group: the system whose probes are ours for certain ("ioflush"; NULL means that): one that lacks a field it needs is
+ * an error there, and somebody else's event of the same name anywhere else. NULL: out of memory.
+ */
+struct decoder *decoder_new(struct strings *strings, const char *group);
+void decoder_free(struct decoder *d);
+
+/* The events that a raw record gives, in time order: how many, or -1 and the error (without the place). */
+int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out[DECODER_MAX_EVENTS], struct error *e);
+
+/* The same for a record of a known event format. The record's data is only read. */
+int decoder_record(struct decoder *d, struct tep_handle *tep, const struct tep_record *rec,
+		   struct event out[DECODER_MAX_EVENTS], struct error *e);
+
+/* Records were lost here: a coherency that waits for its domain_add may not be the right one any more, so forget it. */
+void decoder_lost(struct decoder *d);
+
+/* At the end of the stream, until it returns 0: the next event that was still held back. */
+int decoder_finish(struct decoder *d, struct event *out);
+
+/* Formats or command names have changed in the tep handle: look at them anew. */
+void decoder_reset_formats(struct decoder *d);
+
+const struct decoder_stats *decoder_stats(const struct decoder *d);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * The one event type in the middle: sources and the decoder make it, the store keeps it, the model and the reports
+ * consume it. Structs come from schema/events.def. An event is flat and of one size, so batches are plain arrays.
+ *
+ * Units: t in nanoseconds of the capture's trace clock; iova, paddr, last, size in bytes ("last" is inclusive);
+ * first, last_index, npages in 4 KiB pages. Field i of the kind's table is f[i], whatever its name.
+ */
+#ifndef IOFLUSH_EVENT_H
+#define IOFLUSH_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "strings.h"
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE_BYTES (1ull << PAGE_SHIFT)
+#define EVENT_MAX_FIELDS 11
+#define EVENT_NO_CPU UINT32_MAX /* cpu is unknown (lost only) */
+#define EVENT_NO_TID UINT32_MAX /* tid is unknown (lost only) */
+
+#define ID(n) uint64_t n;
+#define HEX(n) uint64_t n;
+#define DEC(n) uint64_t n;
+#define INT(n) int64_t n;
+#define OPT_ID(n) uint64_t n;
+#define OPT_HEX(n) uint64_t n;
+#define OPT_DEC(n) uint64_t n;
+#define FLAG(n) uint64_t n;
+#define OPT_STR(n) uint64_t n; /* a strings id */
+#define EVENT(num, name, fields, doc) \
+	struct event_##name {         \
+		fields                \
+	};
+#include "events.def"
+#undef EVENT
+#undef ID
+#undef HEX
+#undef DEC
+#undef INT
+#undef OPT_ID
+#undef OPT_HEX
+#undef OPT_DEC
+#undef FLAG
+#undef OPT_STR
+
+enum event_kind {
+	EV_NONE = 0,
+#define EVENT(num, name, fields, doc) EV_##name = num,
+#include "events.def"
+#undef EVENT
+	EV_KINDS /* one more than the largest number */
+};
+
+struct event {
+	uint64_t t;
+	uint32_t cpu;
+	uint32_t tid;
+	uint32_t comm;	  /* strings id, 0: unknown */
+	uint16_t missing; /* bit i: field i is unknown; f[i] is 0 then */
+	uint8_t kind;	  /* enum event_kind */
+	uint8_t reserved;
+	union {
+		uint64_t f[EVENT_MAX_FIELDS];
+#define EVENT(num, name, fields, doc) struct event_##name name;
+#include "events.def"
+#undef EVENT
+	};
+};
+
+enum field_type { FIELD_ID, FIELD_HEX, FIELD_DEC, FIELD_INT, FIELD_FLAG, FIELD_STR };
+
+struct field_desc {
+	const char *name;
+	enum field_type type;
+	bool optional; /* may be unknown; an absent FIELD_INT is 0 instead */
+};
+
+struct event_desc {
+	const char *name; /* NULL: no event has this number */
+	const char *doc;
+	unsigned nfields;
+	struct field_desc field[EVENT_MAX_FIELDS];
+};
+
+/* By enum event_kind. */
+extern const struct event_desc event_table[EV_KINDS];
+
+/* The kind of a name of len bytes, or EV_NONE. */
+enum event_kind event_kind_by_name(const char *name, size_t len);
+
+/*
+ * Whether the event can be true at all: sizes that are not 0, ranges that do not wrap, indexes that fit their area.
+ * Every source calls it on every event that it yields. -1 and a message naming the field and its value (without the
+ * place, which the source adds), else 0.
+ */
+int event_check(const struct event *ev, struct error *e);
+
+#endif

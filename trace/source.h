@@ -1,0 +1,78 @@
+/*
+ * A source yields captures, and each capture yields events in time order. What follows a source does not know whether
+ * it is a trace.dat, ftrace text, JSON Lines, a database or a generator. The format is detected from content, never
+ * from a name.
+ *
+ *	source_open -> { source_capture -> { source_read }... }... -> source_close
+ *
+ * After any -1 the source gives nothing more: what was read before stands, and the caller either fails or, when it
+ * was told that a part will do, reports the part as a part.
+ */
+#ifndef IOFLUSH_SOURCE_H
+#define IOFLUSH_SOURCE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "error.h"
+#include "event.h"
+#include "strings.h"
+
+/* What is known of a capture beside its events. Strings are owned by the source; "" where unknown. */
+struct capture {
+	uint64_t id;	    /* its number in a database, else counted from 1 */
+	const char *source; /* path it came from, "-" for standard input */
+	const char *format; /* "trace.dat", "ftrace-text", "jsonl", "database", "generated" */
+	const char *host;
+	const char *kernel;
+	const char *clock;
+	const char *probes; /* the probe lines, newline separated */
+	const char *state;  /* "complete", "partial", "recording" or "cut-off" (the recorder died) */
+	const char *note;   /* why it is not complete */
+	uint64_t events;    /* how many it has, where that is known beforehand; else 0 */
+};
+
+struct source;
+
+struct source_ops {
+	int (*capture)(struct source *s, struct capture *c, struct error *e);
+	ssize_t (*read)(struct source *s, struct event *ev, size_t max, struct error *e);
+	double (*progress)(struct source *s); /* share read, 0 to 1, or -1 when unknown; may be called from another thread */
+	void (*close)(struct source *s);      /* frees s */
+};
+
+/* What every source begins with. */
+struct source {
+	const struct source_ops *ops;
+	struct strings *strings; /* owned by the source; ids in its events are of this table */
+	char *path;		 /* owned */
+};
+
+/* Opens path ("-": standard input) by its content. 0, or -1 and the error. */
+int source_open(struct source **out, const char *path, struct error *e);
+
+/* Begins the next capture, skipping what is left of the present one. 1, 0: no more, or -1. */
+int source_capture(struct source *s, struct capture *c, struct error *e);
+
+/* Up to max events of the present capture. How many, 0: it ended, or -1. */
+ssize_t source_read(struct source *s, struct event *ev, size_t max, struct error *e);
+
+double source_progress(struct source *s);
+void source_close(struct source *s); /* NULL is fine */
+
+/*
+ * Openers of the formats. Each takes the path and, for standard input and files alike, an open descriptor that it
+ * owns from then on, positioned at the start; for a pipe, head holds the bytes already read from it.
+ */
+struct source_input {
+	const char *path;
+	int fd;
+	const void *head; /* copied by the opener if it needs it */
+	size_t head_len;
+};
+int tracedat_open(struct source **out, const struct source_input *in, struct error *e);
+int ftext_open(struct source **out, const struct source_input *in, struct error *e);
+int jsonl_open(struct source **out, const struct source_input *in, struct error *e);
+int store_source_open(struct source **out, const struct source_input *in, struct error *e);
+
+#endif

@@ -1,0 +1,941 @@
+/*
+ * Writing the store; see store.h.
+ *
+ * Nothing is allocated for an event: a prepared statement for each kind binds just the columns that the kind has; the
+ * caller's string numbers become the database's through an array, and (tid, comm) a task through a hash table. What
+ * these remember of the database is forgotten (stale) when a transaction is rolled back or another process has written,
+ * and read anew at the next store_begin().
+ *
+ * Ids of events are given here, counting on from the largest; a capture's events lie between its first_event and
+ * last_event, in order of time. Another capture's may lie between them, if two processes wrote in turns.
+ */
+#include "store.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "migrations.h"
+#include "store_db.h"
+
+#define PAGE_BYTES "8192"
+#define FIRST_TASK_SLOTS 256u
+#define NO_TASK UINT32_MAX
+
+/* A string of the database. Its number there is the index. */
+struct known_string {
+	uint32_t id; /* in the database */
+	uint64_t sum;
+};
+
+struct task {
+	uint32_t tid;  /* EVENT_NO_TID: unknown */
+	uint32_t comm; /* own number of the string, 0: unknown */
+	uint32_t id;   /* in the database; 0: the slot is free */
+	uint64_t sum;
+};
+
+struct store {
+	char *path;
+	sqlite3 *db;
+	bool created; /* by us, and nothing committed since */
+	bool in_transaction, stale;
+	int code;	      /* SQLite's, of the last failure */
+	int64_t data_version; /* changes when others write */
+
+	sqlite3_stmt *insert[EV_KINDS];
+	sqlite3_stmt *insert_string, *insert_task, *insert_capture, *update_capture;
+
+	struct strings *strings;    /* of the database; own numbers */
+	struct known_string *known; /* by own number */
+	size_t known_room;
+	struct task *task; /* hash table with open addressing */
+	uint32_t task_slots, tasks;
+	const struct task *last_task;
+	uint64_t next_string, next_task, next_event;
+
+	uint32_t *map; /* own number + 1 by the caller's number; 0: not known yet */
+	size_t map_room;
+	const struct strings *map_of;
+
+	bool open;		       /* a capture is */
+	struct capture_row row, saved; /* sum: of the events only; saved: as of the last commit */
+	bool saved_open;
+	struct strings *texts; /* of row */
+};
+
+/* ---- opening, migration, views ---- */
+
+static void put_column(sqlite3_str *sql, const struct field_desc *f, unsigned i)
+{
+	switch (f->type) {
+	case FIELD_ID:
+	case FIELD_HEX:
+		if (f->optional)
+			sqlite3_str_appendf(sql, ", iif(e.f%u IS NULL, NULL, printf('0x%%x', e.f%u)) AS \"%w\"", i, i,
+					    f->name);
+		else
+			sqlite3_str_appendf(sql, ", printf('0x%%x', e.f%u) AS \"%w\"", i, f->name);
+		break;
+	case FIELD_STR:
+		sqlite3_str_appendf(sql, ", (SELECT text FROM string WHERE id = e.f%u) AS \"%w\"", i, f->name);
+		break;
+	default:
+		sqlite3_str_appendf(sql, ", e.f%u AS \"%w\"", i, f->name);
+	}
+}
+
+/* The SQL of the view of a kind, to be freed with sqlite3_free(); NULL: out of memory. */
+static char *view_sql(sqlite3 *db, unsigned kind)
+{
+	const struct event_desc *d = &event_table[kind];
+	sqlite3_str *sql = sqlite3_str_new(db);
+	unsigned i;
+
+	sqlite3_str_appendf(sql,
+			    "DROP VIEW IF EXISTS \"%w\"; CREATE VIEW \"%w\" AS SELECT e.id AS id, e.capture AS capture, "
+			    "e.t AS t, e.cpu AS cpu, k.tid AS tid, (SELECT text FROM string WHERE id = k.comm) AS comm",
+			    d->name, d->name);
+	for (i = 0; i < d->nfields; i++)
+		put_column(sql, &d->field[i], i);
+	sqlite3_str_appendf(sql,
+			    " FROM event e LEFT JOIN task k ON k.id = e.task WHERE e.kind = %u;"
+			    "INSERT OR REPLACE INTO event_kind (kind, name, doc) VALUES (%u, %Q, %Q);",
+			    kind, kind, d->name, d->doc);
+	return sqlite3_str_finish(sql);
+}
+
+/* Whether event_kind has the kind as the table says it, and so the view. 1, 0, or -1. */
+static int has_kind(struct store *s, unsigned kind, struct error *e)
+{
+	char *sql = sqlite3_mprintf("SELECT count(*) FROM event_kind WHERE kind = %u AND name = %Q AND doc = %Q", kind,
+				    event_table[kind].name, event_table[kind].doc);
+	int64_t n = 0;
+	int rc;
+
+	if (!sql)
+		return error_set(e, "%s: out of memory", s->path);
+	rc = db_number(s->db, s->path, sql, &n, e);
+	sqlite3_free(sql);
+	return rc ? -1 : n == 1;
+}
+
+/* Makes the views that are missing. With only_look, says whether any is. 1, 0, or -1. */
+static int make_views(struct store *s, bool only_look, struct error *e)
+{
+	unsigned kind;
+	char *sql;
+	int rc;
+
+	for (kind = 1; kind < EV_KINDS; kind++) {
+		if (!event_table[kind].name)
+			continue;
+		rc = has_kind(s, kind, e);
+		if (rc < 0)
+			return -1;
+		if (rc)
+			continue;
+		if (only_look)
+			return 1;
+		sql = view_sql(s->db, kind);
+		if (!sql)
+			return error_set(e, "%s: out of memory", s->path);
+		rc = db_exec(s->db, s->path, sql, "making the views", e);
+		sqlite3_free(sql);
+		if (rc)
+			return -1;
+	}
+	if (only_look)
+		return 0;
+	return db_exec(
+		s->db, s->path,
+		"DROP VIEW IF EXISTS loss; CREATE VIEW loss AS SELECT capture, cpu, since, t, count, cause FROM lost",
+		"making the views", e);
+}
+
+/* In a transaction: from whatever version the database has now to the newest. */
+static int migrate_locked(struct store *s, struct error *e)
+{
+	int version, newest = db_newest_version();
+	char sql[256];
+
+	if (db_check_identity(s->db, s->path, &version, e)) /* again: another process may have been quicker */
+		return -1;
+	for (; version < newest; version++) {
+		const struct migration *m = &migrations[version];
+
+		if (db_exec(s->db, s->path, m->sql, "migrating", e))
+			return -1;
+		snprintf(sql, sizeof(sql), "INSERT INTO migration (version, name) VALUES (%d, '%s')", m->version,
+			 m->name);
+		if (db_exec(s->db, s->path, sql, "migrating", e))
+			return -1;
+	}
+	if (make_views(s, false, e))
+		return -1;
+	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d", STORE_APPLICATION_ID, newest);
+	return db_exec(s->db, s->path, sql, "migrating", e);
+}
+
+static int migrate(struct store *s, bool wal, struct error *e)
+{
+	int version, rc;
+
+	if (db_check_identity(s->db, s->path, &version, e))
+		return -1;
+	if (!version && db_exec(s->db, s->path, "PRAGMA page_size = " PAGE_BYTES, "creating", e))
+		return -1;
+	if (!version && wal && db_exec(s->db, s->path, "PRAGMA auto_vacuum = INCREMENTAL", "creating", e))
+		return -1;
+	if (wal && db_exec(s->db, s->path, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", "creating", e))
+		return -1;
+	if (version == db_newest_version()) {
+		rc = make_views(s, true, e);
+		if (rc <= 0)
+			return rc;
+	}
+	if (db_exec(s->db, s->path, "BEGIN IMMEDIATE", "locking", e))
+		return -1;
+	if (migrate_locked(s, e)) {
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+		return -1;
+	}
+	return db_exec(s->db, s->path, "COMMIT", "migrating", e);
+}
+
+/* Whether the file is missing or empty, so that it is ours to make. */
+static bool is_missing(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode) && !st.st_size;
+}
+
+int store_open(struct store **out, const char *path, unsigned flags, struct error *e)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	bool reading = flags & STORE_READ;
+	int version;
+
+	*out = NULL;
+	if (!s)
+		return error_set(e, "%s: out of memory", path);
+	s->stale = true;
+	s->path = strdup(path);
+	s->texts = strings_new();
+	if (!s->path || !s->texts) {
+		error_set(e, "%s: out of memory", path);
+		goto fail;
+	}
+	s->created = !reading && is_missing(path);
+	if (db_open(&s->db, path, reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e)) {
+		s->created = false;
+		goto fail;
+	}
+	if (!reading && sqlite3_db_readonly(s->db, "main") == 1) { /* SQLite falls back to reading in silence */
+		error_set(e, "%s: opening: no permission to write", path);
+		goto fail;
+	}
+	if (reading) {
+		if (db_check_identity(s->db, path, &version, e))
+			goto fail;
+		if (!version) {
+			error_set(e, "%s: an empty database, not one of ioflush", path);
+			goto fail;
+		}
+	} else if (migrate(s, flags & STORE_WAL, e)) {
+		goto fail;
+	}
+	*out = s;
+	return 0;
+fail:
+	store_discard(s);
+	return -1;
+}
+
+void store_close(struct store *s)
+{
+	unsigned i;
+
+	if (!s)
+		return;
+	store_rollback(s);
+	for (i = 0; i < EV_KINDS; i++)
+		sqlite3_finalize(s->insert[i]);
+	sqlite3_finalize(s->insert_string);
+	sqlite3_finalize(s->insert_task);
+	sqlite3_finalize(s->insert_capture);
+	sqlite3_finalize(s->update_capture);
+	sqlite3_close(s->db);
+	strings_free(s->strings);
+	strings_free(s->texts);
+	free(s->known);
+	free(s->task);
+	free(s->map);
+	free(s->path);
+	free(s);
+}
+
+void store_discard(struct store *s)
+{
+	char *path = NULL;
+
+	if (s && s->created) {
+		path = s->path;
+		s->path = NULL;
+	}
+	store_close(s);
+	if (path)
+		unlink(path);
+	free(path);
+}
+
+bool store_is_file(const struct store *s, const char *path)
+{
+	struct stat a, b;
+
+	return !stat(s->path, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* ---- what is known of strings and tasks ---- */
+
+/* Remembers that the database has the text under id. Its own number, 0: out of memory. */
+static uint32_t remember_string(struct store *s, const char *text, uint32_t id)
+{
+	uint32_t own = strings_intern(s->strings, text, strlen(text));
+	struct known_string *grown;
+	size_t room;
+
+	if (!own || own == UINT32_MAX)
+		return 0;
+	if (own >= s->known_room) {
+		room = s->known_room ? s->known_room * 2 : 256;
+		grown = reallocarray(s->known, room, sizeof(*grown));
+		if (!grown)
+			return 0;
+		s->known = grown;
+		s->known_room = room;
+	}
+	s->known[own].id = id;
+	s->known[own].sum = sum_text(text);
+	return own;
+}
+
+static struct task *task_slot(const struct store *s, uint32_t tid, uint32_t comm)
+{
+	uint64_t h = sum_mix((uint64_t)tid << 32 | comm);
+	uint32_t i = (uint32_t)(h >> 32) & (s->task_slots - 1);
+
+	while (s->task[i].id && (s->task[i].tid != tid || s->task[i].comm != comm))
+		i = (i + 1) & (s->task_slots - 1);
+	return &s->task[i];
+}
+
+static int grow_tasks(struct store *s)
+{
+	struct task *old = s->task;
+	uint32_t i, n = s->task_slots;
+
+	if (n >= 1u << 30)
+		return -1;
+	s->task = calloc(n ? (size_t)n * 2 : FIRST_TASK_SLOTS, sizeof(*s->task));
+	if (!s->task) {
+		s->task = old;
+		return -1;
+	}
+	s->task_slots = n ? n * 2 : FIRST_TASK_SLOTS;
+	s->last_task = NULL;
+	for (i = 0; i < n; i++)
+		if (old[i].id)
+			*task_slot(s, old[i].tid, old[i].comm) = old[i];
+	free(old);
+	return 0;
+}
+
+/* Remembers a task. NULL: out of memory. */
+static const struct task *remember_task(struct store *s, uint32_t tid, uint32_t comm, uint32_t id)
+{
+	struct task *t;
+
+	if (s->tasks >= s->task_slots / 2 && grow_tasks(s))
+		return NULL;
+	t = task_slot(s, tid, comm);
+	if (!t->id)
+		s->tasks++;
+	t->tid = tid;
+	t->comm = comm;
+	t->id = id;
+	t->sum = sum_task(tid, comm ? s->known[comm].sum : sum_text(NULL));
+	return t;
+}
+
+static void forget(struct store *s)
+{
+	strings_free(s->strings);
+	free(s->task);
+	s->strings = NULL;
+	s->task = NULL;
+	s->last_task = NULL;
+	s->task_slots = s->tasks = 0;
+	s->next_string = s->next_task = 1;
+	s->map_of = NULL;
+}
+
+static int load_strings(struct store *s, struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(s->db, s->path, "SELECT id, text FROM string ORDER BY id", e);
+	const char *text;
+	int64_t id;
+	int rc;
+
+	if (!stmt)
+		return -1;
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		id = sqlite3_column_int64(stmt, 0);
+		text = (const char *)sqlite3_column_text(stmt, 1);
+		if (id < 1 || id >= UINT32_MAX || !text || !text[0] || !remember_string(s, text, (uint32_t)id)) {
+			error_set(e, "%s: string %" PRId64 ": damaged, or out of memory", s->path, id);
+			break;
+		}
+		s->next_string = (uint64_t)id + 1;
+	}
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+		db_error(s->db, s->path, "reading strings", e);
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int load_tasks(struct store *s, struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(s->db, s->path,
+					"SELECT k.id, ifnull(k.tid, 4294967295), ifnull(s.text, '') FROM task k LEFT JOIN "
+					"string s ON s.id = k.comm ORDER BY k.id",
+					e);
+	const char *text;
+	int64_t id, tid;
+	uint32_t comm;
+	int rc;
+
+	if (!stmt)
+		return -1;
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		id = sqlite3_column_int64(stmt, 0);
+		tid = sqlite3_column_int64(stmt, 1);
+		text = (const char *)sqlite3_column_text(stmt, 2);
+		comm = text ? strings_intern(s->strings, text, strlen(text)) : UINT32_MAX;
+		if (id < 1 || id >= UINT32_MAX || tid < 0 || tid > UINT32_MAX || comm == UINT32_MAX ||
+		    !remember_task(s, (uint32_t)tid, comm, (uint32_t)id)) {
+			error_set(e, "%s: task %" PRId64 ": damaged, or out of memory", s->path, id);
+			break;
+		}
+		s->next_task = (uint64_t)id + 1;
+	}
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+		db_error(s->db, s->path, "reading tasks", e);
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+/* In a transaction: learns what the database has, unless that is known. */
+static int learn(struct store *s, struct error *e)
+{
+	int64_t version, largest;
+
+	if (db_number(s->db, s->path, "PRAGMA data_version", &version, e))
+		return -1;
+	if (!s->stale && version == s->data_version)
+		return 0;
+	forget(s);
+	s->strings = strings_new();
+	if (!s->strings || grow_tasks(s))
+		return error_set(e, "%s: out of memory", s->path);
+	if (load_strings(s, e) || load_tasks(s, e) || db_number(s->db, s->path, "SELECT max(id) FROM event", &largest, e))
+		return -1;
+	if (largest < 0 || largest > INT64_MAX / 2)
+		return error_set(e, "%s: damaged: event id %" PRId64, s->path, largest);
+	s->next_event = (uint64_t)largest + 1;
+	s->data_version = version;
+	s->stale = false;
+	return 0;
+}
+
+/* ---- transactions ---- */
+
+/* Why the last call of SQLite failed, 0 if it did not. */
+static int failure_code(const struct store *s)
+{
+	int code = sqlite3_extended_errcode(s->db);
+
+	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : code;
+}
+
+int store_begin(struct store *s, struct error *e)
+{
+	if (s->in_transaction)
+		return error_set(e, "%s: a transaction is open already", s->path);
+	s->code = 0;
+	if (db_exec(s->db, s->path, "BEGIN IMMEDIATE", "locking", e)) {
+		s->code = failure_code(s);
+		return -1;
+	}
+	s->in_transaction = true;
+	s->saved = s->row;
+	s->saved_open = s->open;
+	if (learn(s, e)) {
+		store_rollback(s);
+		return -1;
+	}
+	return 0;
+}
+
+void store_rollback(struct store *s)
+{
+	if (!s->in_transaction)
+		return;
+	s->code = failure_code(s);
+	sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL); /* SQLite may have done so itself after an error */
+	s->in_transaction = false;
+	s->stale = true;
+	s->row = s->saved;
+	s->open = s->saved_open;
+}
+
+/* Writes the capture's row. */
+static int update_capture(struct store *s, struct error *e)
+{
+	struct capture_row *r = &s->row;
+	sqlite3_stmt *stmt = s->update_capture;
+	uint64_t sum = r->sum + sum_capture(r);
+
+	if (!stmt) {
+		stmt = db_prepare(s->db, s->path,
+				  "UPDATE capture SET first_t = iif(?7, ?2, NULL), last_t = iif(?7, ?3, NULL), first_event "
+				  "= iif(?7, ?5, NULL), last_event = iif(?7, ?6, NULL), events = ?7, sum = ?8, state = ?9, "
+				  "note = ?4 WHERE id = ?1",
+				  e);
+		if (!stmt)
+			return -1;
+		s->update_capture = stmt;
+	}
+	sqlite3_bind_int64(stmt, 1, (int64_t)r->c.id);
+	sqlite3_bind_int64(stmt, 2, (int64_t)r->first_t);
+	sqlite3_bind_int64(stmt, 3, (int64_t)r->last_t);
+	sqlite3_bind_text(stmt, 4, r->c.note, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 5, (int64_t)r->first_event);
+	sqlite3_bind_int64(stmt, 6, (int64_t)r->last_event);
+	sqlite3_bind_int64(stmt, 7, (int64_t)r->events);
+	sqlite3_bind_int64(stmt, 8, (int64_t)sum);
+	sqlite3_bind_text(stmt, 9, r->c.state, -1, SQLITE_STATIC);
+	sqlite3_step(stmt);
+	if (sqlite3_reset(stmt) != SQLITE_OK)
+		return db_error(s->db, s->path, "writing the capture", e);
+	return 0;
+}
+
+int store_commit(struct store *s, struct error *e)
+{
+	if (!s->in_transaction)
+		return error_set(e, "%s: no transaction is open", s->path);
+	if ((s->open && update_capture(s, e)) || db_exec(s->db, s->path, "COMMIT", "writing", e)) {
+		store_rollback(s);
+		return -1;
+	}
+	s->in_transaction = false;
+	s->created = false;
+	return 0;
+}
+
+/* ---- captures and events ---- */
+
+/* A text of the capture, kept by the store. */
+static int keep(struct store *s, const char **text, struct error *e)
+{
+	uint32_t id = *text ? strings_intern(s->texts, *text, strlen(*text)) : 0;
+
+	if (id == UINT32_MAX)
+		return error_set(e, "%s: out of memory", s->path);
+	*text = id ? strings_get(s->texts, id) : "";
+	return 0;
+}
+
+static int insert_capture(struct store *s, struct error *e)
+{
+	const struct capture *c = &s->row.c;
+	const char *const text[] = {c->source, c->format, c->host, c->kernel, c->clock, c->probes, c->state, c->note};
+	sqlite3_stmt *stmt = s->insert_capture;
+	int i;
+
+	if (!stmt) {
+		stmt = db_prepare(s->db, s->path,
+				  "INSERT INTO capture (source, format, host, kernel, clock, probes, state, note, id, "
+				  "page_size, events, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 4096, 0, ?10)",
+				  e);
+		if (!stmt)
+			return -1;
+		s->insert_capture = stmt;
+	}
+	for (i = 0; i < 8; i++)
+		sqlite3_bind_text(stmt, i + 1, text[i], -1, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 9, (int64_t)c->id);
+	sqlite3_bind_int64(stmt, 10, (int64_t)sum_capture(&s->row));
+	sqlite3_step(stmt);
+	if (sqlite3_reset(stmt) != SQLITE_OK)
+		return db_error(s->db, s->path, "writing the capture", e);
+	return 0;
+}
+
+int store_capture_begin(struct store *s, const struct capture *c, uint64_t *id, struct error *e)
+{
+	struct capture *own = &s->row.c;
+	int64_t largest;
+
+	if (!s->in_transaction || s->open)
+		return error_set(e, "%s: %s", s->path, s->open ? "a capture is open already" : "no transaction is open");
+	if (db_number(s->db, s->path, "SELECT max(id) FROM capture", &largest, e))
+		return -1;
+	memset(&s->row, 0, sizeof(s->row));
+	*own = *c;
+	own->id = (uint64_t)largest + 1;
+	own->state = "recording";
+	own->note = "";
+	if (keep(s, &own->source, e) || keep(s, &own->format, e) || keep(s, &own->host, e) ||
+	    keep(s, &own->kernel, e) || keep(s, &own->clock, e) || keep(s, &own->probes, e))
+		return -1;
+	if (insert_capture(s, e))
+		return -1;
+	s->map_of = NULL;
+	s->open = true;
+	if (id)
+		*id = own->id;
+	return 0;
+}
+
+int store_capture_end(struct store *s, const char *state, const char *note, struct error *e)
+{
+	if (!s->in_transaction || !s->open)
+		return error_set(e, "%s: no capture or no transaction is open", s->path);
+	s->row.c.state = state;
+	s->row.c.note = note;
+	if (keep(s, &s->row.c.state, e) || keep(s, &s->row.c.note, e) || update_capture(s, e))
+		return -1;
+	s->open = false;
+	return 0;
+}
+
+int store_capture_resume(struct store *s, uint64_t id, struct error *e)
+{
+	struct capture_row row;
+	struct strings *texts;
+	int rc;
+
+	if (!s->in_transaction || (s->open && s->row.c.id != id))
+		return error_set(e, "%s: %s", s->path, s->open ? "a capture is open already" : "no transaction is open");
+	texts = strings_new();
+	if (!texts)
+		return error_set(e, "%s: out of memory", s->path);
+	rc = db_load_capture(s->db, s->path, texts, id, &row, e);
+	if (rc > 0 && strcmp(row.c.state, "recording")) {
+		rc = 0;
+	} else if (rc > 0) {
+		row.sum -= sum_capture(&row);
+		if (keep(s, &row.c.source, e) || keep(s, &row.c.format, e) || keep(s, &row.c.host, e) ||
+		    keep(s, &row.c.kernel, e) || keep(s, &row.c.clock, e) || keep(s, &row.c.probes, e) ||
+		    keep(s, &row.c.state, e) || keep(s, &row.c.note, e)) {
+			rc = -1;
+		} else {
+			s->map_of = s->open ? s->map_of : NULL;
+			s->row = row;
+			s->open = true;
+		}
+	}
+	strings_free(texts);
+	return rc;
+}
+
+uint64_t store_last_event(const struct store *s)
+{
+	return s->row.last_event;
+}
+
+int store_code(const struct store *s)
+{
+	return s->code;
+}
+
+void store_busy_ms(struct store *s, int ms)
+{
+	sqlite3_busy_timeout(s->db, ms);
+}
+
+sqlite3 *store_handle(struct store *s)
+{
+	return s->db;
+}
+
+/* A string that the database has not seen: stores it. Its own number, or 0 and the error. */
+static uint32_t add_string(struct store *s, const char *text, struct error *e)
+{
+	uint32_t own;
+
+	if (!s->insert_string) {
+		s->insert_string = db_prepare(s->db, s->path, "INSERT INTO string (id, text) VALUES (?1, ?2)", e);
+		if (!s->insert_string)
+			return 0;
+	}
+	own = s->next_string < UINT32_MAX ? remember_string(s, text, (uint32_t)s->next_string) : 0;
+	if (!own) {
+		error_set(e, "%s: out of memory, or over four million strings", s->path);
+		return 0;
+	}
+	sqlite3_bind_int64(s->insert_string, 1, (int64_t)s->next_string++);
+	sqlite3_bind_text(s->insert_string, 2, text, -1, SQLITE_STATIC);
+	sqlite3_step(s->insert_string);
+	if (sqlite3_reset(s->insert_string) != SQLITE_OK) {
+		db_error(s->db, s->path, "writing a string", e);
+		return 0;
+	}
+	return own;
+}
+
+int store_string(struct store *s, const char *text, uint32_t *id, struct error *e)
+{
+	uint32_t own, before;
+
+	if (!s->in_transaction)
+		return error_set(e, "%s: no transaction is open", s->path);
+	before = strings_count(s->strings);
+	own = strings_intern(s->strings, text, strlen(text));
+	if (own == UINT32_MAX || own > before)
+		own = add_string(s, text, e);
+	*id = own ? s->known[own].id : 0;
+	return own ? 0 : -1;
+}
+
+/* The caller's string, looked at for the first time. Its own number, or 0 and the error. */
+static uint32_t map_slow(struct store *s, const struct strings *strings, uint64_t id, struct error *e)
+{
+	const char *text = id <= UINT32_MAX ? strings_get(strings, (uint32_t)id) : NULL;
+	uint32_t own, before;
+	uint32_t *grown;
+	size_t room;
+
+	if (!text) {
+		error_set(e, "%s: writing: string %" PRIu64 " is not in the table", s->path, id);
+		return 0;
+	}
+	if (id >= s->map_room) {
+		for (room = s->map_room ? s->map_room : 256; room <= id; room *= 2)
+			;
+		grown = reallocarray(s->map, room, sizeof(*grown));
+		if (!grown) {
+			error_set(e, "%s: out of memory", s->path);
+			return 0;
+		}
+		memset(grown + s->map_room, 0, (room - s->map_room) * sizeof(*grown));
+		s->map = grown;
+		s->map_room = room;
+	}
+	before = strings_count(s->strings);
+	own = strings_intern(s->strings, text, strlen(text));
+	if (own == UINT32_MAX || own > before)
+		own = add_string(s, text, e);
+	s->map[id] = own;
+	return own;
+}
+
+static inline uint32_t map_string(struct store *s, const struct strings *strings, uint64_t id, struct error *e)
+{
+	if (id < s->map_room && s->map[id])
+		return s->map[id];
+	return map_slow(s, strings, id, e);
+}
+
+static const struct task *add_task(struct store *s, uint32_t tid, uint32_t comm, struct error *e)
+{
+	const struct task *t = s->next_task < UINT32_MAX ? remember_task(s, tid, comm, (uint32_t)s->next_task) : NULL;
+
+	if (!t) {
+		error_set(e, "%s: out of memory: too many tasks", s->path);
+		return NULL;
+	}
+	s->next_task++;
+	if (!s->insert_task) {
+		s->insert_task = db_prepare(s->db, s->path, "INSERT INTO task (id, tid, comm) VALUES (?1, ?2, ?3)", e);
+		if (!s->insert_task)
+			return NULL;
+	}
+	sqlite3_bind_int64(s->insert_task, 1, t->id);
+	if (tid == EVENT_NO_TID)
+		sqlite3_bind_null(s->insert_task, 2);
+	else
+		sqlite3_bind_int64(s->insert_task, 2, tid);
+	if (comm)
+		sqlite3_bind_int64(s->insert_task, 3, s->known[comm].id);
+	else
+		sqlite3_bind_null(s->insert_task, 3);
+	sqlite3_step(s->insert_task);
+	if (sqlite3_reset(s->insert_task) != SQLITE_OK) {
+		db_error(s->db, s->path, "writing a task", e);
+		return NULL;
+	}
+	return t;
+}
+
+static const struct task *find_task(struct store *s, uint32_t tid, uint32_t comm, struct error *e)
+{
+	const struct task *t = s->last_task;
+
+	if (t && t->tid == tid && t->comm == comm)
+		return t;
+	t = task_slot(s, tid, comm);
+	if (!t->id)
+		t = add_task(s, tid, comm, e);
+	s->last_task = t;
+	return t;
+}
+
+/* The statement of a kind: capture, id, t, cpu, task, then the kind's fields. */
+static sqlite3_stmt *insert_of(struct store *s, unsigned kind, struct error *e)
+{
+	unsigned i, n = event_table[kind].nfields;
+	sqlite3_str *str;
+	char *sql;
+
+	if (s->insert[kind])
+		return s->insert[kind];
+	str = sqlite3_str_new(s->db);
+	sqlite3_str_appendf(str, "INSERT INTO event (capture, id, t, cpu, task, kind");
+	for (i = 0; i < n; i++)
+		sqlite3_str_appendf(str, ", f%u", i);
+	sqlite3_str_appendf(str, ") VALUES (?1, ?2, ?3, ?4, ?5, %u", kind);
+	for (i = 0; i < n; i++)
+		sqlite3_str_appendf(str, ", ?%u", 6 + i);
+	sqlite3_str_appendchar(str, 1, ')');
+	sql = sqlite3_str_finish(str);
+	if (!sql) {
+		error_set(e, "%s: out of memory", s->path);
+		return NULL;
+	}
+	s->insert[kind] = db_prepare(s->db, s->path, sql, e);
+	sqlite3_free(sql);
+	return s->insert[kind];
+}
+
+/* Binds field i. What it adds to the sum goes to *sum if it is a string. */
+static inline int bind_field(struct store *s, sqlite3_stmt *stmt, const struct event *ev, unsigned i,
+			     const struct strings *strings, uint64_t *sum, struct error *e)
+{
+	uint64_t v = ev->f[i];
+	uint32_t own;
+
+	if (ev->missing & 1u << i) {
+		sqlite3_bind_null(stmt, 6 + (int)i);
+		return 0;
+	}
+	if (event_table[ev->kind].field[i].type == FIELD_STR) {
+		own = map_string(s, strings, v, e);
+		if (!own)
+			return -1;
+		*sum += s->known[own].sum * sum_key[6 + i];
+		v = s->known[own].id;
+	}
+	sqlite3_bind_int64(stmt, 6 + (int)i, (int64_t)v);
+	return 0;
+}
+
+static int append(struct store *s, const struct event *ev, const struct strings *strings, struct error *e)
+{
+	struct capture_row *r = &s->row;
+	const struct task *task = NULL;
+	uint64_t string_sum = 0;
+	sqlite3_stmt *stmt;
+	uint32_t comm = 0;
+	unsigned i;
+
+	stmt = ev->kind && ev->kind < EV_KINDS && event_table[ev->kind].name ? insert_of(s, ev->kind, e) : NULL;
+	if (!stmt)
+		return error_set(e, "%s: writing: event kind %u is not known", s->path, ev->kind);
+	if (r->events && ev->t < r->last_t)
+		return error_set(e, "%s: writing: %s: t: %" PRIu64 ": earlier than the event before it, at %" PRIu64,
+				 s->path, event_table[ev->kind].name, ev->t, r->last_t);
+	if (ev->comm) {
+		comm = map_string(s, strings, ev->comm, e);
+		if (!comm)
+			return -1;
+	}
+	if (comm || ev->tid != EVENT_NO_TID) {
+		task = find_task(s, ev->tid, comm, e);
+		if (!task)
+			return -1;
+	}
+	sqlite3_bind_int64(stmt, 1, (int64_t)r->c.id);
+	sqlite3_bind_int64(stmt, 2, (int64_t)s->next_event);
+	sqlite3_bind_int64(stmt, 3, (int64_t)ev->t);
+	if (ev->cpu != EVENT_NO_CPU)
+		sqlite3_bind_int64(stmt, 4, ev->cpu);
+	else
+		sqlite3_bind_null(stmt, 4);
+	if (task)
+		sqlite3_bind_int64(stmt, 5, task->id);
+	else
+		sqlite3_bind_null(stmt, 5);
+	for (i = 0; i < event_table[ev->kind].nfields; i++)
+		if (bind_field(s, stmt, ev, i, strings, &string_sum, e))
+			return -1;
+	sqlite3_step(stmt);
+	if (sqlite3_reset(stmt) != SQLITE_OK)
+		return db_error(s->db, s->path, "writing events", e);
+	if (!r->events++) {
+		r->first_t = ev->t;
+		r->first_event = s->next_event;
+	}
+	r->last_t = ev->t;
+	r->last_event = s->next_event;
+	r->sum += sum_event(ev, s->next_event++, task ? task->sum : 0, string_sum);
+	return 0;
+}
+
+int store_append(struct store *s, const struct event *ev, size_t n, const struct strings *strings, struct error *e)
+{
+	size_t i;
+
+	if (!s->in_transaction || !s->open)
+		return error_set(e, "%s: no capture or no transaction is open", s->path);
+	if (s->map_of != strings) {
+		if (s->map_room)
+			memset(s->map, 0, s->map_room * sizeof(*s->map));
+		s->map_of = strings;
+	}
+	for (i = 0; i < n; i++)
+		if (append(s, &ev[i], strings, e))
+			return -1;
+	return 0;
+}
+
+int store_captures(struct store *s, int (*fn)(void *ctx, const struct store_capture *c), void *ctx, struct error *e)
+{
+	struct strings *texts = strings_new();
+	struct capture_row *rows = NULL;
+	struct store_capture c;
+	size_t i, n = 0;
+	int rc = 0;
+
+	if (!texts)
+		return error_set(e, "%s: out of memory", s->path);
+	if (db_load_captures(s->db, s->path, texts, &rows, &n, e))
+		rc = -1;
+	for (i = 0; i < n && !rc; i++) {
+		c.c = rows[i].c;
+		c.events = rows[i].events;
+		c.first_t = rows[i].first_t;
+		c.last_t = rows[i].last_t;
+		rc = fn(ctx, &c);
+	}
+	free(rows);
+	strings_free(texts);
+	return rc;
+}

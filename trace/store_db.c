@@ -1,0 +1,278 @@
+/* SQLite as the store uses it, and the check sums; see store_db.h. */
+#include "store_db.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "migrations.h"
+#include "store.h"
+
+#define BUSY_MS 5000
+#define MAX_TEXT (16 * 1024 * 1024) /* no text or row of ours is longer: a damaged length must not cost memory */
+
+const uint64_t sum_key[EVENT_MAX_FIELDS + 6] = {
+	0x01846bb5e2e08da3ull, 0x5df12d5c5fb7cc75ull, 0xb1ff952a5579a835ull, 0xf7f7837a5ef27931ull,
+	0xa42e57fcd3fe8bfbull, 0xbf96fb6568b6049bull, 0x2934080ebba93db7ull, 0x2fbf23f7a71a2549ull,
+	0xb80991a62e6d5ab1ull, 0x9eea587b0b2d73b7ull, 0x7e4104378440c7f7ull, 0xd858f28d8a6e8d8bull,
+	0x2bef38b92e63272full, 0xad82ca84cf9a1f79ull, 0xc1cbf89bd5aa33b5ull, 0x7e3fa95286f036b7ull,
+	0x141bd5ee19a022f3ull,
+};
+
+int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
+{
+	int code = sqlite3_errcode(db) & 0xff;
+	int sys = sqlite3_system_errno(db);
+
+	switch (code) {
+	case SQLITE_NOTADB:
+		return error_set(e, "%s: %s: not a database, or its first page is damaged", path, what);
+	case SQLITE_CORRUPT:
+		return error_set(e,
+				 "%s: %s: the database is damaged (%s); import the trace again, or save what can be read "
+				 "with the sqlite3 shell's .recover",
+				 path, what, sqlite3_errmsg(db));
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return error_set(e, "%s: %s: another process is using the database; try again when it is done", path,
+				 what);
+	case SQLITE_FULL:
+		return error_set(e, "%s: %s: no space left", path, what);
+	case SQLITE_CANTOPEN:
+	case SQLITE_IOERR:
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+		if (sys)
+			return error_set(e, "%s: %s: %s: %s", path, what, sqlite3_errmsg(db), strerror(sys));
+		break;
+	}
+	return error_set(e, "%s: %s: %s", path, what, db ? sqlite3_errmsg(db) : "out of memory");
+}
+
+int db_open(sqlite3 **out, const char *path, int flags, struct error *e)
+{
+	bool plain = path[0] == '/' || flags & SQLITE_OPEN_URI;
+	char *name = sqlite3_mprintf("%s%s", plain ? "" : "./", path); /* ":memory:" and "file:..." are files, too */
+	sqlite3 *db = NULL;
+
+	*out = NULL;
+	if (!name)
+		return error_set(e, "%s: out of memory", path);
+	if (sqlite3_open_v2(name, &db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+		db_error(db, path, "opening", e);
+		sqlite3_close(db);
+		sqlite3_free(name);
+		return -1;
+	}
+	sqlite3_free(name);
+	sqlite3_extended_result_codes(db, 1);
+	sqlite3_busy_timeout(db, BUSY_MS);
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, MAX_TEXT);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	*out = db;
+	return 0;
+}
+
+int db_exec(sqlite3 *db, const char *path, const char *sql, const char *what, struct error *e)
+{
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return db_error(db, path, what, e);
+	return 0;
+}
+
+sqlite3_stmt *db_prepare(sqlite3 *db, const char *path, const char *sql, struct error *e)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) == SQLITE_OK)
+		return stmt;
+	if ((sqlite3_errcode(db) & 0xff) == SQLITE_ERROR) /* tables or columns are not there */
+		error_set(e, "%s: not a whole ioflush database: %s", path, sqlite3_errmsg(db));
+	else
+		db_error(db, path, "reading", e);
+	return NULL;
+}
+
+int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(db, path, sql, e);
+	int rc;
+
+	*out = 0;
+	if (!stmt)
+		return -1;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*out = sqlite3_column_int64(stmt, 0);
+	else if (rc != SQLITE_DONE)
+		db_error(db, path, "reading", e);
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
+int db_newest_version(void)
+{
+	int n = 0;
+
+	while (migrations[n].name)
+		n++;
+	return n;
+}
+
+int db_check_identity(sqlite3 *db, const char *path, int *version, struct error *e)
+{
+	int64_t id, v, tables;
+
+	*version = 0;
+	if (db_number(db, path, "PRAGMA application_id", &id, e) || db_number(db, path, "PRAGMA user_version", &v, e) ||
+	    db_number(db, path, "SELECT count(*) FROM sqlite_schema", &tables, e))
+		return -1;
+	if (!tables && !id && !v)
+		return 0;
+	if (id != STORE_APPLICATION_ID)
+		return error_set(e, "%s: a SQLite database, but not of ioflush (application_id 0x%" PRIx64 ", not 0x%x)",
+				 path, (uint64_t)id & UINT32_MAX, STORE_APPLICATION_ID);
+	if (v > db_newest_version())
+		return error_set(e,
+				 "%s: a database of version %" PRId64 ", made by a newer ioflush; this one knows versions "
+				 "up to %d: use the newer one, or its export",
+				 path, v, db_newest_version());
+	if (v < 1)
+		return error_set(e, "%s: damaged: an ioflush database of version %" PRId64, path, v);
+	*version = (int)v;
+	return 0;
+}
+
+/* ---- captures ---- */
+
+/* A text column, kept in texts. NULL: out of memory. */
+static const char *keep_text(sqlite3_stmt *stmt, int column, struct strings *texts)
+{
+	const char *text = (const char *)sqlite3_column_text(stmt, column);
+	uint32_t id = text ? strings_intern(texts, text, strlen(text)) : 0;
+
+	if (id == UINT32_MAX)
+		return NULL;
+	return id ? strings_get(texts, id) : "";
+}
+
+/* As load_capture() takes them. */
+#define CAPTURE_COLUMNS                                                          \
+	"id, page_size, first_t, last_t, first_event, last_event, events, sum, " \
+	"source, format, host, kernel, clock, probes, state, note"
+
+static int load_capture(sqlite3_stmt *stmt, const char *path, struct strings *texts, struct capture_row *r,
+			struct error *e)
+{
+	const char **text[] = {&r->c.source, &r->c.format, &r->c.host,	&r->c.kernel,
+			       &r->c.clock,  &r->c.probes, &r->c.state, &r->c.note};
+	int64_t page_size = sqlite3_column_int64(stmt, 1);
+	size_t i;
+
+	memset(r, 0, sizeof(*r));
+	r->c.id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	r->first_t = (uint64_t)sqlite3_column_int64(stmt, 2);
+	r->last_t = (uint64_t)sqlite3_column_int64(stmt, 3);
+	r->first_event = (uint64_t)sqlite3_column_int64(stmt, 4);
+	r->last_event = (uint64_t)sqlite3_column_int64(stmt, 5);
+	r->events = (uint64_t)sqlite3_column_int64(stmt, 6);
+	r->sum = (uint64_t)sqlite3_column_int64(stmt, 7);
+	for (i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
+		*text[i] = keep_text(stmt, 8 + (int)i, texts);
+		if (!*text[i])
+			return error_set(e, "%s: out of memory", path);
+	}
+	if (page_size != (int64_t)PAGE_SIZE_BYTES)
+		return error_set(e,
+				 "%s: capture %" PRIu64 ": page_size: %" PRId64
+				 "; ioflush knows pages of %llu bytes only",
+				 path, r->c.id, page_size, PAGE_SIZE_BYTES);
+	return 0;
+}
+
+int db_load_capture(sqlite3 *db, const char *path, struct strings *texts, uint64_t id, struct capture_row *row,
+		    struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(db, path, "SELECT " CAPTURE_COLUMNS " FROM capture WHERE id = ?1", e);
+	int rc, ret;
+
+	if (!stmt)
+		return -1;
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		ret = load_capture(stmt, path, texts, row, e) ? -1 : 1;
+	else
+		ret = rc == SQLITE_DONE ? 0 : db_error(db, path, "reading a capture", e);
+	sqlite3_finalize(stmt);
+	return ret;
+}
+
+int db_load_captures(sqlite3 *db, const char *path, struct strings *texts, struct capture_row **rows, size_t *n,
+		     struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(db, path, "SELECT " CAPTURE_COLUMNS " FROM capture ORDER BY id", e);
+	struct capture_row *grown;
+	size_t room = 0;
+	int rc;
+
+	*rows = NULL;
+	*n = 0;
+	if (!stmt)
+		return -1;
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		if (*n == room) {
+			room = room ? room * 2 : 16;
+			grown = reallocarray(*rows, room, sizeof(**rows));
+			if (!grown) {
+				error_set(e, "%s: out of memory", path);
+				goto fail;
+			}
+			*rows = grown;
+		}
+		if (load_capture(stmt, path, texts, &(*rows)[*n], e))
+			goto fail;
+		++*n;
+	}
+	if (rc != SQLITE_DONE) {
+		db_error(db, path, "reading captures", e);
+		goto fail;
+	}
+	sqlite3_finalize(stmt);
+	return 0;
+fail:
+	sqlite3_finalize(stmt);
+	free(*rows);
+	*rows = NULL;
+	*n = 0;
+	return -1;
+}
+
+/* ---- sums ---- */
+
+uint64_t sum_text(const char *text)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (; text && *text; text++)
+		h = (h ^ (unsigned char)*text) * 0x100000001b3ull;
+	return h;
+}
+
+uint64_t sum_capture(const struct capture_row *r)
+{
+	const struct capture *c = &r->c;
+	const char *const text[] = {c->source, c->format, c->host, c->kernel, c->clock, c->probes, c->state, c->note};
+	const uint64_t number[] = {c->id, r->first_t, r->last_t, r->first_event, r->last_event, r->events};
+	uint64_t h = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(text) / sizeof(text[0]); i++)
+		h += sum_text(text[i]) * sum_key[i];
+	for (i = 0; i < sizeof(number) / sizeof(number[0]); i++)
+		h += number[i] * sum_key[8 + i];
+	return sum_mix(h);
+}

@@ -1,0 +1,568 @@
+/*
+ * The database as a source; see store.h and store_db.h.
+ *
+ * All is read in one read transaction, so that a database that is being written gives a consistent picture: captures
+ * and the tables of strings and tasks go to memory when it is opened, then one scan of event in order of id for each
+ * capture, over the ids between its first and its last event. No join, no index, and columns that the event's kind
+ * does not have are not looked at.
+ *
+ * Nothing that is damaged passes for data: ids must rise, numbers of strings and tasks must be there, each event must
+ * be possible, and at a capture's end the number of its events and the sum of their hashes must be those of its row.
+ */
+#include "store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store_db.h"
+
+/* A row of string or task. Sorted by id, and without gaps unless rows were deleted: then a binary search finds it. */
+struct text_row {
+	int64_t id;
+	uint32_t own; /* in source.strings */
+	uint64_t sum;
+};
+
+struct task_row {
+	int64_t id;
+	uint32_t tid, comm; /* comm: in source.strings */
+	uint64_t sum;
+};
+
+struct store_source {
+	struct source source;
+	sqlite3 *db;
+	sqlite3_stmt *scan;
+	struct strings *texts; /* of captures */
+	struct capture_row *row;
+	size_t rows, next; /* next: the capture to begin next; the present one is row[next - 1] */
+	struct text_row *text;
+	size_t n_texts;
+	struct task_row *task;
+	size_t n_tasks;
+	bool ended, failed;   /* the present capture, the source */
+	struct error error;   /* to be given by the next read */
+	uint64_t events, sum; /* of the present capture so far */
+	uint64_t last_id, last_t;
+	uint64_t total, done; /* events of all captures */
+};
+
+static struct store_source *store_source(struct source *s)
+{
+	return (struct store_source *)s;
+}
+
+/* ---- opening ---- */
+
+/* As one of SQLite's own names for a file that nobody will change: no locks, no log. NULL: out of memory. */
+static char *immutable_uri(const char *path)
+{
+	sqlite3_str *uri = sqlite3_str_new(NULL);
+	const char *p;
+
+	sqlite3_str_appendall(uri, path[0] == '/' ? "file:" : "file:./");
+	for (p = path; *p; p++) {
+		if (strchr("%?#", *p))
+			sqlite3_str_appendf(uri, "%%%02x", (unsigned char)*p);
+		else
+			sqlite3_str_appendchar(uri, 1, *p);
+	}
+	sqlite3_str_appendall(uri, "?immutable=1");
+	return sqlite3_str_finish(uri);
+}
+
+static bool has_log(const char *path)
+{
+	char *log = sqlite3_mprintf("%s-wal", path);
+	struct stat st;
+	bool has = !log || (!stat(log, &st) && st.st_size);
+
+	sqlite3_free(log);
+	return has;
+}
+
+/* Begins the read transaction. SQLite's extended result code. */
+static int begin(sqlite3 *db)
+{
+	if (sqlite3_exec(db, "BEGIN; SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) != SQLITE_OK)
+		return sqlite3_extended_errcode(db);
+	return SQLITE_OK;
+}
+
+/*
+ * Opens and begins the transaction. A database with a write-ahead log needs files beside it even to be read; where the
+ * folder is read-only and no log is left, it is as good as immutable. One whose writer died needs its journal played
+ * back, which takes the right to write.
+ */
+static int connect(struct store_source *s, struct error *e)
+{
+	const char *path = s->source.path;
+	char *uri;
+	int code, rc;
+
+	if (db_open(&s->db, path, SQLITE_OPEN_READONLY, e))
+		return -1;
+	code = begin(s->db);
+	if ((code == SQLITE_CANTOPEN || code == SQLITE_READONLY_CANTINIT || code == SQLITE_READONLY_DIRECTORY ||
+	     code == SQLITE_READONLY_RECOVERY) &&
+	    !has_log(path)) {
+		uri = immutable_uri(path);
+		sqlite3_close(s->db);
+		s->db = NULL;
+		rc = uri ? db_open(&s->db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, e) :
+			   error_set(e, "%s: out of memory", path);
+		sqlite3_free(uri);
+		if (rc)
+			return -1;
+		code = begin(s->db);
+	} else if (code == SQLITE_READONLY_ROLLBACK || code == SQLITE_READONLY_RECOVERY) {
+		sqlite3_close(s->db);
+		s->db = NULL;
+		if (db_open(&s->db, path, SQLITE_OPEN_READWRITE, e))
+			return -1;
+		code = begin(s->db);
+	}
+	return code == SQLITE_OK ? 0 : db_error(s->db, path, "opening", e);
+}
+
+static int damaged_row(const struct store_source *s, const char *table, int64_t id, const char *why, struct error *e)
+{
+	return error_set(e, "%s: %s id %" PRId64 ": %s: the database is damaged", s->source.path, table, id, why);
+}
+
+/* Doubles an array that is full. 0, or -1 and the error. */
+static int grow(const struct store_source *s, void **array, size_t n, size_t size, struct error *e)
+{
+	void *grown;
+
+	if (n & (n - 1)) /* room is 0 or the power of two at or above n, 64 at least */
+		return 0;
+	if (n && n < 64)
+		return 0;
+	grown = reallocarray(*array, n ? n * 2 : 64, size);
+	if (!grown)
+		return error_set(e, "%s: out of memory", s->source.path);
+	*array = grown;
+	return 0;
+}
+
+static int load_text(struct store_source *s, sqlite3_stmt *stmt, struct error *e)
+{
+	int64_t id = sqlite3_column_int64(stmt, 0);
+	const char *text = (const char *)sqlite3_column_text(stmt, 1);
+	struct text_row *t;
+
+	if (grow(s, (void **)&s->text, s->n_texts, sizeof(*t), e))
+		return -1;
+	t = &s->text[s->n_texts];
+	if (s->n_texts && id <= t[-1].id)
+		return damaged_row(s, "string", id, "ids do not rise", e);
+	if (!text || !text[0])
+		return damaged_row(s, "string", id, "no text", e);
+	t->id = id;
+	t->sum = sum_text(text);
+	t->own = strings_intern(s->source.strings, text, strlen(text));
+	if (t->own == UINT32_MAX)
+		return error_set(e, "%s: string id %" PRId64 ": out of memory, or over four million strings",
+				 s->source.path, id);
+	s->n_texts++;
+	return 0;
+}
+
+static const struct text_row *find_text(const struct store_source *s, int64_t id)
+{
+	size_t lo = 0, hi = s->n_texts, mid;
+
+	if (id > 0 && (uint64_t)id <= s->n_texts && s->text[id - 1].id == id)
+		return &s->text[id - 1];
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (s->text[mid].id == id)
+			return &s->text[mid];
+		if (s->text[mid].id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static const struct task_row *find_task(const struct store_source *s, int64_t id)
+{
+	size_t lo = 0, hi = s->n_tasks, mid;
+
+	if (id > 0 && (uint64_t)id <= s->n_tasks && s->task[id - 1].id == id)
+		return &s->task[id - 1];
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (s->task[mid].id == id)
+			return &s->task[mid];
+		if (s->task[mid].id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static int load_task(struct store_source *s, sqlite3_stmt *stmt, struct error *e)
+{
+	int64_t id = sqlite3_column_int64(stmt, 0), tid = EVENT_NO_TID;
+	const struct text_row *comm = NULL;
+	struct task_row *t;
+
+	if (grow(s, (void **)&s->task, s->n_tasks, sizeof(*t), e))
+		return -1;
+	t = &s->task[s->n_tasks];
+	if (s->n_tasks && id <= t[-1].id)
+		return damaged_row(s, "task", id, "ids do not rise", e);
+	if (sqlite3_column_type(stmt, 1) != SQLITE_NULL)
+		tid = sqlite3_column_int64(stmt, 1);
+	if (tid < 0 || tid > UINT32_MAX)
+		return damaged_row(s, "task", id, "impossible tid", e);
+	if (sqlite3_column_type(stmt, 2) != SQLITE_NULL) {
+		comm = find_text(s, sqlite3_column_int64(stmt, 2));
+		if (!comm)
+			return damaged_row(s, "task", id, "its comm is no string", e);
+	}
+	t->id = id;
+	t->tid = (uint32_t)tid;
+	t->comm = comm ? comm->own : 0;
+	t->sum = sum_task(t->tid, comm ? comm->sum : sum_text(NULL));
+	s->n_tasks++;
+	return 0;
+}
+
+static int load_table(struct store_source *s, const char *sql,
+		      int (*load)(struct store_source *s, sqlite3_stmt *stmt, struct error *e), struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(s->db, s->source.path, sql, e);
+	int rc;
+
+	if (!stmt)
+		return -1;
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+		if (load(s, stmt, e))
+			break;
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+		db_error(s->db, s->source.path, "reading", e);
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int by_first_event(const void *a, const void *b)
+{
+	const struct capture_row *const *x = a, *const *y = b;
+
+	return (*x)->first_event < (*y)->first_event ? -1 : (*x)->first_event > (*y)->first_event;
+}
+
+/* No event may lie between lo and hi. */
+static int check_gap(struct store_source *s, sqlite3_stmt *stmt, uint64_t lo, uint64_t hi, struct error *e)
+{
+	int rc;
+
+	if (lo > hi)
+		return 0;
+	sqlite3_bind_int64(stmt, 1, (int64_t)lo);
+	sqlite3_bind_int64(stmt, 2, (int64_t)hi);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		error_set(e, "%s: event id %lld: belongs to no capture: the database is damaged", s->source.path,
+			  sqlite3_column_int64(stmt, 0));
+	else if (rc != SQLITE_DONE)
+		db_error(s->db, s->source.path, "reading events", e);
+	sqlite3_reset(stmt);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+/* Every event lies in the range of some capture, or the row of a capture is lost. */
+static int check_captures(struct store_source *s, struct error *e)
+{
+	const struct capture_row **sorted = calloc(s->rows + 1, sizeof(const struct capture_row *));
+	sqlite3_stmt *stmt = NULL;
+	uint64_t next = 0; /* events below it are accounted for */
+	size_t i;
+	int rc = -1;
+
+	if (!sorted)
+		return error_set(e, "%s: out of memory", s->source.path);
+	stmt = db_prepare(s->db, s->source.path, "SELECT id FROM event WHERE id BETWEEN ?1 AND ?2 LIMIT 1", e);
+	if (!stmt)
+		goto out;
+	for (i = 0; i < s->rows; i++)
+		sorted[i] = &s->row[i];
+	qsort(sorted, s->rows, sizeof(const struct capture_row *), by_first_event);
+	for (i = 0; i < s->rows; i++) {
+		const struct capture_row *r = sorted[i];
+
+		if (!r->events)
+			continue;
+		if (!r->first_event || r->first_event > r->last_event || r->last_event > INT64_MAX - 1 ||
+		    r->events > r->last_event - r->first_event + 1) {
+			error_set(e, "%s: capture %" PRIu64 ": impossible range of events: the database is damaged",
+				  s->source.path, r->c.id);
+			goto out;
+		}
+		if (r->first_event > next && check_gap(s, stmt, next, r->first_event - 1, e))
+			goto out;
+		if (r->last_event >= next)
+			next = r->last_event + 1;
+		s->total += r->events;
+	}
+	rc = check_gap(s, stmt, next, INT64_MAX, e);
+out:
+	sqlite3_finalize(stmt);
+	free(sorted);
+	return rc;
+}
+
+static int load(struct store_source *s, struct error *e)
+{
+	int version;
+
+	if (db_check_identity(s->db, s->source.path, &version, e))
+		return -1;
+	if (!version)
+		return error_set(e, "%s: an empty database, not one of ioflush", s->source.path);
+	if (version < db_newest_version())
+		return error_set(
+			e, "%s: a database of version %d; ioflush import, given it as -o, migrates it to version %d",
+			s->source.path, version, db_newest_version());
+	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, e) ||
+	    load_table(s, "SELECT id, text FROM string ORDER BY id", load_text, e) ||
+	    load_table(s, "SELECT id, tid, comm FROM task ORDER BY id", load_task, e) || check_captures(s, e))
+		return -1;
+	s->scan = db_prepare(s->db, s->source.path,
+			     "SELECT id, capture, t, cpu, task, kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM event "
+			     "WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+			     e);
+	return s->scan ? 0 : -1;
+}
+
+/* ---- reading ---- */
+
+static int damaged(struct store_source *s, uint64_t id, const char *why, uint64_t value, struct error *e)
+{
+	return error_set(e, "%s: event id %" PRIu64 ": %s %" PRIu64 ": the database is damaged", s->source.path, id,
+			 why, value);
+}
+
+/* Fields of the kind. What strings add to the sum goes to *sum. */
+static int decode_fields(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
+{
+	const struct event_desc *d = &event_table[ev->kind];
+	const struct text_row *text;
+	unsigned i;
+
+	for (i = 0; i < d->nfields; i++) {
+		int64_t v = sqlite3_column_int64(s->scan, 6 + (int)i);
+
+		if (!v && sqlite3_column_type(s->scan, 6 + (int)i) == SQLITE_NULL) {
+			ev->missing |= 1u << i;
+			continue;
+		}
+		if (d->field[i].type == FIELD_STR) {
+			text = find_text(s, v);
+			if (!text)
+				return damaged(s, id, "no string", (uint64_t)v, e);
+			*sum += text->sum * sum_key[6 + i];
+			v = text->own;
+		}
+		ev->f[i] = (uint64_t)v;
+	}
+	return 0;
+}
+
+static int decode_task(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
+{
+	int64_t v = sqlite3_column_int64(s->scan, 4);
+	const struct task_row *task;
+
+	if (!v && sqlite3_column_type(s->scan, 4) == SQLITE_NULL) {
+		ev->tid = EVENT_NO_TID;
+		return 0;
+	}
+	task = find_task(s, v);
+	if (!task)
+		return damaged(s, id, "no task", (uint64_t)v, e);
+	ev->tid = task->tid;
+	ev->comm = task->comm;
+	*sum = task->sum;
+	return 0;
+}
+
+/* The present row of the scan. 1, 0: of another capture, or -1. */
+static int decode(struct store_source *s, struct event *ev, struct error *e)
+{
+	uint64_t id = (uint64_t)sqlite3_column_int64(s->scan, 0), task_sum = 0, string_sum = 0;
+	int64_t kind = sqlite3_column_int64(s->scan, 5);
+	uint64_t cpu = (uint64_t)sqlite3_column_int64(s->scan, 3);
+	struct error why = {""};
+
+	if (id <= s->last_id)
+		return damaged(s, id, "comes after", s->last_id, e);
+	s->last_id = id;
+	if ((uint64_t)sqlite3_column_int64(s->scan, 1) != s->row[s->next - 1].c.id)
+		return 0;
+	if (kind < 1 || kind >= EV_KINDS || !event_table[kind].name)
+		return error_set(e,
+				 "%s: event id %" PRIu64 ": kind %" PRId64
+				 " is not known: damaged, or of a newer ioflush",
+				 s->source.path, id, kind);
+	memset(ev, 0, sizeof(*ev));
+	ev->kind = (uint8_t)kind;
+	ev->t = (uint64_t)sqlite3_column_int64(s->scan, 2);
+	if (!cpu && sqlite3_column_type(s->scan, 3) == SQLITE_NULL)
+		cpu = EVENT_NO_CPU;
+	else if (cpu >= EVENT_NO_CPU)
+		return damaged(s, id, "no cpu", cpu, e);
+	ev->cpu = (uint32_t)cpu;
+	if (decode_task(s, ev, id, &task_sum, e) || decode_fields(s, ev, id, &string_sum, e))
+		return -1;
+	if (event_check(ev, &why))
+		return error_set(e, "%s: event id %" PRIu64 ": %s", s->source.path, id, why.text);
+	if (ev->t < s->last_t)
+		return error_set(e,
+				 "%s: event id %" PRIu64 ": %s: t: %" PRIu64
+				 ": earlier than the event before it, at %" PRIu64,
+				 s->source.path, id, event_table[kind].name, ev->t, s->last_t);
+	s->last_t = ev->t;
+	s->events++;
+	s->sum += sum_event(ev, id, task_sum, string_sum);
+	return 1;
+}
+
+/* All events of the capture are read: are they the ones that its row speaks of? */
+static int check_end(struct store_source *s, struct error *e)
+{
+	const struct capture_row *r = &s->row[s->next - 1];
+
+	if (s->events != r->events)
+		return error_set(e,
+				 "%s: capture %" PRIu64 ": %" PRIu64 " events, but its row says %" PRIu64
+				 ": the database is damaged, or rows were deleted",
+				 s->source.path, r->c.id, s->events, r->events);
+	if (s->sum + sum_capture(r) != r->sum)
+		return error_set(e,
+				 "%s: capture %" PRIu64
+				 ": the check sum of its events does not fit: the database is damaged, "
+				 "or was changed",
+				 s->source.path, r->c.id);
+	return 0;
+}
+
+/* One event. 1, 0: the capture ended, or -1. */
+static int read_event(struct store_source *s, struct event *ev, struct error *e)
+{
+	int rc, got;
+
+	while ((rc = sqlite3_step(s->scan)) == SQLITE_ROW) {
+		got = decode(s, ev, e);
+		if (got)
+			return got;
+	}
+	if (rc != SQLITE_DONE)
+		return db_error(s->db, s->source.path, "reading events", e);
+	s->ended = true;
+	sqlite3_reset(s->scan);
+	return check_end(s, e);
+}
+
+static ssize_t store_source_read(struct source *src, struct event *ev, size_t max, struct error *e)
+{
+	struct store_source *s = store_source(src);
+	size_t n = 0;
+	int rc = 1;
+
+	while (n < max && rc > 0 && !s->failed && !s->ended) {
+		rc = read_event(s, &ev[n], &s->error);
+		n += rc > 0;
+		s->failed = rc < 0;
+	}
+	__atomic_fetch_add(&s->done, n, __ATOMIC_RELAXED);
+	if (n || !s->failed)
+		return (ssize_t)n;
+	return error_set(e, "%s", s->error.text);
+}
+
+/* Skipping a capture skips its checks, too: whoever asks for another does not read it. */
+static int store_source_capture(struct source *src, struct capture *c, struct error *e)
+{
+	struct store_source *s = store_source(src);
+	const struct capture_row *r;
+
+	if (s->failed)
+		return error_set(e, "%s", s->error.text);
+	if (s->next && !s->ended)
+		__atomic_fetch_add(&s->done, s->row[s->next - 1].events - s->events, __ATOMIC_RELAXED);
+	sqlite3_reset(s->scan);
+	if (s->next == s->rows)
+		return 0;
+	r = &s->row[s->next++];
+	*c = r->c;
+	c->format = "database";
+	c->events = r->events;
+	s->ended = false;
+	s->events = s->sum = s->last_id = s->last_t = 0;
+	/* without events: an empty range */
+	sqlite3_bind_int64(s->scan, 1, r->events ? (int64_t)r->first_event : 1);
+	sqlite3_bind_int64(s->scan, 2, r->events ? (int64_t)r->last_event : 0);
+	return 1;
+}
+
+static double store_source_progress(struct source *src)
+{
+	struct store_source *s = store_source(src);
+	uint64_t done = __atomic_load_n(&s->done, __ATOMIC_RELAXED);
+
+	return done < s->total ? (double)done / (double)s->total : 1;
+}
+
+static void store_source_close(struct source *src)
+{
+	struct store_source *s = store_source(src);
+
+	sqlite3_finalize(s->scan);
+	sqlite3_close(s->db);
+	strings_free(s->source.strings);
+	strings_free(s->texts);
+	free(s->source.path);
+	free(s->row);
+	free(s->text);
+	free(s->task);
+	free(s);
+}
+
+static const struct source_ops store_source_ops = {
+	.capture = store_source_capture,
+	.read = store_source_read,
+	.progress = store_source_progress,
+	.close = store_source_close,
+};
+
+int store_source_open(struct source **out, const struct source_input *in, struct error *e)
+{
+	struct store_source *s;
+
+	*out = NULL;
+	close(in->fd); /* before SQLite locks the file: closing later would drop its locks */
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return error_set(e, "%s: out of memory", in->path);
+	s->source.ops = &store_source_ops;
+	s->source.path = strdup(in->path);
+	s->source.strings = strings_new();
+	s->texts = strings_new();
+	if (!s->source.path || !s->source.strings || !s->texts)
+		error_set(e, "%s: out of memory", in->path);
+	else if (!connect(s, e) && !load(s, e))
+		*out = &s->source;
+	if (*out)
+		return 0;
+	store_source_close(&s->source);
+	return -1;
+}

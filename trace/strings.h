@@ -1,0 +1,28 @@
+/*
+ * Interned strings: commands, devices, causes of loss. An event holds a small number in place of a string; number 0 is
+ * "unknown". Numbers are given in order of first use, so the same trace gives the same numbers.
+ *
+ * One thread interns. Other threads may read any id that was handed to them through a lock: texts never move, and the
+ * chunk table is never reallocated.
+ */
+#ifndef IOFLUSH_STRINGS_H
+#define IOFLUSH_STRINGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct strings;
+
+struct strings *strings_new(void); /* NULL: out of memory */
+void strings_free(struct strings *s);
+
+/* The id of the len bytes at text, 0 if len is 0, or UINT32_MAX: out of memory or over four million strings. */
+uint32_t strings_intern(struct strings *s, const char *text, size_t len);
+
+/* The text of an id, owned by s, or NULL for 0 and for ids that were never given. */
+const char *strings_get(const struct strings *s, uint32_t id);
+
+/* How many ids were given, without 0: they are 1 to strings_count(). */
+uint32_t strings_count(const struct strings *s);
+
+#endif
