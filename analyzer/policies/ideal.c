@@ -1,0 +1,41 @@
+/*
+ * ideal: knows each frame's state and flushes only where a gap would open otherwise. No kernel could know so much; it is
+ * the least that any policy without gaps can flush.
+ */
+#include "policies.h"
+
+static bool dirty(const struct ioflush_policy *self, const struct ioflush_span *s)
+{
+	return !s->nc && !ioflush_get(self, s->clean);
+}
+
+static bool map(struct ioflush_policy *self, const struct ioflush_span *s)
+{
+	return ioflush_noncoherent(s->iopt, s->domain) && dirty(self, s);
+}
+
+static bool unmap(struct ioflush_policy *self, const struct ioflush_span *s)
+{
+	return s->domain->noncoherent && s->held && dirty(self, s);
+}
+
+static bool unpin(struct ioflush_policy *self, const struct ioflush_span *s)
+{
+	return s->pin == 1 && s->ever && dirty(self, s);
+}
+
+static bool access(struct ioflush_policy *self, const struct ioflush_span *s)
+{
+	return s->ever && dirty(self, s);
+}
+
+const struct ioflush_policy_ops policy_ideal = {
+	.name = "ideal",
+	.summary = "flush only what a gap would follow from, with full knowledge of every frame",
+	.origin = "lower bound with no gap of any kind",
+	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_ACCESS | IOFLUSH_NEEDS_COHERENT,
+	.map = map,
+	.unmap = unmap,
+	.unpin = unpin,
+	.access = access,
+};

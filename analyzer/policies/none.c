@@ -1,0 +1,8 @@
+/* none: what upstream does today. The other end of the scale from always, and the speed limit of a replay. */
+#include "policies.h"
+
+const struct ioflush_policy_ops policy_none = {
+	.name = "none",
+	.summary = "never flush",
+	.origin = "upstream today",
+};

@@ -1,0 +1,31 @@
+/*
+ * span: no tracking in the pages. A fill for a non-coherent domain flushes, except for pages that the kernel reads back
+ * from a non-coherent storage domain: those are exposed already. Each unmap from a non-coherent domain flushes.
+ */
+#include "policies.h"
+
+bool span_map(const struct ioflush_span *s, enum ioflush_storage rule)
+{
+	return ioflush_noncoherent(s->iopt, s->domain) && s->source[rule] != IOFLUSH_SOURCE_NONCOHERENT;
+}
+
+bool span_unmap(struct ioflush_policy *self, const struct ioflush_span *s)
+{
+	(void)self;
+	return s->domain->noncoherent;
+}
+
+static bool map(struct ioflush_policy *self, const struct ioflush_span *s)
+{
+	(void)self;
+	return span_map(s, IOFLUSH_STORAGE_FIRST);
+}
+
+const struct ioflush_policy_ops policy_span = {
+	.name = "span",
+	.summary = "flush non-coherent fills but what comes from a non-coherent storage domain, and each unmap",
+	.origin = "17 May 2024 (and 14 May)",
+	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_SOURCE | IOFLUSH_NEEDS_COHERENT,
+	.map = map,
+	.unmap = span_unmap,
+};

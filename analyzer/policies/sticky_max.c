@@ -1,0 +1,26 @@
+/*
+ * sticky-max: a bit in the pages, set by the first fill for a non-coherent domain, makes every later map and unmap flush,
+ * whatever the domain. The simplest thing that is safe, and the one that flushes most.
+ */
+#include "policies.h"
+
+static void fill(struct ioflush_policy *self, const struct ioflush_fill *f)
+{
+	if (ioflush_noncoherent(f->iopt, f->domain))
+		ioflush_set(self, &f->pages->marks, true);
+}
+
+static bool marked(struct ioflush_policy *self, const struct ioflush_span *s)
+{
+	return ioflush_get(self, s->pages->marks);
+}
+
+const struct ioflush_policy_ops policy_sticky_max = {
+	.name = "sticky-max",
+	.summary = "a bit in the pages makes every map and unmap flush",
+	.origin = "21 May 2024, \"overflush on every map and unmap\"",
+	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_COHERENT,
+	.fill = fill,
+	.map = marked,
+	.unmap = marked,
+};

@@ -1,0 +1,1361 @@
+/*
+ * The naive model. Read it beside the semantics: the objects, then the ten policies (section 7), the audit (section 6),
+ * and one function for each event (section 5).
+ *
+ * Tables: mapping (area, domain, idx), page (pages, idx) and frame (pfn). A page entry exists exactly while the index
+ * is pinned, but for the short time between its last unmap and its H4. Areas, domains, pages and iopts are short lists.
+ * A serial names an object for ever, so that a kernel pointer used again never meets the old object's pages.
+ */
+#include "naive.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+const char *const naive_kind_names[NAIVE_KINDS] = {"map", "unmap", "unpin", "access"};
+const char *const naive_gap_names[NAIVE_GAPS] = {"leak", "reexpose", "release", "access"};
+const char *const naive_health_names[NAIVE_HEALTH_COUNT] = {
+#define HEALTH(name, unit, severity, doc, advice) #name,
+#include "health.def"
+#undef HEALTH
+};
+
+enum state { JOINING, JOINED, LEAVING };
+enum rule { FIRST, PREFER, RULES };
+enum source { USER, ACCESS, COHERENT, NONCOHERENT };
+
+struct domain {
+	uint64_t id, serial;
+	struct iopt *iopt;
+	bool noncoherent;
+	enum state state;
+	uint64_t mappings;
+	struct domain *prev, *next;
+};
+
+struct iopt {
+	uint64_t id;
+	uint64_t cnt;
+	struct domain **domains; /* the kernel's array */
+	size_t ndomains;
+	struct iopt *prev, *next;
+};
+
+struct pages {
+	uint64_t id, serial;
+	uint64_t areas;
+	bool S[NAIVE_POLICIES];
+	struct pages *prev, *next;
+};
+
+struct hooked {
+	uint64_t idx;
+	UT_hash_handle hh;
+};
+
+struct area {
+	bool has_id; /* not: a half of a cut, or its pointer went to another area */
+	uint64_t id, serial;
+	struct iopt *iopt;
+	struct pages *pages;
+	uint64_t iova, last, first, last_index, page_offset;
+	bool filling, unfilling;
+	struct hooked *hooked; /* indexes that had H1 in this fill */
+	struct domain *storage[RULES];
+	uint64_t since[RULES]; /* when it got a storage domain */
+	uint64_t accesses, mappings;
+	bool F[NAIVE_POLICIES], req[NAIVE_POLICIES];
+	struct area *prev, *next;
+};
+
+struct mapping_key {
+	uint64_t area, domain, idx; /* serials */
+};
+
+struct mapping {
+	struct mapping_key key;
+	struct area *area;
+	struct domain *domain;
+	struct page *page;
+	UT_hash_handle hh;
+};
+
+struct page_key {
+	uint64_t pages, idx; /* serial */
+};
+
+struct page {
+	struct page_key key;
+	struct pages *pages;
+	struct frame *frame; /* NULL: the PFN is unknown */
+	uint64_t mappings, held;
+	size_t unmapped; /* which of this event's unmapped mappings was its last */
+	UT_hash_handle hh;
+};
+
+struct frame {
+	uint64_t pfn;
+	uint64_t pin, nc;
+	bool ever;
+	bool clean[NAIVE_POLICIES];
+	int64_t unpins; /* derived, less the kernel's */
+	UT_hash_handle hh;
+};
+
+/* The page that a policy flushed last in this event, by hook kind. */
+struct flushed {
+	bool any;
+	const struct frame *frame;
+	struct page_key key;
+};
+
+struct naive {
+	struct domain *domains;
+	struct iopt *iopts;
+	struct pages *pages;
+	struct area *areas;
+	struct mapping *mapping;
+	struct page *page;
+	struct frame *frame;
+	uint64_t serial, clock, exposed;
+	struct flushed flushed[NAIVE_POLICIES][NAIVE_KINDS];
+	struct naive_counts counts[NAIVE_POLICIES];
+	struct naive_totals totals;
+};
+
+static void *xzalloc(size_t size)
+{
+	void *p = calloc(1, size);
+
+	if (!p) {
+		fputs("naive: out of memory\n", stderr);
+		exit(1);
+	}
+	return p;
+}
+
+/* ---- The policies: each one function, one case a column of the table. ---- */
+
+enum hook { B1, B2, H1, H2, H3, H4, H5 };
+
+/* Where a policy is asked. B1 and B2 have no page. */
+struct at {
+	enum hook hook;
+	struct iopt *iopt;
+	struct domain *domain; /* B2, H2, H3 */
+	struct area *area;
+	struct pages *pages;
+	const struct frame *frame; /* NULL: unknown (H4) */
+	bool held;		   /* an access holds idx */
+	bool by_access;		   /* H4 */
+	enum source source[RULES]; /* H1, H2 */
+	unsigned p;		   /* which policy: index of its bits */
+};
+
+static bool none(struct at *at)
+{
+	(void)at;
+	return false;
+}
+
+static bool always(struct at *at)
+{
+	return at->hook == H1 || at->hook == H2 || at->hook == H4;
+}
+
+static bool sticky_v1(struct at *at)
+{
+	bool *S = &at->pages->S[at->p], *req = &at->area->req[at->p];
+
+	switch (at->hook) {
+	case B1:
+	case B2:
+		*req = at->iopt->cnt > 0 && !*S;
+		if (*req)
+			*S = true;
+		return false;
+	case H1:
+	case H2:
+		return *req;
+	case H4:
+		return *S;
+	default:
+		return false;
+	}
+}
+
+static bool sticky_always(struct at *at)
+{
+	bool *S = &at->pages->S[at->p];
+
+	switch (at->hook) {
+	case B1:
+		if (at->iopt->cnt > 0)
+			*S = true;
+		return false;
+	case H1:
+		return at->iopt->cnt > 0;
+	case B2:
+		if (at->domain->noncoherent)
+			*S = true;
+		return false;
+	case H2:
+		return at->domain->noncoherent;
+	case H4:
+		return *S;
+	default:
+		return false;
+	}
+}
+
+static bool sticky_max(struct at *at)
+{
+	bool *S = &at->pages->S[at->p];
+
+	switch (at->hook) {
+	case B1:
+		if (at->iopt->cnt > 0)
+			*S = true;
+		return false;
+	case B2:
+		if (at->domain->noncoherent)
+			*S = true;
+		return false;
+	case H1:
+	case H2:
+	case H3:
+		return *S;
+	default:
+		return false;
+	}
+}
+
+static bool span_by(struct at *at, enum rule rule)
+{
+	switch (at->hook) {
+	case H1:
+		return at->iopt->cnt > 0 && at->source[rule] != NONCOHERENT;
+	case H2:
+		return at->domain->noncoherent && at->source[rule] != NONCOHERENT;
+	case H3:
+		return at->domain->noncoherent;
+	default:
+		return false;
+	}
+}
+
+static bool span(struct at *at)
+{
+	return span_by(at, FIRST);
+}
+
+static bool span_prefer_noncoherent(struct at *at)
+{
+	return span_by(at, PREFER);
+}
+
+static bool counter(struct at *at)
+{
+	switch (at->hook) {
+	case H1:
+	case H4:
+		return at->area->iopt->cnt > 0;
+	case H2:
+		return at->domain->noncoherent;
+	default:
+		return false;
+	}
+}
+
+static bool area_flag(struct at *at)
+{
+	bool *F = &at->area->F[at->p], *req = &at->area->req[at->p];
+
+	switch (at->hook) {
+	case B1:
+		*F = at->iopt->cnt > 0;
+		return false;
+	case H1:
+		return *F;
+	case B2:
+		*req = at->domain->noncoherent && !*F;
+		if (*req)
+			*F = true;
+		return false;
+	case H2:
+		return *req;
+	case H4:
+		return !at->by_access && *F;
+	default:
+		return false;
+	}
+}
+
+static bool ideal(struct at *at)
+{
+	const struct frame *f = at->frame;
+	bool dirty = f && f->nc == 0 && !f->clean[at->p];
+
+	switch (at->hook) {
+	case H1:
+		return at->iopt->cnt > 0 && dirty;
+	case H2:
+		return at->domain->noncoherent && dirty;
+	case H3:
+		return at->domain->noncoherent && at->held && dirty;
+	case H4:
+		return dirty && f->pin == 1 && f->ever;
+	case H5:
+		return dirty && f->ever;
+	default:
+		return false;
+	}
+}
+
+#define AREA_FLAG 8 /* whose F falls when an iopt has no domain left */
+
+static const struct {
+	const char *name;
+	bool (*flush)(struct at *at);
+} policies[NAIVE_POLICIES] = {
+	{"none", none},
+	{"always", always},
+	{"sticky-v1", sticky_v1},
+	{"sticky-always", sticky_always},
+	{"sticky-max", sticky_max},
+	{"span", span},
+	{"span-prefer-noncoherent", span_prefer_noncoherent},
+	{"counter", counter},
+	[AREA_FLAG] = {"area-flag", area_flag},
+	{"ideal", ideal},
+};
+
+static enum naive_kind kind_of(enum hook hook)
+{
+	switch (hook) {
+	case H3:
+		return NAIVE_UNMAP;
+	case H4:
+		return NAIVE_UNPIN;
+	case H5:
+		return NAIVE_ACCESS;
+	default:
+		return NAIVE_MAP;
+	}
+}
+
+static void count_flush(struct naive *n, unsigned p, enum naive_kind kind, const struct page *page)
+{
+	struct flushed *prev = &n->flushed[p][kind];
+	bool follows = prev->any;
+
+	if (page->frame)
+		follows = follows && prev->frame && prev->frame->pfn == page->frame->pfn - 1;
+	else
+		follows = follows && !prev->frame && prev->key.pages == page->key.pages &&
+			  prev->key.idx == page->key.idx - 1;
+	n->counts[p].flush[kind]++;
+	if (!follows)
+		n->counts[p].ranges++;
+	prev->any = true;
+	prev->frame = page->frame;
+	prev->key = page->key;
+}
+
+static void ask_all(struct naive *n, struct at *at, struct page *page)
+{
+	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
+		at->p = p;
+		if (!policies[p].flush(at))
+			continue;
+		count_flush(n, p, kind_of(at->hook), page);
+		if (page->frame && page->frame->nc == 0)
+			page->frame->clean[p] = true;
+	}
+}
+
+static void begin_fill(struct naive *n, enum hook hook, struct area *area, struct domain *domain)
+{
+	struct at at = {.hook = hook, .iopt = area->iopt, .domain = domain, .area = area, .pages = area->pages};
+
+	(void)n;
+	for (at.p = 0; at.p < NAIVE_POLICIES; at.p++)
+		policies[at.p].flush(&at);
+}
+
+static void at_page(struct naive *n, enum hook hook, struct area *area, struct domain *domain, struct page *page,
+		    const enum source *source, bool by_access)
+{
+	struct at at = {.hook = hook, .iopt = area->iopt, .domain = domain, .area = area, .pages = page->pages};
+
+	at.frame = page->frame;
+	at.held = page->held > 0;
+	at.by_access = by_access;
+	for (int r = 0; source && r < RULES; r++)
+		at.source[r] = source[r];
+	ask_all(n, &at, page);
+}
+
+/* ---- The audit. ---- */
+
+static void audit_exposure(struct naive *n, const struct frame *f)
+{
+	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
+		if (!f->clean[p])
+			n->counts[p].gaps[f->ever ? NAIVE_REEXPOSE : NAIVE_LEAK]++;
+	}
+}
+
+/* Release and access have the same condition. */
+static void audit_stale(struct naive *n, const struct frame *f, enum naive_gap gap)
+{
+	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
+		if (f->ever && f->nc == 0 && !f->clean[p])
+			n->counts[p].gaps[gap]++;
+	}
+}
+
+static void set_unclean(struct frame *f)
+{
+	memset(f->clean, 0, sizeof(f->clean));
+}
+
+/* ---- Finding and making objects. ---- */
+
+static struct domain *domain_find(struct naive *n, uint64_t id)
+{
+	struct domain *d;
+
+	DL_SEARCH_SCALAR(n->domains, d, id, id);
+	return d;
+}
+
+static struct domain *domain_or_count(struct naive *n, uint64_t id)
+{
+	struct domain *d = domain_find(n, id);
+
+	if (!d)
+		n->totals.health[NAIVE_unknown_domain]++;
+	return d;
+}
+
+static struct iopt *iopt_get(struct naive *n, uint64_t id)
+{
+	struct iopt *i;
+
+	DL_SEARCH_SCALAR(n->iopts, i, id, id);
+	if (!i) {
+		i = xzalloc(sizeof(*i));
+		i->id = id;
+		DL_APPEND(n->iopts, i);
+	}
+	return i;
+}
+
+static struct pages *pages_get(struct naive *n, uint64_t id)
+{
+	struct pages *g;
+
+	DL_SEARCH_SCALAR(n->pages, g, id, id);
+	if (!g) {
+		g = xzalloc(sizeof(*g));
+		g->id = id;
+		g->serial = ++n->serial;
+		DL_APPEND(n->pages, g);
+	}
+	return g;
+}
+
+static struct area *area_by_id(struct naive *n, uint64_t id)
+{
+	struct area *a;
+
+	DL_FOREACH(n->areas, a) {
+		if (a->has_id && a->id == id)
+			return a;
+	}
+	return NULL;
+}
+
+static struct area *area_containing(struct naive *n, uint64_t iopt, uint64_t iova)
+{
+	struct area *a;
+
+	DL_FOREACH(n->areas, a) {
+		if (a->iopt->id == iopt && a->iova <= iova && iova <= a->last)
+			return a;
+	}
+	return NULL;
+}
+
+static void area_take_id(struct naive *n, struct area *a, uint64_t id)
+{
+	struct area *old = area_by_id(n, id);
+
+	if (old)
+		old->has_id = false;
+	a->has_id = true;
+	a->id = id;
+}
+
+/* The area that an event names: by its pointer, or by iova when the pointer is new or stale. */
+static struct area *area_find(struct naive *n, uint64_t id, uint64_t iopt, uint64_t iova)
+{
+	struct area *a = area_by_id(n, id);
+
+	if (a && a->iopt->id == iopt && a->iova == iova)
+		return a;
+	a = area_containing(n, iopt, iova);
+	if (a && a->iova == iova)
+		area_take_id(n, a, id);
+	if (!a)
+		n->totals.health[NAIVE_unknown_area]++;
+	return a;
+}
+
+static struct area *area_or_count(struct naive *n, uint64_t id)
+{
+	struct area *a = area_by_id(n, id);
+
+	if (!a)
+		n->totals.health[NAIVE_unknown_area]++;
+	return a;
+}
+
+static uint64_t area_index(const struct area *a, uint64_t iova)
+{
+	return a->first + (iova - a->iova + a->page_offset) / PAGE_SIZE_BYTES;
+}
+
+static struct page *page_find(struct naive *n, const struct pages *g, uint64_t idx)
+{
+	struct page_key key = {g->serial, idx};
+	struct page *page;
+
+	HASH_FIND(hh, n->page, &key, sizeof(key), page);
+	return page;
+}
+
+static struct page *page_get(struct naive *n, struct pages *g, uint64_t idx)
+{
+	struct page *page = page_find(n, g, idx);
+
+	if (!page) {
+		page = xzalloc(sizeof(*page));
+		page->key = (struct page_key){g->serial, idx};
+		page->pages = g;
+		HASH_ADD(hh, n->page, key, sizeof(page->key), page);
+	}
+	return page;
+}
+
+static bool page_pinned(const struct page *page)
+{
+	return page->mappings > 0 || page->held > 0;
+}
+
+static void page_forget(struct naive *n, struct page *page)
+{
+	HASH_DELETE(hh, n->page, page);
+	free(page);
+}
+
+static struct frame *frame_get(struct naive *n, uint64_t pfn)
+{
+	struct frame *f;
+
+	HASH_FIND(hh, n->frame, &pfn, sizeof(pfn), f);
+	if (!f) {
+		f = xzalloc(sizeof(*f));
+		f->pfn = pfn;
+		HASH_ADD(hh, n->frame, pfn, sizeof(f->pfn), f);
+	}
+	return f;
+}
+
+static struct mapping *mapping_find(struct naive *n, const struct area *a, const struct domain *d, uint64_t idx)
+{
+	struct mapping_key key = {a->serial, d->serial, idx};
+	struct mapping *m;
+
+	HASH_FIND(hh, n->mapping, &key, sizeof(key), m);
+	return m;
+}
+
+static void mapping_enter(struct naive *n, struct area *a, struct domain *d, uint64_t idx, struct page *page)
+{
+	struct mapping *m = xzalloc(sizeof(*m));
+
+	m->key = (struct mapping_key){a->serial, d->serial, idx};
+	m->area = a;
+	m->domain = d;
+	m->page = page;
+	HASH_ADD(hh, n->mapping, key, sizeof(m->key), m);
+	a->mappings++;
+	d->mappings++;
+	page->mappings++;
+}
+
+static void mapping_forget(struct naive *n, struct mapping *m)
+{
+	HASH_DELETE(hh, n->mapping, m);
+	m->area->mappings--;
+	m->domain->mappings--;
+	m->page->mappings--;
+	free(m);
+}
+
+/* ---- Exposure and pins of a frame. ---- */
+
+static void nc_up(struct naive *n, struct frame *f)
+{
+	if (f->nc++ == 0)
+		n->exposed++;
+	if (n->exposed > n->totals.peak_exposed)
+		n->totals.peak_exposed = n->exposed;
+}
+
+static void nc_down(struct naive *n, struct frame *f)
+{
+	if (--f->nc == 0)
+		n->exposed--;
+}
+
+static void pin_up(struct frame *f)
+{
+	if (++f->pin == 1) {
+		f->ever = false;
+		set_unclean(f);
+	}
+}
+
+/* ---- Storage domains and where a fill's pages come from. ---- */
+
+static struct domain *storage_choice(const struct iopt *iopt, enum rule rule)
+{
+	if (rule == PREFER) {
+		for (size_t i = 0; i < iopt->ndomains; i++) {
+			if (iopt->domains[i]->noncoherent)
+				return iopt->domains[i];
+		}
+	}
+	return iopt->ndomains ? iopt->domains[0] : NULL;
+}
+
+static void storage_set(struct naive *n, struct area *a, enum rule rule, struct domain *d)
+{
+	if (d && !a->storage[rule])
+		a->since[rule] = ++n->clock;
+	a->storage[rule] = d;
+}
+
+/* The storage domain goes: to what is left in the array, or to none at all. */
+static void storage_leave(struct naive *n, const struct domain *d, bool to_none)
+{
+	struct area *a;
+
+	DL_FOREACH(n->areas, a) {
+		for (int r = 0; r < RULES; r++) {
+			if (a->storage[r] == d)
+				storage_set(n, a, r, to_none ? NULL : storage_choice(a->iopt, r));
+		}
+	}
+}
+
+static enum source page_source(struct naive *n, const struct page *page, uint64_t idx, enum rule rule)
+{
+	struct area *a, *best = NULL;
+
+	if (page->held > 0)
+		return ACCESS;
+	DL_FOREACH(n->areas, a) {
+		if (a->pages != page->pages || !a->storage[rule] || idx < a->first || idx > a->last_index)
+			continue;
+		if (!best || a->first < best->first || (a->first == best->first && a->since[rule] < best->since[rule]))
+			best = a;
+	}
+	if (!best)
+		return USER;
+	return best->storage[rule]->noncoherent ? NONCOHERENT : COHERENT;
+}
+
+/* ---- Dropping what a complete trace would have ended: no hook, no audit. ---- */
+
+static void drop_pin(struct naive *n, struct page *page)
+{
+	if (page_pinned(page))
+		return;
+	if (page->frame)
+		page->frame->pin--;
+	page_forget(n, page);
+}
+
+/* Mappings through the area, or of the domain (the other is NULL). */
+static void drop_mappings(struct naive *n, const struct area *a, const struct domain *d)
+{
+	struct mapping *m, *tmp;
+
+	if ((a && a->mappings == 0) || (d && d->mappings == 0))
+		return;
+	HASH_ITER(hh, n->mapping, m, tmp) {
+		struct page *page = m->page;
+
+		if ((a && m->area != a) || (d && m->domain != d))
+			continue;
+		if (m->domain->noncoherent)
+			nc_down(n, page->frame);
+		mapping_forget(n, m);
+		drop_pin(n, page);
+		n->totals.health[NAIVE_mappings_dropped]++;
+	}
+}
+
+static void pages_end(struct naive *n, struct pages *g)
+{
+	struct page *page, *tmp;
+
+	HASH_ITER(hh, n->page, page, tmp) {
+		if (page->pages != g)
+			continue;
+		page->held = 0;
+		drop_pin(n, page);
+		n->totals.health[NAIVE_accesses_dropped]++;
+	}
+	DL_DELETE(n->pages, g);
+	free(g);
+}
+
+static void hooked_clear(struct area *a)
+{
+	struct hooked *h, *tmp;
+
+	HASH_ITER(hh, a->hooked, h, tmp) {
+		HASH_DELETE(hh, a->hooked, h);
+		free(h);
+	}
+}
+
+static void area_end(struct naive *n, struct area *a)
+{
+	struct pages *g = a->pages;
+
+	drop_mappings(n, a, NULL);
+	hooked_clear(a);
+	DL_DELETE(n->areas, a);
+	free(a);
+	if (--g->areas == 0)
+		pages_end(n, g);
+}
+
+static void domain_leave(struct naive *n, struct domain *d)
+{
+	struct iopt *iopt = d->iopt;
+
+	for (size_t i = 0; i < iopt->ndomains; i++) {
+		if (iopt->domains[i] == d)
+			iopt->domains[i] = iopt->domains[--iopt->ndomains];
+	}
+	storage_leave(n, d, false);
+	d->state = LEAVING;
+}
+
+static void domain_end(struct naive *n, struct domain *d)
+{
+	drop_mappings(n, NULL, d);
+	if (d->noncoherent)
+		d->iopt->cnt--;
+	DL_DELETE(n->domains, d);
+	free(d);
+}
+
+static void clear_idle_flags(struct naive *n, const struct iopt *iopt)
+{
+	struct area *a;
+
+	if (iopt->ndomains)
+		return;
+	DL_FOREACH(n->areas, a) {
+		if (a->iopt == iopt)
+			a->F[AREA_FLAG] = false;
+	}
+}
+
+/* ---- The events. ---- */
+
+static void on_domain_add(struct naive *n, const struct event *ev)
+{
+	struct domain *d = domain_find(n, ev->domain_add.domain);
+	bool unknown = ev->missing & 1 << 2;
+
+	if (d) {
+		n->totals.health[NAIVE_domains_readded]++;
+		domain_leave(n, d);
+		domain_end(n, d);
+	}
+	d = xzalloc(sizeof(*d));
+	d->id = ev->domain_add.domain;
+	d->serial = ++n->serial;
+	d->iopt = iopt_get(n, ev->domain_add.iopt);
+	d->noncoherent = unknown || !ev->domain_add.coherent;
+	d->state = JOINING;
+	DL_APPEND(n->domains, d);
+	if (unknown)
+		n->totals.health[NAIVE_unknown_coherency]++;
+	if (d->noncoherent)
+		d->iopt->cnt++;
+}
+
+static void domain_joined(struct naive *n, struct domain *d)
+{
+	struct iopt *iopt = d->iopt;
+	struct area *a;
+
+	d->state = JOINED;
+	iopt->domains = realloc(iopt->domains, (iopt->ndomains + 1) * sizeof(struct domain *));
+	if (!iopt->domains)
+		exit(1);
+	iopt->domains[iopt->ndomains++] = d;
+	if (!d->noncoherent)
+		return;
+	DL_FOREACH(n->areas, a) {
+		if (a->iopt == iopt && a->storage[PREFER] && !a->storage[PREFER]->noncoherent)
+			a->storage[PREFER] = d;
+	}
+}
+
+static void on_domain_add_end(struct naive *n, const struct event *ev)
+{
+	struct domain *d = domain_or_count(n, ev->domain_add_end.domain);
+	struct iopt *iopt;
+
+	if (!d)
+		return;
+	iopt = d->iopt;
+	if (ev->domain_add_end.rc != 0) {
+		storage_leave(n, d, true);
+		domain_leave(n, d);
+		domain_end(n, d);
+		clear_idle_flags(n, iopt);
+	} else if (d->state == JOINING) {
+		domain_joined(n, d);
+	}
+}
+
+static void on_domain_remove(struct naive *n, const struct event *ev)
+{
+	struct domain *d = domain_or_count(n, ev->domain_remove.domain);
+
+	if (d)
+		domain_leave(n, d);
+}
+
+static void on_domain_remove_end(struct naive *n, const struct event *ev)
+{
+	struct domain *d = domain_or_count(n, ev->domain_remove_end.domain);
+	struct iopt *iopt;
+
+	if (!d)
+		return;
+	iopt = d->iopt;
+	domain_leave(n, d);
+	domain_end(n, d);
+	clear_idle_flags(n, iopt);
+}
+
+static void on_area_fill(struct naive *n, const struct event *ev)
+{
+	const struct event_area_fill *e = &ev->area_fill;
+	struct area *a, *tmp;
+
+	DL_FOREACH_SAFE(n->areas, a, tmp) {
+		if (a->iopt->id == e->iopt && a->iova <= e->last && e->iova <= a->last) {
+			n->totals.health[NAIVE_areas_overlapped]++;
+			area_end(n, a);
+		}
+	}
+	a = xzalloc(sizeof(*a));
+	a->serial = ++n->serial;
+	a->iopt = iopt_get(n, e->iopt);
+	a->pages = pages_get(n, e->pages);
+	a->pages->areas++;
+	a->iova = e->iova;
+	a->last = e->last;
+	a->first = e->first;
+	a->last_index = e->last_index;
+	a->page_offset = e->page_offset;
+	a->filling = true;
+	area_take_id(n, a, e->area);
+	DL_APPEND(n->areas, a);
+	if (a->iopt->ndomains > 0)
+		begin_fill(n, B1, a, NULL);
+}
+
+static void on_area_fill_end(struct naive *n, const struct event *ev)
+{
+	struct area *a = area_or_count(n, ev->area_fill_end.area);
+
+	if (!a)
+		return;
+	if (ev->area_fill_end.rc != 0) {
+		area_end(n, a);
+		return;
+	}
+	a->filling = false;
+	memset(a->req, 0, sizeof(a->req));
+	for (int r = 0; r < RULES && !a->unfilling; r++)
+		storage_set(n, a, r, storage_choice(a->iopt, r));
+}
+
+static void on_area_unfill(struct naive *n, const struct event *ev)
+{
+	const struct event_area_unfill *e = &ev->area_unfill;
+	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+
+	if (!a)
+		return;
+	a->unfilling = true;
+	for (int r = 0; r < RULES; r++)
+		storage_set(n, a, r, NULL);
+}
+
+static void on_area_unfill_end(struct naive *n, const struct event *ev)
+{
+	const struct event_area_unfill_end *e = &ev->area_unfill_end;
+	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+
+	if (a)
+		area_end(n, a);
+}
+
+static void on_area_add_domain(struct naive *n, const struct event *ev)
+{
+	const struct event_area_add_domain *e = &ev->area_add_domain;
+	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+	struct domain *d = domain_or_count(n, e->domain);
+
+	if (a && d)
+		begin_fill(n, B2, a, d);
+}
+
+static void on_area_add_domain_end(struct naive *n, const struct event *ev)
+{
+	struct area *a = area_or_count(n, ev->area_add_domain_end.area);
+	struct domain *d = domain_or_count(n, ev->area_add_domain_end.domain);
+
+	if (!a || !d)
+		return;
+	memset(a->req, 0, sizeof(a->req));
+	if (ev->area_add_domain_end.rc != 0 || a->unfilling || a->iopt != d->iopt || a->iopt->ndomains > 0)
+		return;
+	for (int r = 0; r < RULES; r++)
+		storage_set(n, a, r, d);
+}
+
+static void map_hook(struct naive *n, struct area *a, struct domain *d, uint64_t idx, struct page *page)
+{
+	enum source source[RULES] = {page_source(n, page, idx, FIRST), page_source(n, page, idx, PREFER)};
+	struct hooked *h;
+
+	if (d->state == JOINING) {
+		at_page(n, H2, a, d, page, source, false);
+		return;
+	}
+	if (!a->filling)
+		return;
+	HASH_FIND(hh, a->hooked, &idx, sizeof(idx), h);
+	if (h)
+		return;
+	h = xzalloc(sizeof(*h));
+	h->idx = idx;
+	HASH_ADD(hh, a->hooked, idx, sizeof(h->idx), h);
+	at_page(n, H1, a, NULL, page, source, false);
+}
+
+static void map_page(struct naive *n, struct area *a, struct domain *d, uint64_t idx, uint64_t pfn)
+{
+	struct page *page;
+	struct frame *f;
+
+	if (mapping_find(n, a, d, idx)) {
+		n->totals.health[NAIVE_mapped_twice]++;
+		return;
+	}
+	page = page_get(n, a->pages, idx);
+	if (!page->frame) {
+		page->frame = frame_get(n, pfn);
+		pin_up(page->frame);
+	} else if (page->frame->pfn != pfn) {
+		n->totals.health[NAIVE_pfn_changed]++;
+	}
+	f = page->frame;
+	map_hook(n, a, d, idx, page);
+	mapping_enter(n, a, d, idx, page);
+	n->totals.mapped_pages++;
+	if (d->noncoherent) {
+		if (f->nc == 0)
+			audit_exposure(n, f);
+		nc_up(n, f);
+		f->ever = true;
+	}
+}
+
+static void on_map(struct naive *n, const struct event *ev)
+{
+	const struct event_map *e = &ev->map;
+	struct domain *d = domain_find(n, e->domain);
+	struct area *a;
+	uint64_t idx0, idx_last;
+
+	if (!d) {
+		n->totals.health[NAIVE_foreign_maps]++;
+		return;
+	}
+	a = area_containing(n, d->iopt->id, e->iova);
+	if (!a) {
+		n->totals.health[NAIVE_unknown_area]++;
+		return;
+	}
+	idx0 = area_index(a, e->iova);
+	idx_last = area_index(a, e->iova + e->size - 1);
+	if (idx_last > a->last_index) {
+		n->totals.health[NAIVE_beyond_area] += idx_last - a->last_index;
+		idx_last = a->last_index;
+	}
+	for (uint64_t idx = idx0; idx <= idx_last; idx++)
+		map_page(n, a, d, idx, e->paddr / PAGE_SIZE_BYTES + (idx - idx0));
+}
+
+/* H4 and what follows, for an index that nothing holds any more. */
+static void unpin_page(struct naive *n, struct area *a, struct page *page, bool by_access)
+{
+	struct frame *f = page->frame;
+
+	at_page(n, H4, a, NULL, page, NULL, by_access);
+	n->totals.unpinned_pages++;
+	if (f) {
+		if (f->pin == 1)
+			audit_stale(n, f, NAIVE_RELEASE);
+		f->pin--;
+		f->unpins++;
+		n->totals.derived_unpins++;
+	}
+	page_forget(n, page);
+}
+
+/* What one unmap took out, in order: what is no longer pinned is settled after all of it. */
+struct unmapped {
+	struct area *area;
+	struct page *page;
+};
+
+struct unmapped_list {
+	struct unmapped *e;
+	size_t count, size;
+};
+
+static void unmapped_add(struct unmapped_list *list, struct area *a, struct page *page)
+{
+	if (list->count == list->size) {
+		list->size = list->size ? 2 * list->size : 64;
+		list->e = realloc(list->e, list->size * sizeof(*list->e));
+		if (!list->e)
+			exit(1);
+	}
+	page->unmapped = list->count;
+	list->e[list->count++] = (struct unmapped){a, page};
+}
+
+static void unmap_page(struct naive *n, struct mapping *m, struct unmapped_list *list)
+{
+	struct area *a = m->area;
+	struct domain *d = m->domain;
+	struct page *page = m->page;
+	struct frame *f = page->frame;
+
+	mapping_forget(n, m);
+	unmapped_add(list, a, page);
+	if (d->noncoherent) {
+		nc_down(n, f);
+		if (f->nc == 0)
+			set_unclean(f);
+	}
+	at_page(n, H3, a, d, page, NULL, false);
+	if (d->noncoherent && f->nc == 0 && page->held > 0)
+		audit_stale(n, f, NAIVE_ACCESS_GAP);
+}
+
+/* The area with the lowest iova that reaches into [from, last] of the iopt, or NULL. */
+static struct area *next_area(struct naive *n, const struct iopt *iopt, uint64_t from, uint64_t last)
+{
+	struct area *a, *best = NULL;
+
+	DL_FOREACH(n->areas, a) {
+		if (a->iopt == iopt && a->last >= from && a->iova <= last && (!best || a->iova < best->iova))
+			best = a;
+	}
+	return best;
+}
+
+static void on_unmap(struct naive *n, const struct event *ev)
+{
+	const struct event_unmap *e = &ev->unmap;
+	struct domain *d = domain_find(n, e->domain);
+	uint64_t from = e->iova, last = e->iova + e->size - 1;
+	struct unmapped_list list = {0};
+	bool any = false;
+	struct area *a;
+
+	if (!d) {
+		n->totals.health[NAIVE_foreign_maps]++;
+		return;
+	}
+	while ((a = next_area(n, d->iopt, from, last))) {
+		uint64_t lo = from > a->iova ? from : a->iova, hi = last < a->last ? last : a->last;
+
+		any = true;
+		for (uint64_t idx = area_index(a, lo); idx <= area_index(a, hi); idx++) {
+			struct mapping *m = mapping_find(n, a, d, idx);
+
+			if (m)
+				unmap_page(n, m, &list);
+		}
+		if (hi == last)
+			break;
+		from = hi + 1;
+	}
+	if (!any)
+		n->totals.health[NAIVE_unknown_area]++;
+	for (size_t i = 0; i < list.count; i++) {
+		if (list.e[i].page->unmapped != i)
+			list.e[i].page = NULL; /* also taken out through a later area: that one counts */
+	}
+	for (size_t i = 0; i < list.count; i++) {
+		if (list.e[i].page && !page_pinned(list.e[i].page))
+			unpin_page(n, list.e[i].area, list.e[i].page, false);
+	}
+	free(list.e);
+}
+
+/* A half of a cut: [iova, last] of old. A new area, with the old one's indexes, storage and bit, and no fill. */
+static struct area *cut_half(struct naive *n, const struct area *old, uint64_t iova, uint64_t last)
+{
+	struct area *a = xzalloc(sizeof(*a));
+
+	a->serial = ++n->serial;
+	a->iopt = old->iopt;
+	a->pages = old->pages;
+	a->iova = iova;
+	a->last = last;
+	a->first = old->first;
+	a->last_index = old->last_index;
+	a->page_offset = old->page_offset;
+	memcpy(a->F, old->F, sizeof(a->F));
+	for (int r = 0; r < RULES; r++)
+		storage_set(n, a, r, old->storage[r]);
+	a->pages->areas++;
+	DL_APPEND(n->areas, a);
+	return a;
+}
+
+static void cut_mappings(struct naive *n, struct area *old, struct area *left, struct area *right)
+{
+	struct mapping *m, *tmp;
+
+	HASH_ITER(hh, n->mapping, m, tmp) {
+		struct area *a = m->key.idx < right->first ? left : right;
+		struct domain *d = m->domain;
+		struct page *page = m->page;
+		uint64_t idx = m->key.idx;
+
+		if (m->area != old)
+			continue;
+		mapping_forget(n, m);
+		mapping_enter(n, a, d, idx, page);
+	}
+}
+
+/* Whether the cut was made or skipped; false: refused. */
+static bool cut_one(struct naive *n, uint64_t iopt, uint64_t iova)
+{
+	struct area *a = area_containing(n, iopt, iova), *left, *right;
+
+	if (!a || iova == a->iova || iova == a->last)
+		return true;
+	if (a->accesses > 0 || (iova + 1 - a->iova + a->page_offset) % PAGE_SIZE_BYTES != 0)
+		return false;
+	left = cut_half(n, a, a->iova, iova);
+	right = cut_half(n, a, iova + 1, a->last);
+	left->last_index = area_index(a, iova);
+	right->first = left->last_index + 1;
+	right->page_offset = 0;
+	cut_mappings(n, a, left, right);
+	area_end(n, a);
+	return true;
+}
+
+static void on_cut(struct naive *n, const struct event *ev)
+{
+	const struct event_cut *e = &ev->cut;
+	bool has_iova1 = !(ev->missing & 1 << 3);
+
+	if (e->num_iovas >= 1 && !cut_one(n, e->iopt, e->iova0))
+		return;
+	if (e->num_iovas >= 2 && has_iova1)
+		cut_one(n, e->iopt, e->iova1);
+}
+
+static void on_access_add(struct naive *n, const struct event *ev)
+{
+	const struct event_access_add *e = &ev->access_add;
+	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+
+	if (!a)
+		return;
+	a->accesses++;
+	for (uint64_t idx = e->first; idx <= e->last; idx++) {
+		struct page *page = page_get(n, a->pages, idx);
+
+		if (page->frame) {
+			at_page(n, H5, a, NULL, page, NULL, false);
+			audit_stale(n, page->frame, NAIVE_ACCESS_GAP);
+		}
+		page->held++;
+	}
+}
+
+static void on_access_remove(struct naive *n, const struct event *ev)
+{
+	const struct event_access_remove *e = &ev->access_remove;
+	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+
+	if (!a)
+		return;
+	if (a->accesses > 0)
+		a->accesses--;
+	for (uint64_t idx = e->first; idx <= e->last; idx++) {
+		struct page *page = page_find(n, a->pages, idx);
+
+		if (!page || page->held == 0) {
+			n->totals.health[NAIVE_access_not_held]++;
+			continue;
+		}
+		page->held--;
+		if (!page_pinned(page))
+			unpin_page(n, a, page, true);
+	}
+}
+
+static void on_unpin(struct naive *n, const struct event *ev)
+{
+	for (uint64_t k = 0; k < ev->unpin.npages; k++)
+		frame_get(n, ev->unpin.pfn + k)->unpins--;
+	n->totals.kernel_unpins += ev->unpin.npages;
+}
+
+static void on_lost(struct naive *n, const struct event *ev)
+{
+	if (ev->missing & 1 << 0)
+		n->totals.health[NAIVE_lost_unknown]++;
+	else
+		n->totals.health[NAIVE_lost_records] += ev->lost.count;
+}
+
+void naive_event(struct naive *n, const struct event *ev)
+{
+	static void (*const on[EV_KINDS])(struct naive * n, const struct event *ev) = {
+		[EV_domain_add] = on_domain_add,
+		[EV_domain_add_end] = on_domain_add_end,
+		[EV_domain_remove] = on_domain_remove,
+		[EV_domain_remove_end] = on_domain_remove_end,
+		[EV_area_fill] = on_area_fill,
+		[EV_area_fill_end] = on_area_fill_end,
+		[EV_area_unfill] = on_area_unfill,
+		[EV_area_unfill_end] = on_area_unfill_end,
+		[EV_area_add_domain] = on_area_add_domain,
+		[EV_area_add_domain_end] = on_area_add_domain_end,
+		[EV_map] = on_map,
+		[EV_unmap] = on_unmap,
+		[EV_cut] = on_cut,
+		[EV_access_add] = on_access_add,
+		[EV_access_remove] = on_access_remove,
+		[EV_unpin] = on_unpin,
+		[EV_lost] = on_lost,
+	};
+
+	memset(n->flushed, 0, sizeof(n->flushed));
+	if (ev->kind < EV_KINDS && on[ev->kind])
+		on[ev->kind](n, ev);
+}
+
+void naive_finish(struct naive *n)
+{
+	struct frame *f, *tmp;
+
+	n->totals.missing_in_kernel = 0;
+	n->totals.not_derived = 0;
+	HASH_ITER(hh, n->frame, f, tmp) {
+		if (f->unpins > 0)
+			n->totals.missing_in_kernel += f->unpins;
+		else
+			n->totals.not_derived += -f->unpins;
+	}
+}
+
+struct naive *naive_new(void)
+{
+	struct naive *n = xzalloc(sizeof(*n));
+
+	for (unsigned p = 0; p < NAIVE_POLICIES; p++)
+		n->counts[p].name = policies[p].name;
+	return n;
+}
+
+void naive_free(struct naive *n)
+{
+	struct mapping *m, *mtmp;
+	struct page *page, *ptmp;
+	struct frame *f, *ftmp;
+	struct domain *d, *dtmp;
+	struct pages *g, *gtmp;
+	struct iopt *i, *itmp;
+	struct area *a, *atmp;
+
+	if (!n)
+		return;
+	HASH_ITER(hh, n->mapping, m, mtmp) {
+		HASH_DELETE(hh, n->mapping, m);
+		free(m);
+	}
+	HASH_ITER(hh, n->page, page, ptmp)
+		page_forget(n, page);
+	HASH_ITER(hh, n->frame, f, ftmp) {
+		HASH_DELETE(hh, n->frame, f);
+		free(f);
+	}
+	DL_FOREACH_SAFE(n->areas, a, atmp) {
+		hooked_clear(a);
+		free(a);
+	}
+	DL_FOREACH_SAFE(n->domains, d, dtmp)
+		free(d);
+	DL_FOREACH_SAFE(n->pages, g, gtmp)
+		free(g);
+	DL_FOREACH_SAFE(n->iopts, i, itmp) {
+		free(i->domains);
+		free(i);
+	}
+	free(n);
+}
+
+const struct naive_counts *naive_counts(const struct naive *n, unsigned i)
+{
+	return &n->counts[i];
+}
+
+const struct naive_totals *naive_totals(const struct naive *n)
+{
+	return &n->totals;
+}

@@ -1,0 +1,751 @@
+/*
+ * The analyzer's model against the naive one (naive.h): many short random traces, whole and mutated, through both, and
+ * every number must be the same. Mutations (an event dropped, doubled, moved, a field taken from another event, a loss
+ * put in) make the traces that a complete recording never is, so that those rules are compared too. On whole traces the
+ * known facts about the policies are checked as well.
+ *
+ * A trace on which the two differ is shrunk and written as JSON Lines to TMPDIR; seed, shape, mutation and numbers are
+ * printed. IOFLUSH_PROPERTY_SEEDS=FIRST-LAST runs other seeds than the default ones.
+ */
+#include <dirent.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "generate.h"
+#include "jsonl.h"
+#include "model.h"
+#include "naive.h"
+#include "policyset.h"
+#include "source.h"
+
+#define SEEDS 600    /* traces, by default */
+#define MUTANTS 8    /* of each trace */
+#define SHRINK 20000 /* most runs to make a failing trace small */
+
+struct trace {
+	struct event *ev;
+	size_t n;
+	const struct strings *strings;
+};
+
+/* A difference in words, "" if none. */
+struct verdict {
+	char text[4096];
+};
+
+/* ---- Random numbers of our own: the same everywhere. ---- */
+
+static uint64_t rnd(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static uint64_t below(uint64_t *state, uint64_t n)
+{
+	return rnd(state) % n;
+}
+
+static uint64_t one_of(uint64_t *state, const uint64_t *values, size_t n)
+{
+	return values[below(state, n)];
+}
+#define ONE_OF(state, ...) \
+	one_of(state, (const uint64_t[]){__VA_ARGS__}, sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+
+/* ---- Running a trace through both models. ---- */
+
+static void differ(struct verdict *v, const char *who, const char *what, uint64_t model, uint64_t naive)
+{
+	size_t len = strlen(v->text);
+
+	if (model == naive)
+		return;
+	snprintf(v->text + len, sizeof(v->text) - len, "  %s %s: model %" PRIu64 ", naive %" PRIu64 "\n", who, what,
+		 model, naive);
+}
+
+static void compare_policy(struct verdict *v, const struct policy_counts *m, const struct naive_counts *n)
+{
+	char what[64];
+
+	for (int k = 0; k < NAIVE_KINDS; k++) {
+		snprintf(what, sizeof(what), "flush_%s_pages", naive_kind_names[k]);
+		differ(v, n->name, what, m->flush[k], n->flush[k]);
+	}
+	for (int g = 0; g < NAIVE_GAPS; g++)
+		differ(v, n->name, naive_gap_names[g], m->gaps[g], n->gaps[g]);
+	differ(v, n->name, "flush_ranges", m->ranges, n->ranges);
+}
+
+static void compare_totals(struct verdict *v, const struct model_totals *m, const struct naive_totals *n)
+{
+	differ(v, "totals", "mapped_pages", m->mapped_pages, n->mapped_pages);
+	differ(v, "totals", "unpinned_pages", m->unpinned_pages, n->unpinned_pages);
+	differ(v, "totals", "peak_exposed", m->peak_exposed, n->peak_exposed);
+	differ(v, "totals", "derived_unpins", m->derived_unpins, n->derived_unpins);
+	differ(v, "totals", "kernel_unpins", m->kernel_unpins, n->kernel_unpins);
+	differ(v, "totals", "missing_in_kernel", m->missing_in_kernel, n->missing_in_kernel);
+	differ(v, "totals", "not_derived", m->not_derived, n->not_derived);
+	for (int h = 0; h < NAIVE_HEALTH_COUNT; h++)
+		differ(v, "health", naive_health_names[h], m->health[h], n->health[h]);
+}
+
+static struct naive *run_naive(const struct trace *t)
+{
+	struct naive *n = naive_new();
+
+	for (size_t i = 0; i < t->n; i++)
+		naive_event(n, &t->ev[i]);
+	naive_finish(n);
+	return n;
+}
+
+/* In small batches: where one ends must not matter. */
+static struct model *run_model(const struct trace *t, const struct policy_set *set)
+{
+	struct model *m = model_new(set->policy, set->n, NULL);
+	struct error e = {0};
+	size_t batch = 1 + t->n % 13;
+
+	assert_non_null(m);
+	for (size_t i = 0; i < t->n; i += batch)
+		assert_int_equal(model_events(m, &t->ev[i], t->n - i < batch ? t->n - i : batch, &e), 0);
+	assert_int_equal(model_finish(m, &e), 0);
+	return m;
+}
+
+static size_t policy_index(const struct policy_set *set, const char *name)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (!strcmp(set->policy[i]->ops->name, name))
+			return i;
+	}
+	fail_msg("no policy \"%s\"", name);
+	return 0;
+}
+
+/* Both models on the trace: what differs. */
+static void compare(const struct trace *t, struct verdict *v)
+{
+	struct policy_set set = {0};
+	struct error e = {0};
+	struct naive *n = run_naive(t);
+	struct model *m;
+
+	v->text[0] = '\0';
+	assert_int_equal(policy_set_add(&set, "all", &e), 0);
+	assert_int_equal(set.n, NAIVE_POLICIES);
+	m = run_model(t, &set);
+	for (unsigned i = 0; i < NAIVE_POLICIES; i++) {
+		const struct naive_counts *c = naive_counts(n, i);
+
+		compare_policy(v, model_counts(m, policy_index(&set, c->name)), c);
+	}
+	compare_totals(v, model_totals(m), naive_totals(n));
+	model_free(m);
+	policy_set_clear(&set);
+	naive_free(n);
+}
+
+/* ---- A failing trace: made small, written down. ---- */
+
+/* The trace without the n events from at on; the caller frees ev. */
+static struct trace without(const struct trace *t, size_t at, size_t n)
+{
+	struct trace out = {.n = t->n - n, .strings = t->strings};
+
+	out.ev = calloc(out.n + 1, sizeof(*out.ev));
+	assert_non_null(out.ev);
+	memcpy(out.ev, t->ev, at * sizeof(*out.ev));
+	memcpy(out.ev + at, t->ev + at + n, (t->n - at - n) * sizeof(*out.ev));
+	return out;
+}
+
+/* Leaves out all that can be left out while the two still differ. */
+static void shrink(struct trace *t, struct verdict *v)
+{
+	struct verdict now;
+	unsigned runs = 0;
+
+	for (size_t chunk = t->n / 2; chunk > 0; chunk /= 2) {
+		for (size_t at = 0; at + chunk <= t->n && runs < SHRINK; runs++) {
+			struct trace less = without(t, at, chunk);
+
+			compare(&less, &now);
+			if (now.text[0]) {
+				free(t->ev);
+				*t = less;
+				*v = now;
+			} else {
+				free(less.ev);
+				at += chunk;
+			}
+		}
+	}
+}
+
+static void write_trace(const struct trace *t, char *path, size_t size)
+{
+	const char *dir = getenv("TMPDIR");
+	struct capture c = {.id = 1,
+			    .source = "",
+			    .format = "generated",
+			    .host = "property",
+			    .kernel = "",
+			    .clock = "mono",
+			    .probes = "",
+			    .state = "complete",
+			    .note = ""};
+	struct jsonl_writer *w;
+	struct error e = {0};
+	int fd;
+
+	snprintf(path, size, "%s/ioflush-property.XXXXXX", dir ? dir : "/tmp");
+	fd = mkstemp(path);
+	if (fd >= 0)
+		close(fd);
+	if (fd < 0 || jsonl_writer_open(&w, path, &e)) {
+		snprintf(path, size, "nowhere: it could not be written");
+		return;
+	}
+	if (jsonl_write_capture(w, &c, &e) || jsonl_write_events(w, t->ev, t->n, t->strings, &e))
+		print_error("writing %s: %s\n", path, e.text);
+	jsonl_writer_close(w, true, &e);
+}
+
+/* 0, or 1 and the whole story on standard error. Frees the trace's events. */
+static int check_same(struct trace *t, uint64_t seed, const char *shape, const char *mutation)
+{
+	struct verdict v;
+	char path[512];
+	size_t n = t->n;
+
+	compare(t, &v);
+	if (v.text[0]) {
+		shrink(t, &v);
+		write_trace(t, path, sizeof(path));
+		print_error("seed %" PRIu64
+			    ", shape %s, mutation %s: the models differ; %zu events, shrunk to %zu in %s\n%s",
+			    seed, shape, mutation, n, t->n, path, v.text);
+	}
+	free(t->ev);
+	return v.text[0] != '\0';
+}
+
+/* ---- Traces. ---- */
+
+/* Few pages, few frames, several of everything, failures: what makes rules meet. */
+static void stress(struct generate_options *o, uint64_t seed)
+{
+	uint64_t r = seed ^ 0x70726f7065727479ull;
+
+	generate_defaults(o, ONE_OF(&r, GENERATE_VMBOOT, GENERATE_CHURN, GENERATE_MIXED, GENERATE_MIXED), seed,
+			  ONE_OF(&r, 60, 120, 300, 600));
+	o->no_teardown = below(&r, 4) == 0;
+	o->live = ONE_OF(&r, 2, 4, 8);
+	o->area_pages = ONE_OF(&r, 1, 2, 4, 16, 64, 300);
+	o->memory_pages = ONE_OF(&r, 16, 32, 128, 512);
+	o->run_order = ONE_OF(&r, 0, 1, 3);
+	o->domains = ONE_OF(&r, 1, 2, 3, 4);
+	o->coherent = ONE_OF(&r, 0, 300, 500, 700, 1000);
+	if (o->shape == GENERATE_VMBOOT)
+		return;
+	o->iopts = ONE_OF(&r, 1, 2, 3);
+	o->accesses = ONE_OF(&r, 0, 2, 6);
+	o->fail = ONE_OF(&r, 0, 0, 100, 400);
+	o->unknown = ONE_OF(&r, 0, 0, 200);
+	o->offset = ONE_OF(&r, 0, 100, 500);
+	o->share = ONE_OF(&r, 0, 300, 800);
+	o->cuts = below(&r, 2);
+}
+
+/* The events of a source's first capture. The source stays open for its strings. */
+static struct trace read_all(struct source *s)
+{
+	struct trace t = {.strings = s->strings};
+	struct error e = {0};
+	struct capture c;
+	ssize_t got = source_capture(s, &c, &e);
+	size_t size = 0;
+
+	assert_int_equal(got, 1);
+	for (; got > 0; t.n += (size_t)got) {
+		if (t.n + 256 > size) {
+			size = 2 * size + 256;
+			t.ev = realloc(t.ev, size * sizeof(*t.ev));
+			assert_non_null(t.ev);
+		}
+		got = source_read(s, t.ev + t.n, 256, &e);
+		if (got < 0)
+			fail_msg("%s", e.text);
+	}
+	return t;
+}
+
+static struct trace generate(struct source **s, const struct generate_options *o)
+{
+	struct error e = {0};
+
+	if (generate_open(s, o, &e))
+		fail_msg("seed %" PRIu64 ": %s", o->seed, e.text);
+	return read_all(*s);
+}
+
+/* ---- Mutations. Each returns false when it found nothing to do; the caller checks the events. ---- */
+
+static bool insert(struct trace *t, size_t at, const struct event *ev)
+{
+	t->ev = realloc(t->ev, (t->n + 1) * sizeof(*t->ev));
+	assert_non_null(t->ev);
+	memmove(t->ev + at + 1, t->ev + at, (t->n - at) * sizeof(*t->ev));
+	t->ev[at] = *ev;
+	t->n++;
+	return true;
+}
+
+static bool mutate_drop(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n);
+
+	memmove(t->ev + at, t->ev + at + 1, (t->n - at - 1) * sizeof(*t->ev));
+	t->n--;
+	return true;
+}
+
+/* Leaves out a stretch, as an overrun buffer does. */
+static bool mutate_gap(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n), n = 1 + below(r, 10);
+
+	if (at + n >= t->n)
+		return false;
+	memmove(t->ev + at, t->ev + at + n, (t->n - at - n) * sizeof(*t->ev));
+	t->n -= n;
+	return true;
+}
+
+static bool mutate_duplicate(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n);
+	struct event ev = t->ev[at];
+
+	return insert(t, at, &ev);
+}
+
+/* An event comes again, later: the times stay in order. */
+static bool mutate_repeat(struct trace *t, uint64_t *r)
+{
+	size_t from = below(r, t->n), at = from + below(r, t->n - from);
+	struct event ev = t->ev[from];
+
+	ev.t = t->ev[at].t;
+	return insert(t, at, &ev);
+}
+
+/* Two neighbours change places, their times do not. */
+static bool mutate_swap(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n - 1);
+	struct event a = t->ev[at], b = t->ev[at + 1];
+	uint64_t time = a.t;
+
+	a.t = b.t;
+	b.t = time;
+	t->ev[at] = b;
+	t->ev[at + 1] = a;
+	return true;
+}
+
+static bool same_field(const struct field_desc *a, const struct field_desc *b)
+{
+	return a->type == b->type && a->type != FIELD_STR && (a->type == FIELD_ID || !strcmp(a->name, b->name));
+}
+
+/* A field takes the value that the field of the same name has elsewhere; an id, that of any other name now and then. */
+static bool mutate_field(struct trace *t, uint64_t *r)
+{
+	struct event *ev = &t->ev[below(r, t->n)];
+	const struct event_desc *d = &event_table[ev->kind];
+	const struct event *from = &t->ev[below(r, t->n)];
+	const struct event_desc *fd = &event_table[from->kind];
+	unsigned i = (unsigned)below(r, d->nfields), j = (unsigned)below(r, fd->nfields);
+	bool any_id = below(r, 8) == 0;
+
+	if (!same_field(&d->field[i], &fd->field[j]) || (from->missing & 1u << j) || (ev->missing & 1u << i))
+		return false;
+	if ((strcmp(d->field[i].name, fd->field[j].name) && !any_id) || ev->f[i] == from->f[j])
+		return false;
+	ev->f[i] = from->f[j];
+	return true;
+}
+
+/* An address or a size moves by a page or half of one, an index by one. */
+static bool mutate_nudge(struct trace *t, uint64_t *r)
+{
+	struct event *ev = &t->ev[below(r, t->n)];
+	const struct event_desc *d = &event_table[ev->kind];
+	unsigned i = (unsigned)below(r, d->nfields);
+	uint64_t by = ONE_OF(r, PAGE_SIZE_BYTES, PAGE_SIZE_BYTES, 2 * PAGE_SIZE_BYTES, PAGE_SIZE_BYTES / 2);
+
+	if (ev->missing & 1u << i || (d->field[i].type != FIELD_HEX && d->field[i].type != FIELD_DEC))
+		return false;
+	if (d->field[i].type == FIELD_DEC)
+		by = 1;
+	ev->f[i] += below(r, 2) ? by : -by;
+	return ev->f[i] < 1ull << 56;
+}
+
+/* A result or a coherency turns into another. */
+static bool mutate_flag(struct trace *t, uint64_t *r)
+{
+	struct event *ev = &t->ev[below(r, t->n)];
+	const struct event_desc *d = &event_table[ev->kind];
+	unsigned i = (unsigned)below(r, d->nfields);
+
+	if (d->field[i].type == FIELD_INT) {
+		ev->f[i] = ev->f[i] ? 0 : (uint64_t)-12;
+	} else if (d->field[i].type == FIELD_FLAG) {
+		uint64_t v = below(r, 3);
+
+		ev->f[i] = v == 1;
+		ev->missing = v == 2 ? ev->missing | 1u << i : ev->missing & ~(1u << i);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static bool mutate_lost(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n);
+	struct event ev = {.t = t->ev[at].t, .kind = EV_lost, .missing = 1u << 1 | 1u << 2};
+
+	ev.lost.count = below(r, 3);
+	if (!ev.lost.count)
+		ev.missing |= 1u << 0;
+	return insert(t, at, &ev);
+}
+
+/* A cut somewhere in an area that was filled before. */
+static bool mutate_cut(struct trace *t, uint64_t *r)
+{
+	size_t from = below(r, t->n), at = from + 1 + below(r, t->n - from);
+	const struct event_area_fill *a = &t->ev[from].area_fill;
+	struct event ev = {.t = t->ev[from].t, .kind = EV_cut};
+	uint64_t bytes;
+
+	if (t->ev[from].kind != EV_area_fill)
+		return false;
+	bytes = a->last - a->iova;
+	ev.t = t->ev[at - 1].t;
+	ev.cut.iopt = a->iopt;
+	ev.cut.num_iovas = 1 + below(r, 2);
+	ev.cut.iova0 = ((a->iova + below(r, bytes + 1)) | (PAGE_SIZE_BYTES - 1)) - (below(r, 2) ? a->page_offset : 0);
+	ev.cut.iova1 = (a->iova + below(r, bytes + 1)) | (PAGE_SIZE_BYTES - 1);
+	if (ev.cut.num_iovas == 1) {
+		ev.cut.iova1 = 0;
+		ev.missing = 1u << 3;
+	}
+	return insert(t, at, &ev);
+}
+
+static const struct {
+	const char *name;
+	bool (*mutate)(struct trace *t, uint64_t *r);
+} mutations[] = {
+	{"drop", mutate_drop}, {"gap", mutate_gap},	{"duplicate", mutate_duplicate}, {"repeat", mutate_repeat},
+	{"swap", mutate_swap}, {"field", mutate_field}, {"nudge", mutate_nudge},	 {"flag", mutate_flag},
+	{"lost", mutate_lost}, {"cut", mutate_cut},
+};
+#define MUTATIONS (sizeof(mutations) / sizeof(mutations[0]))
+
+static bool all_possible(const struct trace *t)
+{
+	struct error e = {0};
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (event_check(&t->ev[i], &e))
+			return false;
+	}
+	return true;
+}
+
+/* The trace changed in one way, possible again. false, and nothing to free: this mutation finds no place here. */
+static bool mutate_once(const struct trace *t, uint64_t *r, size_t which, struct trace *out)
+{
+	for (int attempt = 0; attempt < 200; attempt++) {
+		*out = without(t, 0, 0);
+		if (out->n > 2 && mutations[which].mutate(out, r) && all_possible(out))
+			return true;
+		free(out->ev);
+	}
+	return false;
+}
+
+/* A copy of the trace with one to six changes, and what they were. */
+static struct trace mutant(const struct trace *t, uint64_t *r, char *names, size_t size)
+{
+	struct trace out = without(t, 0, 0), next;
+	size_t steps = 1 + below(r, 6);
+
+	names[0] = '\0';
+	while (steps--) {
+		size_t which = below(r, MUTATIONS), len = strlen(names);
+
+		if (!mutate_once(&out, r, which, &next))
+			continue;
+		snprintf(names + len, size - len, "%s%s", len ? "+" : "", mutations[which].name);
+		free(out.ev);
+		out = next;
+	}
+	return out;
+}
+
+/* ---- The tests. ---- */
+
+static void seed_range(uint64_t *first, uint64_t *last)
+{
+	const char *range = getenv("IOFLUSH_PROPERTY_SEEDS");
+
+	*first = 1;
+	*last = SEEDS;
+	if (range && sscanf(range, "%" SCNu64 "-%" SCNu64, first, last) != 2)
+		fail_msg("IOFLUSH_PROPERTY_SEEDS=%s: not FIRST-LAST", range);
+}
+
+static void test_whole_traces(void **state)
+{
+	uint64_t first, last, differing = 0;
+
+	(void)state;
+	seed_range(&first, &last);
+	for (uint64_t seed = first; seed <= last; seed++) {
+		struct generate_options o;
+		struct source *s;
+		struct trace t;
+
+		stress(&o, seed);
+		t = generate(&s, &o);
+		differing += check_same(&t, seed, generate_shape_names[o.shape], "none");
+		source_close(s);
+	}
+	assert_int_equal(differing, 0);
+}
+
+static void test_mutated_traces(void **state)
+{
+	uint64_t first, last, differing = 0;
+	char names[128];
+
+	(void)state;
+	seed_range(&first, &last);
+	for (uint64_t seed = first; seed <= last; seed++) {
+		struct generate_options o;
+		uint64_t r = seed;
+		struct source *s;
+		struct trace t, m;
+
+		stress(&o, seed);
+		t = generate(&s, &o);
+		for (int i = 0; i < MUTANTS; i++) {
+			m = mutant(&t, &r, names, sizeof(names));
+			differing += check_same(&m, seed, generate_shape_names[o.shape], names);
+		}
+		free(t.ev);
+		source_close(s);
+	}
+	assert_int_equal(differing, 0);
+}
+
+static const struct naive_counts *counts_of(const struct naive *n, const char *name)
+{
+	for (unsigned i = 0; i < NAIVE_POLICIES; i++) {
+		if (!strcmp(naive_counts(n, i)->name, name))
+			return naive_counts(n, i);
+	}
+	fail_msg("no policy \"%s\"", name);
+	return NULL;
+}
+
+static uint64_t flushes(const struct naive_counts *c)
+{
+	return c->flush[NAIVE_MAP] + c->flush[NAIVE_UNMAP] + c->flush[NAIVE_UNPIN] + c->flush[NAIVE_ACCESS];
+}
+
+static uint64_t all_gaps(const struct naive_counts *c)
+{
+	return c->gaps[NAIVE_LEAK] + c->gaps[NAIVE_REEXPOSE] + c->gaps[NAIVE_RELEASE] + c->gaps[NAIVE_ACCESS_GAP];
+}
+
+static int broken(const struct generate_options *o, const char *policy, const char *what)
+{
+	print_error("seed %" PRIu64 ", shape %s: %s: %s\n", o->seed, generate_shape_names[o->shape], policy, what);
+	return 1;
+}
+
+/* All domains coherent: only always flushes, nothing has a gap. */
+static int check_coherent(const struct generate_options *o, const struct naive *n)
+{
+	int bad = 0;
+
+	for (unsigned i = 0; i < NAIVE_POLICIES; i++) {
+		const struct naive_counts *c = naive_counts(n, i);
+
+		if (strcmp(c->name, "always") && flushes(c))
+			bad += broken(o, c->name, "flushes although all is coherent");
+		if (all_gaps(c))
+			bad += broken(o, c->name, "has a gap although all is coherent");
+	}
+	return bad;
+}
+
+static int check_facts(const struct generate_options *o, const struct naive *n)
+{
+	static const char *const safe[] = {"always", "sticky-always",		"sticky-max",
+					   "span",   "span-prefer-noncoherent", "ideal"};
+	const struct naive_counts *least = counts_of(n, "ideal");
+	const struct naive_totals *t = naive_totals(n);
+	int bad = 0;
+
+	for (size_t i = 0; i < sizeof(safe) / sizeof(safe[0]); i++) {
+		const struct naive_counts *c = counts_of(n, safe[i]);
+
+		if (all_gaps(c) - c->gaps[NAIVE_ACCESS_GAP])
+			bad += broken(o, safe[i], "leaks, reexposes or fails a release");
+	}
+	if (all_gaps(least))
+		bad += broken(o, "ideal", "has a gap");
+	for (unsigned i = 0; i < NAIVE_POLICIES && !o->fail; i++) {
+		const struct naive_counts *c = naive_counts(n, i);
+
+		if (!all_gaps(c) && flushes(c) < flushes(least))
+			bad += broken(o, c->name, "has no gap and flushes less than ideal");
+	}
+	if (o->coherent == 1000 && !o->unknown)
+		bad += check_coherent(o, n);
+	if (t->missing_in_kernel)
+		bad += broken(o, "(all)", "derives an unpin that the kernel did not make");
+	for (int h = 0; h < NAIVE_HEALTH_COUNT; h++) {
+		if (h != NAIVE_unknown_coherency && t->health[h])
+			bad += broken(o, naive_health_names[h], "counted in a complete trace");
+	}
+	return bad;
+}
+
+static void test_facts(void **state)
+{
+	uint64_t first, last;
+	int bad = 0;
+
+	(void)state;
+	seed_range(&first, &last);
+	for (uint64_t seed = first; seed <= last; seed++) {
+		struct generate_options o;
+		struct source *s;
+		struct naive *n;
+		struct trace t;
+
+		stress(&o, seed);
+		t = generate(&s, &o);
+		n = run_naive(&t);
+		bad += check_facts(&o, n);
+		naive_free(n);
+		free(t.ev);
+		source_close(s);
+	}
+	assert_int_equal(bad, 0);
+}
+
+/* The naive model is only worth comparing with if it gives the cases' numbers itself. */
+static int check_case(const char *dir, const char *name, size_t stem)
+{
+	char path[1024];
+	struct source *s = NULL;
+	struct error e = {0};
+	struct naive *n;
+	struct trace t;
+	json_t *root, *want;
+	int bad = 0;
+
+	snprintf(path, sizeof(path), "%s/%.*s.expected.json", dir, (int)stem, name);
+	root = json_load_file(path, 0, NULL);
+	want = json_object_get(root, "policies");
+	assert_non_null(want);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (source_open(&s, path, &e))
+		fail_msg("%s", e.text);
+	t = read_all(s);
+	n = run_naive(&t);
+	for (unsigned i = 0; i < NAIVE_POLICIES; i++) {
+		const struct naive_counts *c = naive_counts(n, i);
+		json_t *p = json_object_get(want, c->name), *gaps = json_object_get(p, "gaps");
+		struct verdict v = {""};
+		char key[64];
+
+		for (int k = 0; k < NAIVE_KINDS; k++) {
+			snprintf(key, sizeof(key), "flush_%s_pages", naive_kind_names[k]);
+			differ(&v, c->name, key, json_integer_value(json_object_get(p, key)), c->flush[k]);
+		}
+		for (int g = 0; g < NAIVE_GAPS; g++) {
+			differ(&v, c->name, naive_gap_names[g],
+			       json_integer_value(json_object_get(gaps, naive_gap_names[g])), c->gaps[g]);
+		}
+		if (v.text[0])
+			print_error("%s (\"model\" is the expected file):\n%s", path, v.text);
+		bad += v.text[0] != '\0';
+	}
+	json_decref(root);
+	free(t.ev);
+	naive_free(n);
+	source_close(s);
+	return bad;
+}
+
+static void test_cases(void **state)
+{
+	const char *data = getenv("IOFLUSH_TEST_DATA");
+	int bad = 0, cases = 0;
+	struct dirent *entry;
+	char dir[512];
+	DIR *d;
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/cases", data ? data : "tests/data");
+	d = opendir(dir);
+	assert_non_null(d);
+	while ((entry = readdir(d))) {
+		const char *dot = strrchr(entry->d_name, '.');
+
+		if (!dot || strcmp(dot, ".jsonl"))
+			continue;
+		cases++;
+		bad += check_case(dir, entry->d_name, (size_t)(dot - entry->d_name));
+	}
+	closedir(d);
+	assert_int_equal(bad, 0);
+	assert_true(cases >= 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_whole_traces),
+		cmocka_unit_test(test_mutated_traces),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
