@@ -1,0 +1,242 @@
+/*
+ * The program around the commands: finds the command that the first argument names, and holds what they share, so
+ * that every message, help text and number looks the same whichever command prints it.
+ *
+ * A command gets an argv that begins with its own name, and getopt's state reset. It returns the exit status; nothing
+ * below main() calls exit().
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ioflush-policy.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unconfigured"
+#endif
+
+#define NUMBER_BUFFERS 16
+#define NUMBER_LENGTH 32
+
+static const struct command *const commands[] = {
+	&cmd_replay, &cmd_gaps,	    &cmd_explain,   &cmd_state,	   &cmd_verify, &cmd_import,
+	&cmd_export, &cmd_policies, &cmd_calibrate, &cmd_generate, NULL,
+};
+
+/* One of a few buffers of the thread, so that one printf can show several numbers. */
+static char *number_buffer(void)
+{
+	static _Thread_local char buffer[NUMBER_BUFFERS][NUMBER_LENGTH];
+	static _Thread_local unsigned next;
+
+	return buffer[next++ % NUMBER_BUFFERS];
+}
+
+const char *cli_thousands(uint64_t n)
+{
+	char *p = number_buffer() + NUMBER_LENGTH - 1;
+	unsigned digits = 0;
+
+	*p = '\0';
+	do {
+		if (digits && digits % 3 == 0)
+			*--p = ',';
+		*--p = (char)('0' + n % 10);
+		n /= 10;
+		digits++;
+	} while (n);
+	return p;
+}
+
+const char *cli_bytes(uint64_t n)
+{
+	static const char unit[] = "KMGTPE";
+	char *buffer = number_buffer();
+	double value = (double)n;
+	int i = -1;
+
+	if (n < 1024) {
+		snprintf(buffer, NUMBER_LENGTH, "%u B", (unsigned)n);
+		return buffer;
+	}
+	/* 1023.95 and more would print as 1024.0 */
+	while (value >= 1023.95) {
+		value /= 1024;
+		i++;
+	}
+	if (i < 0) {
+		value /= 1024;
+		i = 0;
+	}
+	snprintf(buffer, NUMBER_LENGTH, "%.1f %ciB", value, unit[i]);
+	return buffer;
+}
+
+int cli_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	const char *digits = hex ? text + 2 : text;
+	unsigned long long n;
+	char *end;
+
+	/* strtoull() would take signs, spaces and octal too */
+	if (!*digits || strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") != strlen(digits))
+		return -1;
+	errno = 0;
+	n = strtoull(digits, &end, hex ? 16 : 10);
+	if (errno || *end || n < min || n > max)
+		return -1;
+	*out = n;
+	return 0;
+}
+
+static void vmessage(const struct command *cmd, const char *fmt, va_list ap)
+{
+	/* what was printed comes before what is said about it, also when both go to one file */
+	fflush(stdout);
+	fprintf(stderr, "ioflush%s%s: ", cmd ? " " : "", cmd ? cmd->name : "");
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+void cli_message(const struct command *cmd, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vmessage(cmd, fmt, ap);
+	va_end(ap);
+}
+
+int cli_usage_error(const struct command *cmd, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vmessage(cmd, fmt, ap);
+	va_end(ap);
+	if (cmd)
+		fprintf(stderr, "try 'ioflush %s --help'\n", cmd->name);
+	else
+		fputs("try 'ioflush --help'\n", stderr);
+	return STATUS_USAGE;
+}
+
+int cli_bad_option(const struct command *cmd, int c, char *const *argv)
+{
+	const char *arg = argv[optind - 1];
+
+	if (c == ':' && optopt > 0 && optopt < 256 && strncmp(arg, "--", 2))
+		return cli_usage_error(cmd, "option -%c needs a value", optopt);
+	if (c == ':')
+		return cli_usage_error(cmd, "option %s needs a value", arg);
+	/* getopt_long() is past a bundle of short options only at its end */
+	if (optopt > ' ' && optopt < 127 && strncmp(arg, "--", 2))
+		return cli_usage_error(cmd, "unknown option -%c", optopt);
+	return cli_usage_error(cmd, "unknown, ambiguous or malformed option %s", arg);
+}
+
+int cli_flush(const struct command *cmd)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return STATUS_OK;
+	cli_message(cmd, "cannot write to standard output: %s", strerror(errno ? errno : EIO));
+	clearerr(stdout);
+	return STATUS_ERROR;
+}
+
+int cli_help(const struct command *cmd)
+{
+	printf("usage: ioflush %s %s", cmd->name, cmd->usage);
+	if (cmd->usage[0] && cmd->usage[strlen(cmd->usage) - 1] != '\n')
+		putchar('\n');
+	printf("\nThe manual page: ioflush-%s(1)\n", cmd->name);
+	return cli_flush(cmd);
+}
+
+static int program_help(void)
+{
+	puts("usage: ioflush COMMAND [ARGUMENT]...\n"
+	     "       ioflush --help | --version | help COMMAND\n"
+	     "\n"
+	     "Replays recordings of iommufd under each CPU cache flush policy that was proposed for\n"
+	     "non-coherent DMA, and says what each one flushes, what that costs and where it is wrong.\n"
+	     "\n"
+	     "commands:");
+	for (const struct command *const *c = commands; *c; c++)
+		printf("  %-10s %s\n", (*c)->name, (*c)->summary);
+	puts("\n"
+	     "A trace is a trace.dat of trace-cmd, the text of tracefs or of trace-cmd report, JSON Lines\n"
+	     "('-': standard input) or an ioflush database; which of them is told from its content.\n"
+	     "Exit status: 0 done, 1 input or system error, 2 usage, 3 a gap that --fail-on names,\n"
+	     "5 losses under --fail-on-loss. The manual page: ioflush(1)");
+	return cli_flush(NULL);
+}
+
+static int program_version(void)
+{
+	printf("ioflush %s\npolicy interface %d\n", PACKAGE_VERSION, IOFLUSH_POLICY_ABI);
+	return cli_flush(NULL);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (const struct command *const *c = commands; *c; c++) {
+		if (!strcmp((*c)->name, name))
+			return *c;
+	}
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	char known[256] = "";
+	size_t n = 0;
+
+	for (const struct command *const *c = commands; *c; c++) {
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", (*c)->name);
+		if (n >= sizeof(known))
+			break;
+	}
+	return cli_usage_error(NULL, "unknown %s '%s'; known commands: %s", name[0] == '-' ? "option" : "command", name,
+			       known);
+}
+
+static int help_command(int argc, char **argv)
+{
+	const struct command *cmd;
+
+	if (argc < 2)
+		return program_help();
+	if (argc > 2)
+		return cli_usage_error(NULL, "help takes one command");
+	cmd = find_command(argv[1]);
+	return cmd ? cli_help(cmd) : unknown_command(argv[1]);
+}
+
+int cli_main(int argc, char **argv)
+{
+	const struct command *cmd;
+
+	/* a closed pipe is an output error with a message and a status, like a full disk */
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2)
+		return cli_usage_error(NULL, "no command given");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return program_help();
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+		return program_version();
+	if (!strcmp(argv[1], "help"))
+		return help_command(argc - 1, argv + 1);
+	cmd = find_command(argv[1]);
+	if (!cmd)
+		return unknown_command(argv[1]);
+	optind = 0; /* glibc: also forgets what an earlier command left */
+	opterr = 0;
+	return cmd->run(cmd, argc - 1, argv + 1);
+}

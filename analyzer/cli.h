@@ -1,0 +1,58 @@
+/*
+ * What the commands share: exit statuses, messages, option parsing, number formats. Each command is one file,
+ * cmd_NAME.c, with one entry point that main's table names; it returns the exit status.
+ */
+#ifndef IOFLUSH_CLI_H
+#define IOFLUSH_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum exit_status {
+	STATUS_OK = 0,
+	STATUS_ERROR = 1, /* input or system error */
+	STATUS_USAGE = 2,
+	STATUS_GAP = 3,	 /* a gap that --fail-on names */
+	STATUS_LOSS = 5, /* losses under --fail-on-loss */
+};
+
+struct command {
+	const char *name;
+	const char *summary; /* one line, for ioflush --help */
+	const char *usage;   /* what --help prints after "usage: ioflush NAME " : synopsis, blank line, options */
+	int (*run)(const struct command *cmd, int argc, char **argv); /* argv[0] is the command's name */
+};
+
+extern const struct command cmd_replay, cmd_gaps, cmd_explain, cmd_verify, cmd_import, cmd_export, cmd_policies,
+	cmd_calibrate, cmd_generate, cmd_state;
+
+/* The whole program behind main(): finds the command and runs it. */
+int cli_main(int argc, char **argv);
+
+/* "ioflush NAME: message" on standard error. The second adds how to get help and returns STATUS_USAGE. */
+void cli_message(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int cli_usage_error(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * What getopt_long() returned '?' or ':' for (opterr 0, short options starting with ':'), said on standard error.
+ * Returns STATUS_USAGE.
+ */
+int cli_bad_option(const struct command *cmd, int c, char *const *argv);
+
+/* Prints the help of a command to standard output; returns STATUS_OK. */
+int cli_help(const struct command *cmd);
+
+/* A whole number, decimal or 0x hex, all of text, min to max. 0, or -1 (nothing printed). */
+int cli_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+/* Flushes standard output and says whether all that was printed got there: a full disk must not look like success. */
+int cli_flush(const struct command *cmd); /* STATUS_OK or STATUS_ERROR with a message */
+
+/* n with thousands separators, in one of a few rotating static buffers of the calling thread. */
+const char *cli_thousands(uint64_t n);
+
+/* Bytes as "1.5 GiB". Same buffers. */
+const char *cli_bytes(uint64_t n);
+
+#endif

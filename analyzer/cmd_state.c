@@ -1,0 +1,132 @@
+/*
+ * ioflush state: what exists at a time. No policy runs: the model alone is fed, up to the time asked for.
+ */
+#include <getopt.h>
+#include <string.h>
+
+#include "cli.h"
+#include "policyset.h"
+#include "replay.h"
+#include "state.h"
+
+struct options {
+	uint64_t capture, at;
+	bool until, json, areas, allow_partial;
+};
+
+struct gathering {
+	const struct options *o;
+	struct state *state;
+	struct error *e;
+};
+
+static int end_capture(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
+{
+	struct gathering *g = ctx;
+
+	return state_add(g->state, c, m, s->strings, g->o->areas, partial, g->e);
+}
+
+static int gather(const struct options *o, const char *path, struct state *state, struct error *e)
+{
+	/* an observer that observes nothing: devices are kept only for one that does */
+	static const struct model_observer watch;
+	const struct policy_set none = {0};
+	struct gathering g = {.o = o, .state = state, .e = e};
+	const struct replay replay = {
+		.set = &none,
+		.obs = &watch,
+		.allow_partial = o->allow_partial,
+		.capture = o->capture,
+		.until = o->until,
+		.to = o->at,
+		.progress = path,
+		.end = end_capture,
+		.ctx = &g,
+	};
+
+	return replay_run(&replay, path, e);
+}
+
+static int run_options(const struct command *cmd, const struct options *o, const char *path)
+{
+	struct state state = {0};
+	struct error e = {0};
+	int status = STATUS_ERROR, err;
+
+	err = gather(o, path, &state, &e);
+	if (!err && o->json)
+		err = state_json(&state, stdout, &e);
+	else if (!err)
+		state_text(&state, stdout);
+	if (err)
+		cli_message(cmd, "%s", e.text);
+	else
+		status = cli_flush(cmd);
+	state_clear(&state);
+	return status;
+}
+
+static int run(const struct command *cmd, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"capture", required_argument, NULL, 'c'},
+		{"at", required_argument, NULL, 't'},
+		{"areas", no_argument, NULL, 'a'},
+		{"format", required_argument, NULL, 'f'},
+		{"allow-partial", no_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	struct options o = {0};
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			if (cli_u64(optarg, 1, INT64_MAX, &o.capture))
+				return cli_usage_error(cmd, "--capture: the number of a capture, not '%s'", optarg);
+			break;
+		case 't':
+			if (cli_u64(optarg, 0, UINT64_MAX, &o.at))
+				return cli_usage_error(cmd, "--at: a time in nanoseconds, not '%s'", optarg);
+			o.until = true;
+			break;
+		case 'a':
+			o.areas = true;
+			break;
+		case 'f':
+			o.json = !strcmp(optarg, "json");
+			if (!o.json && strcmp(optarg, "text"))
+				return cli_usage_error(cmd, "unknown --format '%s'; known formats: text, json", optarg);
+			break;
+		case 'p':
+			o.allow_partial = true;
+			break;
+		case 'h':
+			return cli_help(cmd);
+		default:
+			return cli_bad_option(cmd, c, argv);
+		}
+	}
+	if (argc - optind != 1)
+		return cli_usage_error(cmd, "one TRACE, not %d", argc - optind);
+	return run_options(cmd, &o, argv[optind]);
+}
+
+const struct command cmd_state = {
+	.name = "state",
+	.summary = "what exists at a time: iopts, domains, areas, mapped and exposed pages",
+	.usage = "TRACE [OPTION]...\n"
+		 "\n"
+		 "Says what exists at the end of each capture, or at a time: the iopts with their domains, whether\n"
+		 "each domain is coherent, its device, and how many pages are mapped and exposed.\n"
+		 "\n"
+		 "  --capture N     only this capture of a database\n"
+		 "  --at T          at this time (ns of the trace clock): after the last event up to it\n"
+		 "  --areas         list the areas too\n"
+		 "  --format F      text (default) or json\n"
+		 "  --allow-partial take input that breaks off as far as it can be read, and say so\n"
+		 "  -h, --help      this help\n",
+	.run = run,
+};

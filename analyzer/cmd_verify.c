@@ -1,0 +1,329 @@
+/*
+ * ioflush verify: does a trace fit the model? Two questions, for each capture:
+ *
+ * - Invariants: the health counters that a complete trace never shows. Each error or warning that is not 0 is broken.
+ * - Unpins: the pages that the model says were unpinned, against the kernel's own unpin events, by PFN and count.
+ *   missing: derived more often than the kernel did. Violated: the model (or the trace) is wrong.
+ *   not derived: the kernel did more often. Information: pages that only accesses pinned have no known PFN.
+ *
+ * Result of a capture: PASS, FAIL, or "cannot verify" if the model derives unpins but the trace has no unpin event.
+ *
+ * JSON, stable (members may be added): {"captures": [{"trace", "capture": N, "result": "pass|fail|cannot-verify",
+ *	"partial": sentence or null, "events": N, "health": {NAME: N}, "broken": [NAME],
+ *	"unpins": {"derived", "confirmed", "missing_in_kernel", "kernel", "not_derived": N,
+ *		"differences": [{"lo", "hi": PFN, "derived_less_kernel": N}], "more_differences": N}}],
+ *	"result": the worst of all: fail, then cannot-verify, then pass}
+ *
+ * Exit status: 0 if all hold or cannot be verified; 1 if any fails, or on an input or system error; 2 usage.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "explain.h"
+#include "replay.h"
+
+#define DIFFERENCES 10 /* shown */
+
+enum result { RESULT_PASS, RESULT_CANNOT, RESULT_FAIL };
+
+struct difference {
+	uint64_t lo, hi;
+	int64_t diff;
+};
+
+struct differences {
+	struct difference d[DIFFERENCES];
+	size_t n;
+	uint64_t more;
+};
+
+struct verify {
+	const struct command *cmd;
+	struct policy_set set; /* none: the model alone */
+	struct error *error;
+	struct replay replay;
+	const char *path;
+	bool json, help;
+	json_t *captures;
+	enum result worst;
+};
+
+static const char *const result_names[] = {"pass", "cannot-verify", "fail"};
+static const char *const result_texts[] = {"PASS", "cannot verify: no unpin events", "FAIL"};
+
+static bool is_broken(const struct model_totals *t, int i)
+{
+	return t->health[i] && health_table[i].severity != 'i';
+}
+
+static enum result judge(const struct model_totals *t)
+{
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		if (is_broken(t, i))
+			return RESULT_FAIL;
+	if (!t->by_kind[EV_unpin])
+		return t->derived_unpins ? RESULT_CANNOT : RESULT_PASS;
+	return t->missing_in_kernel ? RESULT_FAIL : RESULT_PASS;
+}
+
+static int add_difference(void *ctx, uint64_t lo, uint64_t hi, int64_t diff)
+{
+	struct differences *x = ctx;
+
+	if (x->n < DIFFERENCES)
+		x->d[x->n++] = (struct difference){lo, hi, diff};
+	else
+		x->more++;
+	return 1;
+}
+
+/* What is missing first: only that is a failure. */
+static int difference_order(const void *a, const void *b)
+{
+	const struct difference *x = a, *y = b;
+
+	if ((x->diff > 0) != (y->diff > 0))
+		return x->diff > 0 ? -1 : 1;
+	return (x->lo > y->lo) - (x->lo < y->lo);
+}
+
+static void find_differences(const struct model *m, struct differences *x)
+{
+	*x = (struct differences){0};
+	if (!model_totals(m)->by_kind[EV_unpin])
+		return;
+	model_unpin_differences(m, add_difference, x);
+	qsort(x->d, x->n, sizeof(x->d[0]), difference_order);
+}
+
+/* Text */
+
+static void print_invariants(const struct model_totals *t)
+{
+	unsigned broken = 0;
+
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		broken += is_broken(t, i);
+	printf("  invariants: %s\n", broken ? "broken" : "all hold");
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		if (t->health[i])
+			text_health(stdout, (enum health)i, t->health[i]);
+}
+
+static void print_unpins(const struct model_totals *t, const struct differences *x)
+{
+	if (!t->by_kind[EV_unpin]) {
+		printf("  unpins: %s pages derived, none recorded%s\n", cli_thousands(t->derived_unpins),
+		       t->derived_unpins ? "; record unpin too (unpin_user_page_range_dirty_lock)" : "");
+		return;
+	}
+	printf("  unpins: %s pages derived, %s confirmed, %s missing in the kernel, %s not derived\n",
+	       cli_thousands(t->derived_unpins), cli_thousands(t->derived_unpins - t->missing_in_kernel),
+	       cli_thousands(t->missing_in_kernel), cli_thousands(t->not_derived));
+	for (size_t i = 0; i < x->n; i++) {
+		const struct difference *d = &x->d[i];
+
+		printf("  %-9s pfn 0x%" PRIx64 "-0x%" PRIx64 ": %s by %s\n", d->diff > 0 ? "missing" : "info", d->lo,
+		       d->hi,
+		       d->diff > 0 ? "derived more often than the kernel unpinned," : "unpinned more often than derived,",
+		       cli_thousands((uint64_t)llabs(d->diff)));
+	}
+	if (x->more)
+		printf("            and %s more ranges that differ\n", cli_thousands(x->more));
+	if (t->missing_in_kernel && (t->health[HEALTH_lost_records] || t->health[HEALTH_lost_unknown]))
+		printf("            records were lost, which can explain it\n");
+}
+
+static void print_capture(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
+			  enum result result)
+{
+	const struct model_totals *t = model_totals(m);
+	struct differences x;
+
+	find_differences(m, &x);
+	printf("%s, capture %" PRIu64 ": %s events\n", v->path, c->id, cli_thousands(t->events));
+	if (partial)
+		printf("  PARTIAL: %s\n", partial);
+	print_invariants(t);
+	print_unpins(t, &x);
+	printf("  %s%s\n", result_texts[result], partial ? " (of the part that is there)" : "");
+}
+
+/* JSON */
+
+static json_t *differences_json(const struct differences *x)
+{
+	json_t *list = json_array(), *obj;
+
+	for (size_t i = 0; i < x->n; i++) {
+		obj = json_object();
+		json_object_set_new(obj, "lo", json_hex(x->d[i].lo));
+		json_object_set_new(obj, "hi", json_hex(x->d[i].hi));
+		json_object_set_new(obj, "derived_less_kernel", json_integer(x->d[i].diff));
+		json_array_append_new(list, obj);
+	}
+	return list;
+}
+
+static json_t *unpins_json(const struct model *m)
+{
+	const struct model_totals *t = model_totals(m);
+	json_t *obj = json_object();
+	struct differences x;
+
+	find_differences(m, &x);
+	json_object_set_new(obj, "derived", json_integer((json_int_t)t->derived_unpins));
+	json_object_set_new(obj, "confirmed", json_integer((json_int_t)(t->derived_unpins - t->missing_in_kernel)));
+	json_object_set_new(obj, "missing_in_kernel", json_integer((json_int_t)t->missing_in_kernel));
+	json_object_set_new(obj, "kernel", json_integer((json_int_t)t->kernel_unpins));
+	json_object_set_new(obj, "not_derived", json_integer((json_int_t)t->not_derived));
+	json_object_set_new(obj, "differences", differences_json(&x));
+	json_object_set_new(obj, "more_differences", json_integer((json_int_t)x.more));
+	return obj;
+}
+
+static json_t *capture_json(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
+			    enum result result)
+{
+	const struct model_totals *t = model_totals(m);
+	json_t *obj = json_object(), *health = json_object(), *broken = json_array();
+
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		json_object_set_new(health, health_table[i].name, json_integer((json_int_t)t->health[i]));
+		if (is_broken(t, i))
+			json_array_append_new(broken, json_string(health_table[i].name));
+	}
+	json_object_set_new(obj, "trace", json_text(v->path));
+	json_object_set_new(obj, "capture", json_integer((json_int_t)c->id));
+	json_object_set_new(obj, "result", json_string(result_names[result]));
+	json_object_set_new(obj, "partial", partial ? json_text(partial) : json_null());
+	json_object_set_new(obj, "events", json_integer((json_int_t)t->events));
+	json_object_set_new(obj, "health", health);
+	json_object_set_new(obj, "broken", broken);
+	json_object_set_new(obj, "unpins", unpins_json(m));
+	return obj;
+}
+
+static int on_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
+{
+	struct verify *v = ctx;
+	enum result result = judge(model_totals(m));
+
+	(void)s;
+	if (result > v->worst)
+		v->worst = result;
+	if (v->json)
+		json_array_append_new(v->captures, capture_json(v, c, m, partial, result));
+	else
+		print_capture(v, c, m, partial, result);
+	return 0;
+}
+
+static int parse_option(struct verify *v, int c, char **argv)
+{
+	switch (c) {
+	case 'f':
+		v->json = !strcmp(optarg, "json");
+		if (!v->json && strcmp(optarg, "text"))
+			return cli_usage_error(v->cmd, "--format: text or json, not \"%s\"", optarg);
+		return STATUS_OK;
+	case 'a':
+		v->replay.allow_partial = true;
+		return STATUS_OK;
+	case 'h':
+		v->help = true;
+		return STATUS_OK;
+	default:
+		return cli_bad_option(v->cmd, c, argv);
+	}
+}
+
+static int parse(struct verify *v, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"format", required_argument, NULL, 'f'},
+		{"allow-partial", no_argument, NULL, 'a'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int c, status;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		status = parse_option(v, c, argv);
+		if (status || v->help)
+			return status;
+	}
+	if (optind == argc)
+		return cli_usage_error(v->cmd, "no TRACE given");
+	return STATUS_OK;
+}
+
+static int run(struct verify *v, char *const *paths)
+{
+	v->replay.set = &v->set;
+	v->replay.progress = "verify";
+	v->replay.end = on_end;
+	v->replay.ctx = v;
+	v->captures = json_array();
+	for (; *paths; paths++) {
+		v->path = *paths;
+		if (replay_run(&v->replay, v->path, v->error))
+			return -1;
+	}
+	return 0;
+}
+
+static int print_json(struct verify *v)
+{
+	json_t *doc = json_object();
+
+	json_object_set(doc, "captures", v->captures);
+	json_object_set_new(doc, "result", json_string(result_names[v->worst]));
+	return json_print(stdout, doc) ? error_set(v->error, "out of memory while printing") : 0;
+}
+
+static int verify_main(const struct command *cmd, int argc, char **argv)
+{
+	struct error e = {0};
+	struct verify v = {.cmd = cmd, .error = &e};
+	int status = parse(&v, argc, argv), err;
+
+	if (status)
+		return status;
+	if (v.help)
+		return cli_help(cmd);
+	err = run(&v, argv + optind);
+	if (!err && v.json)
+		err = print_json(&v);
+	json_decref(v.captures);
+	policy_set_clear(&v.set);
+	status = cli_flush(cmd);
+	if (err) {
+		cli_message(cmd, "%s", e.text);
+		return STATUS_ERROR;
+	}
+	return status == STATUS_OK && v.worst == RESULT_FAIL ? STATUS_ERROR : status;
+}
+
+const struct command cmd_verify = {
+	.name = "verify",
+	.summary = "check a trace against the model's invariants and the kernel's unpins",
+	.usage = "TRACE... [OPTION]...\n"
+		 "\n"
+		 "Says PASS, FAIL, or that it cannot verify, for each capture. FAIL: a health counter that is a\n"
+		 "warning or an error is not 0, or the kernel did not unpin pages that the model says it did. Pages\n"
+		 "that the kernel unpinned and the model did not derive are information: those pinned by accesses\n"
+		 "alone have no known PFN.\n"
+		 "\n"
+		 "  --format F        text (default) or json\n"
+		 "  --allow-partial   a trace that breaks off: check what there is, as a part\n"
+		 "  --help            this text\n"
+		 "\n"
+		 "Exit status: 0 no failure (without unpin events there is nothing to compare: said, and 0);\n"
+		 "1 a failure, or an input or system error; 2 usage.\n",
+	.run = verify_main,
+};

@@ -1,0 +1,106 @@
+/*
+ * Findings: the gaps of one policy, grouped so that one cause is one finding, each with both of its sides: the event
+ * that violates and the earlier event that set the state up.
+ *
+ *	findings_new -> { findings_begin -> a model that runs with findings_observer() }... -> findings_sort -> read
+ *
+ * A finding is what has the same key: capture, gap kind, hook, iopt, domain (or its device, so that a device that
+ * comes and goes is one cause), pages, operation that violates, fill around it, reason, and kind of set-up event.
+ * Its events are those of its first occurrence. Memory: one struct a finding, and one span a run of pinned frames
+ * with the same history; what is released is forgotten.
+ */
+#ifndef IOFLUSH_FINDINGS_H
+#define IOFLUSH_FINDINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "model.h"
+#include "strings.h"
+
+#define FINDING_RANGES 8
+
+/* lo and hi are inclusive. */
+struct finding_range {
+	uint64_t lo, hi;
+};
+
+/* Ranges merged as they touch: the first few, in order once sorted; spans outside of them are counted. */
+struct finding_ranges {
+	struct finding_range r[FINDING_RANGES];
+	unsigned n;
+	uint64_t more;	 /* spans that lie in none of r */
+	uint64_t lo, hi; /* the lowest and the highest of all */
+};
+
+/* What about the earlier state makes it a gap. */
+enum finding_reason {
+	REASON_PINNED,	/* leak: no flush since the frames were pinned */
+	REASON_PRE_PIN, /* leak: the policy's bit was set by a fill before the frames were pinned */
+	REASON_POST_PIN, /* leak: the policy's bit was set by a fill after the frames were pinned, but they got no flush */
+	REASON_HIDDEN,	/* reexpose: no flush since the frames were hidden */
+	REASON_EXPOSED, /* release, access: a device could write them, and no flush since they were hidden */
+};
+
+/* Which event set the state up, by reason. */
+extern const char *const finding_roles[]; /* "pinned", "bit-set", "bit-set", "hidden", "exposed" */
+
+struct finding {
+	enum gap_kind kind;
+	enum finding_reason reason;
+	enum hook hook; /* where a flush would have prevented it */
+	bool filling;	/* exposures: a new area's fill; else a domain that joins */
+
+	uint64_t capture;
+	uint64_t iopt, domain, pages, area; /* ids, of the first occurrence; domain 0: none */
+	uint32_t device;		    /* findings_strings() id, 0: unknown */
+	bool more_domains;		    /* the device's other domains are in it too */
+	bool mark_in_area;		    /* mark is the area's bit, else the pages' */
+
+	/* Of the first occurrence; comm is a findings_strings() id. seq 0: unknown or none. */
+	struct origin event;		       /* that violates */
+	struct origin within;		       /* the fill, unfill or removal around it */
+	struct origin setup;		       /* the earlier event that set the state up: one of the next four */
+	struct origin mark;		       /* set the policy's bit, if it was set before */
+	struct origin pinned, exposed, hidden; /* last did so to the frames */
+	uint64_t lost;			       /* lost events before it */
+
+	uint64_t last_seq, last_t; /* of the last occurrence */
+	uint64_t events;	   /* that violate so */
+	uint64_t spans, npages;
+	struct finding_ranges pfn, iova; /* iova: of whole pages, in bytes */
+};
+
+struct findings;
+
+/* policy is the one that the model runs, alone; the caller keeps it alive. NULL: out of memory. */
+struct findings *findings_new(const struct ioflush_policy *policy);
+void findings_free(struct findings *f);
+
+/* A capture begins: its number, and the strings of its events. Forgets the frames of the one before. */
+void findings_begin(struct findings *f, uint64_t capture, const struct strings *strings);
+
+/* For model_new(); valid as long as f. */
+const struct model_observer *findings_observer(const struct findings *f);
+
+/* What went wrong while observing: 0, or -1: out of memory. */
+int findings_check(const struct findings *f, struct error *e);
+
+/* Errors before warnings, then by first occurrence. Call it after the last model_finish(). */
+void findings_sort(struct findings *f);
+
+size_t findings_count(const struct findings *f);
+const struct finding *findings_get(const struct findings *f, size_t i);
+const struct strings *findings_strings(const struct findings *f);
+
+/* "no flush since they were pinned" */
+const char *finding_reason_text(enum finding_reason r);
+
+/* Sentences: what happens, what flush was missing and where in the kernel it belonged, and why. Cut to len. */
+const char *finding_what(const struct finding *g);
+void finding_missing(const struct finding *g, char *buf, size_t len);
+void finding_why(const struct finding *g, const char *policy, char *buf, size_t len);
+
+#endif

@@ -1,0 +1,7 @@
+/* ioflush: everything is in a library, so that tests and fuzzers link all but this. */
+#include "cli.h"
+
+int main(int argc, char **argv)
+{
+	return cli_main(argc, argv);
+}

@@ -1,0 +1,869 @@
+/*
+ * The report of a replay. All arithmetic is on integers, so the same trace gives the same bytes; sums and products
+ * that would wrap stay at the largest value. JSON has signed 63-bit numbers at most: there the largest stands for
+ * "that or more", and cost.saturated says that a number of cycles is one of those.
+ *
+ * The text is one wide table, cut into groups of columns: groups share a line as long as it has at most LINE columns.
+ */
+#include "report.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define LINE 100
+#define LABEL 9		/* column where a header's or health line's text begins */
+#define CELL 32		/* bytes of a cell */
+#define PAGES_WIDTH 13	/* widest exact number of pages: 9,999,999,999 */
+#define CYCLES_WIDTH 17 /* and of cycles */
+
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+static uint64_t multiply(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+uint64_t report_flushed(const struct policy_counts *c)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < HOOKS; i++)
+		n = add(n, c->flush[i]);
+	return n;
+}
+
+static uint64_t cycles_of(const struct report *r, const struct policy_counts *c)
+{
+	return multiply(report_flushed(c), r->cycles_per_page);
+}
+
+bool report_lost(const struct report *r)
+{
+	return r->totals.health[HEALTH_lost_records] || r->totals.health[HEALTH_lost_unknown];
+}
+
+static bool any_partial(const struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->capture[i].partial)
+			return true;
+	}
+	return false;
+}
+
+/* The counts of ideal, if it is among the policies. */
+static const struct policy_counts *ideal_counts(const struct report *r)
+{
+	for (size_t i = 0; i < r->set->n; i++) {
+		if (!strcmp(r->set->policy[i]->ops->name, "ideal"))
+			return &r->counts[i];
+	}
+	return NULL;
+}
+
+/* Gathering ------------------------------------------------------------------------------------------------------ */
+
+int report_init(struct report *r, const struct policy_set *set, struct error *e)
+{
+	*r = (struct report){.set = set, .cycles_per_page = REPORT_CYCLES_PER_PAGE, .cpu_mhz = REPORT_CPU_MHZ};
+	r->counts = calloc(set->n ? set->n : 1, sizeof(*r->counts));
+	return r->counts ? 0 : error_set(e, "out of memory");
+}
+
+static void capture_clear(struct report_capture *c)
+{
+	free(c->source);
+	free(c->format);
+	free(c->host);
+	free(c->kernel);
+	free(c->clock);
+	free(c->state);
+	free(c->note);
+	free(c->partial);
+}
+
+void report_clear(struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		capture_clear(&r->capture[i]);
+	free(r->capture);
+	free(r->counts);
+	*r = (struct report){0};
+}
+
+static bool is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Whether word stands in text as a whole word: an event's name in a probe line. */
+static bool has_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = strstr(text, word); p; p = strstr(p + 1, word)) {
+		if ((p == text || !is_name_char(p[-1])) && !is_name_char(p[len]))
+			return true;
+	}
+	return false;
+}
+
+/* Kinds that the capture cannot have, because its probes are known and do not give them. */
+static uint64_t lacking_kinds(const char *probes, const struct model_totals *t)
+{
+	uint64_t lacking = 0;
+
+	if (!probes[0])
+		return 0;
+	for (unsigned kind = 1; kind < EV_KINDS; kind++) {
+		if (event_table[kind].name && !t->by_kind[kind] && !has_word(probes, event_table[kind].name))
+			lacking |= 1ull << kind;
+	}
+	return lacking;
+}
+
+static int capture_copy(struct report_capture *to, const struct capture *c, const struct model_totals *t,
+			const char *partial, struct error *e)
+{
+	*to = (struct report_capture){
+		.id = c->id,
+		.events = t->events,
+		.first_t = t->first_t,
+		.last_t = t->last_t,
+		.source = strdup(c->source),
+		.format = strdup(c->format),
+		.host = strdup(c->host),
+		.kernel = strdup(c->kernel),
+		.clock = strdup(c->clock),
+		.state = strdup(partial ? "partial" : c->state),
+		.note = strdup(c->note),
+		.partial = partial ? strdup(partial) : NULL,
+		.lacking = lacking_kinds(c->probes, t),
+	};
+	if (to->source && to->format && to->host && to->kernel && to->clock && to->state && to->note &&
+	    (to->partial || !partial))
+		return 0;
+	capture_clear(to);
+	return error_set(e, "out of memory");
+}
+
+static void add_totals(struct model_totals *sum, const struct model_totals *t)
+{
+	bool first = !sum->events;
+
+	if (t->events && (first || t->first_t < sum->first_t))
+		sum->first_t = t->first_t;
+	if (t->events && (first || t->last_t > sum->last_t))
+		sum->last_t = t->last_t;
+	sum->events = add(sum->events, t->events);
+	for (int i = 0; i < EV_KINDS; i++)
+		sum->by_kind[i] = add(sum->by_kind[i], t->by_kind[i]);
+	sum->mapped_pages = add(sum->mapped_pages, t->mapped_pages);
+	sum->unpinned_pages = add(sum->unpinned_pages, t->unpinned_pages);
+	if (t->peak_exposed > sum->peak_exposed)
+		sum->peak_exposed = t->peak_exposed;
+	sum->derived_unpins = add(sum->derived_unpins, t->derived_unpins);
+	sum->kernel_unpins = add(sum->kernel_unpins, t->kernel_unpins);
+	sum->missing_in_kernel = add(sum->missing_in_kernel, t->missing_in_kernel);
+	sum->not_derived = add(sum->not_derived, t->not_derived);
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		sum->health[i] = add(sum->health[i], t->health[i]);
+}
+
+static void add_counts(struct policy_counts *sum, const struct policy_counts *c)
+{
+	for (int i = 0; i < HOOKS; i++)
+		sum->flush[i] = add(sum->flush[i], c->flush[i]);
+	sum->ranges = add(sum->ranges, c->ranges);
+	for (int i = 0; i < GAPS; i++)
+		sum->gaps[i] = add(sum->gaps[i], c->gaps[i]);
+}
+
+int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial, struct error *e)
+{
+	struct report_capture *capture = realloc(r->capture, (r->n + 1) * sizeof(*capture));
+
+	if (!capture)
+		return error_set(e, "out of memory");
+	r->capture = capture;
+	if (capture_copy(&capture[r->n], c, model_totals(m), partial, e))
+		return -1;
+	r->n++;
+	add_totals(&r->totals, model_totals(m));
+	for (size_t i = 0; i < r->set->n; i++)
+		add_counts(&r->counts[i], model_counts(m, i));
+	return 0;
+}
+
+/* Text: lines ---------------------------------------------------------------------------------------------------- */
+
+/* Prints label, then text from column LABEL on, broken between words at LINE. Takes text, which may be NULL. */
+static void print_wrapped(FILE *out, const char *label, size_t indent, char *text)
+{
+	size_t column = (size_t)fprintf(out, "%-*s", (int)indent, label);
+	char *save = NULL;
+	bool first = true;
+
+	/* text from a trace must not steer the terminal */
+	for (char *p = text; p && *p; p++) {
+		if ((unsigned char)*p < ' ' || *p == 127)
+			*p = *p == '\n' || *p == '\t' ? ' ' : '?';
+	}
+	for (char *word = text ? strtok_r(text, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
+		size_t len = strlen(word);
+
+		if (!first && column + 1 + len > LINE) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			column = indent;
+			first = true;
+		}
+		column += (size_t)fprintf(out, "%s%s", first ? "" : " ", word);
+		first = false;
+	}
+	fputc('\n', out);
+	free(text);
+}
+
+static void say(FILE *out, const char *label, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static void say(FILE *out, const char *label, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	print_wrapped(out, label, LABEL, text);
+}
+
+static void print_capture(const struct report_capture *c, FILE *out)
+{
+	bool database = !strcmp(c->format, "database");
+	uint64_t span = c->last_t - c->first_t;
+	char number[32] = "";
+
+	if (database)
+		snprintf(number, sizeof(number), " capture %" PRIu64, c->id);
+	say(out, "trace", "%s%s (%s%s%s)", strcmp(c->source, "-") ? c->source : "standard input", number, c->format,
+	    c->state[0] ? ", " : "", c->state);
+	say(out, "", "host %s, kernel %s, clock %s", c->host[0] ? c->host : "unknown",
+	    c->kernel[0] ? c->kernel : "unknown", c->clock[0] ? c->clock : "unknown");
+	if (c->events)
+		say(out, "", "%s events in %s.%06u s, from %" PRIu64 ".%06u to %" PRIu64 ".%06u",
+		    cli_thousands(c->events), cli_thousands(span / 1000000000), (unsigned)(span / 1000 % 1000000),
+		    c->first_t / 1000000000, (unsigned)(c->first_t / 1000 % 1000000), c->last_t / 1000000000,
+		    (unsigned)(c->last_t / 1000 % 1000000));
+	else
+		say(out, "", "no events");
+	if (c->partial)
+		say(out, "", "PARTIAL, it ends after %s events: %s", cli_thousands(c->events), c->partial);
+	else if (c->note[0])
+		say(out, "", "note: %s", c->note);
+}
+
+static void print_header(const struct report *r, FILE *out)
+{
+	const struct model_totals *t = &r->totals;
+
+	for (size_t i = 0; i < r->n; i++)
+		print_capture(&r->capture[i], out);
+	if (r->n > 1)
+		say(out, "sum", "%zu captures, %s events; what follows is the sum over all", r->n,
+		    cli_thousands(t->events));
+	say(out, "pages", "%s mapped (once a domain), %s unpinned, at most %s exposed at one time",
+	    cli_thousands(t->mapped_pages), cli_thousands(t->unpinned_pages), cli_thousands(t->peak_exposed));
+	say(out, "cost", "%s cycles a page; ms at %" PRIu64 " MHz%s", cli_thousands(r->cycles_per_page), r->cpu_mhz,
+	    r->cpu_mhz_given ? "" : ", the CPU of the published figures (see --cpu-mhz)");
+}
+
+/* Text: the table ------------------------------------------------------------------------------------------------ */
+
+/* n exactly if that has at most width columns, else shortened to "1234.5 T". */
+static void number_cell(char *cell, uint64_t n, size_t width)
+{
+	static const char unit[] = "kMGTPE";
+	uint64_t divisor = 1;
+	int i = -1;
+
+	snprintf(cell, CELL, "%s", cli_thousands(n));
+	if (strlen(cell) <= width)
+		return;
+	while (n / divisor >= 10000) {
+		divisor *= 1000;
+		i++;
+	}
+	snprintf(cell, CELL, "%" PRIu64 ".%u %c", n / divisor, (unsigned)(n % divisor / (divisor / 10)), unit[i]);
+}
+
+static void pages_cell(const struct report *r, size_t i, unsigned which, char *cell)
+{
+	(void)which;
+	number_cell(cell, report_flushed(&r->counts[i]), PAGES_WIDTH);
+}
+
+static void bytes_cell(const struct report *r, size_t i, unsigned which, char *cell)
+{
+	(void)which;
+	snprintf(cell, CELL, "%s", cli_bytes(multiply(report_flushed(&r->counts[i]), PAGE_SIZE_BYTES)));
+}
+
+static void cycles_cell(const struct report *r, size_t i, unsigned which, char *cell)
+{
+	(void)which;
+	number_cell(cell, cycles_of(r, &r->counts[i]), CYCLES_WIDTH);
+}
+
+static void ms_cell(const struct report *r, size_t i, unsigned which, char *cell)
+{
+	uint64_t us = cycles_of(r, &r->counts[i]) / r->cpu_mhz;
+
+	(void)which;
+	number_cell(cell, us / 1000, PAGES_WIDTH);
+	if (us / 1000 < 1000000)
+		snprintf(cell, CELL, "%s.%03u", cli_thousands(us / 1000), (unsigned)(us % 1000));
+}
+
+/* pages as a multiple of base in hundredths, rounded; UINT64_MAX: too large to say */
+static uint64_t ratio_hundredths(uint64_t pages, uint64_t base)
+{
+	unsigned __int128 q = ((unsigned __int128)pages * 100 + base / 2) / base;
+
+	return q > UINT64_MAX ? UINT64_MAX : (uint64_t)q;
+}
+
+static void ratio_cell(const struct report *r, size_t i, unsigned which, char *cell)
+{
+	const struct policy_counts *ideal = ideal_counts(r);
+	uint64_t base = ideal ? report_flushed(ideal) : 0;
+	uint64_t q;
+
+	(void)which;
+	snprintf(cell, CELL, "-");
+	if (!base)
+		return;
+	q = ratio_hundredths(report_flushed(&r->counts[i]), base);
+	if (q < 1000000)
+		snprintf(cell, CELL, "%" PRIu64 ".%02ux", q / 100, (unsigned)(q % 100));
+	else
+		snprintf(cell, CELL, ">9999x");
+}
+
+static void hook_cell(const struct report *r, size_t i, unsigned hook, char *cell)
+{
+	number_cell(cell, r->counts[i].flush[hook], PAGES_WIDTH);
+}
+
+static void ranges_cell(const struct report *r, size_t i, unsigned which, char *cell)
+{
+	(void)which;
+	number_cell(cell, r->counts[i].ranges, PAGES_WIDTH);
+}
+
+static void gap_cell(const struct report *r, size_t i, unsigned gap, char *cell)
+{
+	number_cell(cell, r->counts[i].gaps[gap], PAGES_WIDTH);
+}
+
+struct column {
+	const char *title;
+	void (*cell)(const struct report *r, size_t policy, unsigned which, char *cell);
+	unsigned which;
+};
+
+struct column_group {
+	const char *title;
+	struct column column[6]; /* ends with a NULL title */
+};
+
+static const struct column_group groups[] = {
+	{"flushed",
+	 {{"pages", pages_cell, 0},
+	  {"bytes", bytes_cell, 0},
+	  {"est. cycles", cycles_cell, 0},
+	  {"est. ms", ms_cell, 0},
+	  {"vs ideal", ratio_cell, 0}}},
+	{"pages flushed at",
+	 {{"map", hook_cell, HOOK_MAP},
+	  {"unmap", hook_cell, HOOK_UNMAP},
+	  {"unpin", hook_cell, HOOK_UNPIN},
+	  {"access", hook_cell, HOOK_ACCESS},
+	  {"ranges", ranges_cell, 0}}},
+	{"gaps, in pages",
+	 {{"leak", gap_cell, GAP_LEAK},
+	  {"reexpose", gap_cell, GAP_REEXPOSE},
+	  {"release", gap_cell, GAP_RELEASE},
+	  {"access", gap_cell, GAP_ACCESS}}},
+};
+#define GROUPS (sizeof(groups) / sizeof(groups[0]))
+
+static size_t column_width(const struct report *r, const struct column *c)
+{
+	size_t width = strlen(c->title);
+	char cell[CELL];
+
+	for (size_t i = 0; i < r->set->n; i++) {
+		c->cell(r, i, c->which, cell);
+		if (strlen(cell) > width)
+			width = strlen(cell);
+	}
+	return width;
+}
+
+static size_t group_width(const struct report *r, const struct column_group *g)
+{
+	size_t width = 0;
+
+	for (const struct column *c = g->column; c->title; c++)
+		width += 2 + column_width(r, c);
+	return width;
+}
+
+static size_t name_width(const struct report *r)
+{
+	size_t width = strlen("policy");
+
+	for (size_t i = 0; i < r->set->n; i++) {
+		if (strlen(r->set->policy[i]->ops->name) > width)
+			width = strlen(r->set->policy[i]->ops->name);
+	}
+	return width;
+}
+
+/* "  --- title ---" over a group's columns, so that it is seen what belongs together. */
+static void print_group_title(const struct report *r, const struct column_group *g, FILE *out)
+{
+	size_t width = group_width(r, g) - 2;
+	size_t dashes = width > strlen(g->title) + 2 ? width - strlen(g->title) - 2 : 0;
+
+	fputs("  ", out);
+	for (size_t i = 0; i < dashes / 2; i++)
+		fputc('-', out);
+	fprintf(out, " %s ", g->title);
+	for (size_t i = 0; i < dashes - dashes / 2; i++)
+		fputc('-', out);
+}
+
+static void print_cells(const struct report *r, size_t policy, const struct column_group *g, FILE *out)
+{
+	char cell[CELL];
+
+	for (const struct column *c = g->column; c->title; c++) {
+		c->cell(r, policy, c->which, cell);
+		fprintf(out, "  %*s", (int)column_width(r, c), cell);
+	}
+}
+
+/* The groups first to end, end not included, beside each other. */
+static void print_groups(const struct report *r, size_t first, size_t end, FILE *out)
+{
+	int name = (int)name_width(r);
+
+	fprintf(out, "\n%*s", name, "");
+	for (size_t g = first; g < end; g++)
+		print_group_title(r, &groups[g], out);
+	fprintf(out, "\n%-*s", name, "policy");
+	for (size_t g = first; g < end; g++) {
+		for (const struct column *c = groups[g].column; c->title; c++)
+			fprintf(out, "  %*s", (int)column_width(r, c), c->title);
+	}
+	fputc('\n', out);
+	for (size_t i = 0; i < r->set->n; i++) {
+		fprintf(out, "%-*s", name, r->set->policy[i]->ops->name);
+		for (size_t g = first; g < end; g++)
+			print_cells(r, i, &groups[g], out);
+		fputc('\n', out);
+	}
+}
+
+static void print_table(const struct report *r, FILE *out)
+{
+	for (size_t first = 0, end; first < GROUPS; first = end) {
+		size_t width = name_width(r) + group_width(r, &groups[first]);
+
+		for (end = first + 1; end < GROUPS && width + group_width(r, &groups[end]) <= LINE; end++)
+			width += group_width(r, &groups[end]);
+		print_groups(r, first, end, out);
+	}
+}
+
+/* Text: health and verdicts -------------------------------------------------------------------------------------- */
+
+static const char *severity_name(char severity)
+{
+	return severity == 'e' ? "error" : severity == 'w' ? "warning" : "note";
+}
+
+static void print_verify(const struct model_totals *t, FILE *out)
+{
+	if (!t->by_kind[EV_unpin])
+		say(out, "verify", "%s unpins derived; the trace has no unpin events, so they cannot be verified",
+		    cli_thousands(t->derived_unpins));
+	else if (t->missing_in_kernel)
+		say(out, "verify",
+		    "%s unpins derived, %s of them missing in the kernel's own unpin events: the trace or the model "
+		    "is wrong; %s of the kernel's %s not derived",
+		    cli_thousands(t->derived_unpins), cli_thousands(t->missing_in_kernel),
+		    cli_thousands(t->not_derived), cli_thousands(t->kernel_unpins));
+	else if (t->not_derived)
+		say(out, "verify",
+		    "%s unpins derived, the kernel's own unpin events confirm all of them; %s of the kernel's %s not "
+		    "derived (pages that only accesses held have no known PFN)",
+		    cli_thousands(t->derived_unpins), cli_thousands(t->not_derived), cli_thousands(t->kernel_unpins));
+	else
+		say(out, "verify", "%s unpins derived, the kernel's own unpin events confirm all of them",
+		    cli_thousands(t->derived_unpins));
+}
+
+static void print_health(const struct report *r, FILE *out)
+{
+	bool lost = report_lost(r);
+
+	fputc('\n', out);
+	if (!lost)
+		say(out, "health", "no records lost");
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		const struct health_desc *d = &health_table[i];
+
+		if (!r->totals.health[i])
+			continue;
+		say(out, lost ? "health" : "", "%s: %s %s%s%s", severity_name(d->severity),
+		    cli_thousands(r->totals.health[i]), d->doc, d->advice[0] ? "; " : "", d->advice);
+		lost = false;
+	}
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->capture[i].partial)
+			say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].source,
+			    r->capture[i].id);
+	}
+	print_verify(&r->totals, out);
+}
+
+/* The events that enum ioflush_needs speaks of. */
+static const struct {
+	unsigned need;
+	enum event_kind kind[6];
+} need_table[] = {
+	{IOFLUSH_NEEDS_FILL, {EV_area_fill, EV_area_fill_end, EV_area_add_domain, EV_area_add_domain_end}},
+	{IOFLUSH_NEEDS_ACCESS, {EV_access_add, EV_access_remove}},
+	{IOFLUSH_NEEDS_SOURCE, {EV_cut, EV_domain_remove, EV_area_fill, EV_area_add_domain, EV_access_add}},
+};
+
+/* The first event that the policy needs and a capture has no probe for, or NULL. */
+static const char *missing_event(const struct report *r, unsigned needs)
+{
+	uint64_t lacking = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		lacking |= r->capture[i].lacking;
+	for (size_t i = 0; i < sizeof(need_table) / sizeof(need_table[0]); i++) {
+		if (!(needs & need_table[i].need))
+			continue;
+		for (const enum event_kind *k = need_table[i].kind; *k != EV_NONE; k++) {
+			if (lacking & 1ull << *k)
+				return event_table[*k].name;
+		}
+	}
+	return NULL;
+}
+
+/* Text that grows; a failure to grow shows as a NULL text. */
+struct text {
+	char *s;
+};
+
+static void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void text_add(struct text *t, const char *fmt, ...)
+{
+	char *more = NULL, *joined = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&more, fmt, ap) < 0)
+		more = NULL;
+	va_end(ap);
+	if (more && asprintf(&joined, "%s%s", t->s ? t->s : "", more) < 0)
+		joined = NULL;
+	free(more);
+	free(t->s);
+	t->s = joined;
+}
+
+/* Errors first, as what they are; warnings after them. Short: most verdicts should be one line. */
+static void add_gaps(const struct policy_counts *c, struct text *t)
+{
+	const uint64_t *gap = c->gaps;
+
+	if (gap[GAP_LEAK])
+		text_add(t, "leaks %s pages%s", cli_thousands(gap[GAP_LEAK]), gap[GAP_RELEASE] ? ", " : "");
+	if (gap[GAP_RELEASE])
+		text_add(t, "releases %s unflushed", cli_thousands(gap[GAP_RELEASE]));
+	if (gap[GAP_LEAK] || gap[GAP_RELEASE])
+		text_add(t, ": not safe");
+	else
+		text_add(t, gap[GAP_REEXPOSE] || gap[GAP_ACCESS] ? "no error" : "no gap");
+	if (gap[GAP_REEXPOSE] || gap[GAP_ACCESS])
+		text_add(t, "; warning:");
+	if (gap[GAP_REEXPOSE])
+		text_add(t, " %s re-exposed%s", cli_thousands(gap[GAP_REEXPOSE]), gap[GAP_ACCESS] ? "," : "");
+	if (gap[GAP_ACCESS])
+		text_add(t, " %s read stale in the kernel", cli_thousands(gap[GAP_ACCESS]));
+}
+
+static void add_cost(const struct report *r, size_t i, struct text *t)
+{
+	const struct policy_counts *ideal = ideal_counts(r);
+	uint64_t pages = report_flushed(&r->counts[i]);
+	char ratio[CELL];
+
+	if (!pages)
+		text_add(t, "; flushes nothing");
+	else if (!ideal)
+		text_add(t, "; flushes %s pages", cli_thousands(pages));
+	else if (&r->counts[i] == ideal)
+		text_add(t, "; the lower bound");
+	else if (!report_flushed(ideal))
+		text_add(t, "; flushes %s pages where ideal flushes none", cli_thousands(pages));
+	else {
+		ratio_cell(r, i, 0, ratio);
+		text_add(t, "; flushes %s ideal", ratio);
+	}
+}
+
+static void add_doubts(const struct report *r, const struct ioflush_policy_ops *ops, struct text *t)
+{
+	const char *missing = missing_event(r, ops->needs);
+
+	if (!r->totals.peak_exposed)
+		text_add(t, "; nothing was exposed to a non-coherent domain");
+	if (missing)
+		text_add(t, "; says nothing: no probe gave the %s events that it needs", missing);
+	if (any_partial(r))
+		text_add(t, "; only as far as the partial input goes");
+	if (report_lost(r))
+		text_add(t, "; not proof: records were lost");
+}
+
+static void print_verdicts(const struct report *r, FILE *out)
+{
+	int name = (int)name_width(r) + 1;
+	char label[64];
+
+	fputs("\nverdicts\n", out);
+	for (size_t i = 0; i < r->set->n; i++) {
+		const struct ioflush_policy_ops *ops = r->set->policy[i]->ops;
+		struct text t = {0};
+
+		add_gaps(&r->counts[i], &t);
+		add_cost(r, i, &t);
+		add_doubts(r, ops, &t);
+		snprintf(label, sizeof(label), "%s:", ops->name);
+		print_wrapped(out, label, (size_t)name + 1, t.s);
+	}
+}
+
+void report_text(const struct report *r, FILE *out)
+{
+	print_header(r, out);
+	print_table(r, out);
+	print_health(r, out);
+	print_verdicts(r, out);
+}
+
+/* JSON and CSV --------------------------------------------------------------------------------------------------- */
+
+static json_t *number(uint64_t n)
+{
+	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
+
+/* JSON is UTF-8, paths and what a trace holds may be anything: every byte that is not ASCII becomes '?' then. */
+static json_t *string(const char *text)
+{
+	json_t *json = json_string(text);
+	char *copy;
+
+	if (json)
+		return json;
+	copy = strdup(text);
+	for (char *p = copy; p && *p; p++) {
+		if (*p & 0x80)
+			*p = '?';
+	}
+	json = copy ? json_string(copy) : NULL;
+	free(copy);
+	return json;
+}
+
+static json_t *string_or_null(const char *text)
+{
+	return text && text[0] ? string(text) : json_null();
+}
+
+/* Sets a member and remembers a failure (out of memory): checked once, at the end. */
+static void put(json_t *object, const char *key, json_t *value, bool *failed)
+{
+	if (json_object_set_new(object, key, value))
+		*failed = true;
+}
+
+static json_t *policy_json(const struct report *r, const struct policy_counts *c, bool *failed)
+{
+	json_t *policy = json_object(), *gaps = json_object();
+	char key[64];
+
+	put(policy, "flush_pages", number(report_flushed(c)), failed);
+	for (int i = 0; i < HOOKS; i++) {
+		snprintf(key, sizeof(key), "flush_%s_pages", hook_names[i]);
+		put(policy, key, number(c->flush[i]), failed);
+	}
+	put(policy, "flush_ranges", number(c->ranges), failed);
+	put(policy, "cycles", number(cycles_of(r, c)), failed);
+	for (int i = 0; i < GAPS; i++)
+		put(gaps, gap_names[i], number(c->gaps[i]), failed);
+	put(policy, "gaps", gaps, failed);
+	return policy;
+}
+
+static json_t *policies_json(const struct report *r, bool *failed)
+{
+	json_t *policies = json_object();
+
+	for (size_t i = 0; i < r->set->n; i++)
+		put(policies, r->set->policy[i]->ops->name, policy_json(r, &r->counts[i], failed), failed);
+	return policies;
+}
+
+static json_t *cost_json(const struct report *r, bool *failed)
+{
+	json_t *cost = json_object();
+	bool saturated = false;
+
+	for (size_t i = 0; i < r->set->n; i++)
+		saturated |= cycles_of(r, &r->counts[i]) >= INT64_MAX;
+	put(cost, "cycles_per_page", number(r->cycles_per_page), failed);
+	put(cost, "cpu_mhz", number(r->cpu_mhz), failed);
+	put(cost, "saturated", json_boolean(saturated), failed);
+	return cost;
+}
+
+static json_t *verify_json(const struct report *r, bool *failed)
+{
+	json_t *verify = json_object();
+
+	put(verify, "derived_unpins", number(r->totals.derived_unpins), failed);
+	put(verify, "kernel_unpins", number(r->totals.kernel_unpins), failed);
+	put(verify, "derived_unpins_missing_in_kernel", number(r->totals.missing_in_kernel), failed);
+	put(verify, "kernel_unpins_not_derived", number(r->totals.not_derived), failed);
+	return verify;
+}
+
+/* The first capture that is partial speaks for all; each has its own in "trace". */
+static json_t *health_json(const struct report *r, bool *failed)
+{
+	json_t *health = json_object();
+	const char *partial = NULL;
+
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		put(health, health_table[i].name, number(r->totals.health[i]), failed);
+	for (size_t i = r->n; i-- > 0;)
+		partial = r->capture[i].partial ? r->capture[i].partial : partial;
+	put(health, "partial", string_or_null(partial), failed);
+	return health;
+}
+
+static json_t *capture_json(const struct report_capture *c, bool *failed)
+{
+	json_t *capture = json_object();
+
+	put(capture, "source", string(c->source), failed);
+	put(capture, "capture", number(c->id), failed);
+	put(capture, "format", string(c->format), failed);
+	put(capture, "host", string_or_null(c->host), failed);
+	put(capture, "kernel", string_or_null(c->kernel), failed);
+	put(capture, "clock", string_or_null(c->clock), failed);
+	put(capture, "state", string_or_null(c->state), failed);
+	put(capture, "note", string_or_null(c->note), failed);
+	put(capture, "events", number(c->events), failed);
+	put(capture, "first_t", number(c->first_t), failed);
+	put(capture, "last_t", number(c->last_t), failed);
+	put(capture, "partial", string_or_null(c->partial), failed);
+	return capture;
+}
+
+static json_t *trace_json(const struct report *r, bool *failed)
+{
+	json_t *trace = json_object(), *captures = json_array();
+
+	put(trace, "events", number(r->totals.events), failed);
+	put(trace, "mapped_pages", number(r->totals.mapped_pages), failed);
+	put(trace, "unpinned_pages", number(r->totals.unpinned_pages), failed);
+	put(trace, "peak_exposed_pages", number(r->totals.peak_exposed), failed);
+	for (size_t i = 0; i < r->n; i++) {
+		if (json_array_append_new(captures, capture_json(&r->capture[i], failed)))
+			*failed = true;
+	}
+	put(trace, "captures", captures, failed);
+	return trace;
+}
+
+int report_json(const struct report *r, FILE *out, struct error *e)
+{
+	json_t *report = json_object();
+	bool failed = false;
+	int ret = 0;
+
+	put(report, "policies", policies_json(r, &failed), &failed);
+	put(report, "cost", cost_json(r, &failed), &failed);
+	put(report, "verify", verify_json(r, &failed), &failed);
+	put(report, "health", health_json(r, &failed), &failed);
+	put(report, "trace", trace_json(r, &failed), &failed);
+	/* what cannot be written shows when the stream is flushed */
+	if (failed)
+		ret = error_set(e, "out of memory");
+	else if (json_dumpf(report, out, JSON_INDENT(1)) && !ferror(out))
+		ret = error_set(e, "cannot print the report as JSON");
+	else
+		fputc('\n', out);
+	json_decref(report);
+	return ret;
+}
+
+void report_csv(const struct report *r, FILE *out)
+{
+	const uint64_t *health = r->totals.health;
+
+	fputs("policy,flush_pages", out);
+	for (int i = 0; i < HOOKS; i++)
+		fprintf(out, ",flush_%s_pages", hook_names[i]);
+	fputs(",flush_ranges,cycles", out);
+	for (int i = 0; i < GAPS; i++)
+		fprintf(out, ",%s", gap_names[i]);
+	fputs(",lost_records,lost_unknown,partial\n", out);
+	for (size_t i = 0; i < r->set->n; i++) {
+		const struct policy_counts *c = &r->counts[i];
+
+		fprintf(out, "%s,%" PRIu64, r->set->policy[i]->ops->name, report_flushed(c));
+		for (int k = 0; k < HOOKS; k++)
+			fprintf(out, ",%" PRIu64, c->flush[k]);
+		fprintf(out, ",%" PRIu64 ",%" PRIu64, c->ranges, cycles_of(r, c));
+		for (int k = 0; k < GAPS; k++)
+			fprintf(out, ",%" PRIu64, c->gaps[k]);
+		fprintf(out, ",%" PRIu64 ",%" PRIu64 ",%d\n", health[HEALTH_lost_records], health[HEALTH_lost_unknown],
+			any_partial(r));
+	}
+}

@@ -1,0 +1,275 @@
+/* Gathering and printing what exists; see state.h. Texts are copied: the source that owns them is closed before. */
+#include "state.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* What the visitor's functions need; they cannot fail by themselves. */
+struct gathering {
+	struct state_capture *c;
+	const struct strings *strings;
+	bool failed; /* out of memory */
+};
+
+/* Room for one more of an array that doubles when its length is a power of two. NULL: out of memory. */
+static void *grow(struct gathering *g, void *array, size_t n, size_t size)
+{
+	void *grown;
+
+	if (g->failed || (n & (n - 1)))
+		return g->failed ? NULL : array;
+	grown = reallocarray(array, n ? 2 * n : 1, size);
+	if (!grown)
+		g->failed = true;
+	return grown;
+}
+
+static void on_iopt(void *ctx, const struct model_iopt *iopt)
+{
+	struct gathering *g = ctx;
+	struct model_iopt *p = grow(g, g->c->iopt, g->c->niopts, sizeof(*p));
+
+	if (!p)
+		return;
+	g->c->iopt = p;
+	p[g->c->niopts++] = *iopt;
+}
+
+static void on_domain(void *ctx, const struct model_domain *domain)
+{
+	struct gathering *g = ctx;
+	struct state_domain *p = grow(g, g->c->domain, g->c->ndomains, sizeof(*p));
+	const char *device = strings_get(g->strings, domain->device);
+
+	if (!p)
+		return;
+	g->c->domain = p;
+	p += g->c->ndomains++;
+	*p = (struct state_domain){.d = *domain, .device = device ? strdup(device) : NULL};
+	g->failed |= device && !p->device;
+}
+
+static void on_area(void *ctx, const struct model_area *area)
+{
+	struct gathering *g = ctx;
+	struct model_area *p = grow(g, g->c->area, g->c->nareas, sizeof(*p));
+
+	if (!p)
+		return;
+	g->c->area = p;
+	p[g->c->nareas++] = *area;
+}
+
+int state_add(struct state *s, const struct capture *c, const struct model *m, const struct strings *strings,
+	      bool areas, const char *partial, struct error *e)
+{
+	const struct model_totals *t = model_totals(m);
+	struct state_capture *grown = reallocarray(s->capture, s->n + 1, sizeof(*grown));
+	struct gathering g = {.strings = strings};
+	const struct model_visitor v = {.ctx = &g, .iopt = on_iopt, .domain = on_domain, .area = areas ? on_area : NULL};
+
+	if (!grown)
+		return error_set(e, "out of memory");
+	s->capture = grown;
+	g.c = &grown[s->n++];
+	*g.c = (struct state_capture){.id = c->id, .events = t->events, .first_t = t->first_t, .last_t = t->last_t};
+	memcpy(g.c->health, t->health, sizeof(g.c->health));
+	g.c->state = strdup(c->state ? c->state : "");
+	g.c->partial = partial ? strdup(partial) : NULL;
+	if (model_visit(m, &v, e))
+		return -1;
+	if (g.failed || !g.c->state || (partial && !g.c->partial))
+		return error_set(e, "out of memory");
+	return 0;
+}
+
+void state_clear(struct state *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct state_capture *c = &s->capture[i];
+
+		for (size_t k = 0; k < c->ndomains; k++)
+			free(c->domain[k].device);
+		free(c->state);
+		free(c->partial);
+		free(c->iopt);
+		free(c->domain);
+		free(c->area);
+	}
+	free(s->capture);
+	*s = (struct state){0};
+}
+
+/* ---- text ---- */
+
+static const char *coherency(int coherent)
+{
+	return coherent < 0 ? "unknown" : coherent ? "coherent" : "non-coherent";
+}
+
+static void iopt_text(const struct state_capture *c, const struct model_iopt *o, FILE *out)
+{
+	fprintf(out, "iopt 0x%" PRIx64 ": %" PRIu32 " domain%s (%" PRIu32 " non-coherent), %s area%s\n", o->id,
+		o->domains, o->domains == 1 ? "" : "s", o->noncoherent, cli_thousands(o->areas),
+		o->areas == 1 ? "" : "s");
+	fprintf(out, "  pages: %s mapped, %s exposed, %s held by accesses\n", cli_thousands(o->mapped),
+		cli_thousands(o->exposed), cli_thousands(o->held));
+	for (size_t i = 0; i < c->ndomains; i++) {
+		const struct model_domain *d = &c->domain[i].d;
+
+		if (d->iopt != o->id)
+			continue;
+		fprintf(out, "  domain 0x%" PRIx64 ": %s%s, device %s, %s pages mapped, %s exposed\n", d->id,
+			coherency(d->coherent), d->joining ? ", joining" : "",
+			c->domain[i].device ? c->domain[i].device : "unknown", cli_thousands(d->mapped),
+			cli_thousands(d->exposed));
+	}
+	for (size_t i = 0; i < c->nareas; i++) {
+		const struct model_area *a = &c->area[i];
+
+		if (a->iopt != o->id)
+			continue;
+		fprintf(out,
+			"  area 0x%" PRIx64 "-0x%" PRIx64 ": pages 0x%" PRIx64 ", %s mapped, %s exposed, %s held%s\n",
+			a->iova, a->last, a->pages, cli_thousands(a->mapped), cli_thousands(a->exposed),
+			cli_thousands(a->held), a->filling ? ", filling" : "");
+	}
+}
+
+void state_text(const struct state *s, FILE *out)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct state_capture *c = &s->capture[i];
+
+		fprintf(out, "%scapture %" PRIu64 " (%s): after %s events, t=%" PRIu64 "\n", i ? "\n" : "", c->id,
+			c->state, cli_thousands(c->events), c->last_t);
+		if (c->partial)
+			fprintf(out, "a part: %s\n", c->partial);
+		for (int h = 0; h < HEALTH_COUNT; h++) {
+			if (c->health[h] && health_table[h].severity != 'i')
+				fprintf(out, "%s: %s %s\n", health_table[h].severity == 'e' ? "error" : "warning",
+					cli_thousands(c->health[h]), health_table[h].doc);
+		}
+		if (!c->niopts)
+			fputs("nothing is there\n", out);
+		for (size_t k = 0; k < c->niopts; k++)
+			iopt_text(c, &c->iopt[k], out);
+	}
+}
+
+/* ---- JSON: members that cannot be made are NULL, which the packing above them reports ---- */
+
+static json_t *hex(uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, n);
+	return json_string(text);
+}
+
+static json_t *number(uint64_t n)
+{
+	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
+
+/* Text of a trace may be anything: a byte that is no ASCII becomes '?' where the whole is no UTF-8. */
+static json_t *text(const char *s)
+{
+	json_t *json = s ? json_string(s) : json_null();
+	char *copy;
+
+	if (json)
+		return json;
+	copy = strdup(s);
+	for (char *p = copy; p && *p; p++) {
+		if (*p & 0x80)
+			*p = '?';
+	}
+	json = copy ? json_string(copy) : NULL;
+	free(copy);
+	return json;
+}
+
+static json_t *iopt_json(const struct model_iopt *o)
+{
+	return json_pack("{s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "iopt", hex(o->id), "domains", (int)o->domains,
+			 "noncoherent", (int)o->noncoherent, "areas", number(o->areas), "mapped_pages",
+			 number(o->mapped), "exposed_pages", number(o->exposed), "held_pages", number(o->held));
+}
+
+static json_t *domain_json(const struct state_domain *s)
+{
+	const struct model_domain *d = &s->d;
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "domain", hex(d->id), "iopt", hex(d->iopt),
+			 "coherent", d->coherent < 0 ? json_null() : json_integer(d->coherent), "device",
+			 text(s->device), "joining", d->joining, "areas", number(d->areas), "mapped_pages",
+			 number(d->mapped), "exposed_pages", number(d->exposed));
+}
+
+static json_t *area_json(const struct model_area *a)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "area",
+			 a->id ? hex(a->id) : json_null(), "iopt", hex(a->iopt), "pages", hex(a->pages), "iova",
+			 hex(a->iova), "last", hex(a->last), "first", number(a->first), "last_index",
+			 number(a->last_index), "storage", a->has_storage ? hex(a->storage) : json_null(), "filling",
+			 a->filling, "mapped_pages", number(a->mapped), "exposed_pages", number(a->exposed),
+			 "held_pages", number(a->held));
+}
+
+static json_t *health_json(const uint64_t *health)
+{
+	json_t *all = json_object();
+
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		if (json_object_set_new(all, health_table[i].name, number(health[i]))) {
+			json_decref(all);
+			return NULL;
+		}
+	}
+	return all;
+}
+
+static json_t *capture_json(const struct state_capture *c, bool *failed)
+{
+	json_t *iopts = json_array(), *domains = json_array(), *areas = json_array(), *all;
+
+	for (size_t i = 0; i < c->niopts; i++)
+		*failed |= json_array_append_new(iopts, iopt_json(&c->iopt[i]));
+	for (size_t i = 0; i < c->ndomains; i++)
+		*failed |= json_array_append_new(domains, domain_json(&c->domain[i]));
+	for (size_t i = 0; i < c->nareas; i++)
+		*failed |= json_array_append_new(areas, area_json(&c->area[i]));
+	all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "capture", number(c->id), "state",
+			text(c->state), "events", number(c->events), "first_t", number(c->first_t), "last_t",
+			number(c->last_t), "partial", text(c->partial), "health", health_json(c->health), "iopts",
+			iopts, "domains", domains);
+	if (all && c->area)
+		*failed |= json_object_set(all, "areas", areas);
+	json_decref(areas);
+	return all;
+}
+
+int state_json(const struct state *s, FILE *out, struct error *e)
+{
+	json_t *all = json_object(), *captures = json_array();
+	bool failed = false;
+	int ret = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		failed |= json_array_append_new(captures, capture_json(&s->capture[i], &failed));
+	failed |= json_object_set_new(all, "captures", captures);
+	/* what cannot be written shows when the stream is flushed */
+	if (failed)
+		ret = error_set(e, "out of memory");
+	else if (json_dumpf(all, out, JSON_INDENT(1)) && !ferror(out))
+		ret = error_set(e, "cannot print the state as JSON");
+	else
+		fputc('\n', out);
+	json_decref(all);
+	return ret;
+}

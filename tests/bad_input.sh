@@ -1,0 +1,436 @@
+#!/usr/bin/env bash
+# Bad input by the command line: each gets its exit status and a message that names the file and the place, nothing on
+# standard output that looks like a report, and with --allow-partial a report that says that it is a part.
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_tools jq sqlite3
+
+# bad NAME STATUS PATTERN ARGUMENT...: ioflush with these arguments ends so, says on standard error what the pattern
+# (grep -E, any case) wants, and prints nothing.
+bad() {
+	local name=$1 want=$2 pattern=$3 why=
+	shift 3
+	run "$ioflush" "$@" </dev/null
+	if ((status != want)); then
+		why="exit status $status, expected $want"
+	elif ! grep -qiE -- "$pattern" "$scratch/err"; then
+		why="no message like: $pattern"
+	elif [[ -s $scratch/out ]]; then
+		why="something on standard output"
+	fi
+	verdict "$name" "$why"
+}
+
+# good NAME FILTER ARGUMENT...: ioflush replay --format json ends well, and the filter (jq) says true of the report.
+good() {
+	local name=$1 filter=$2 why=
+	shift 2
+	run "$ioflush" replay --format json "$@"
+	if ((status != 0)); then
+		why="exit status $status, expected 0"
+	elif [[ $(jq "$filter" "$scratch/out" 2>&1) != true ]]; then
+		why="the report does not hold: $filter"
+	fi
+	verdict "$name" "$why"
+}
+
+# partial NAME FILE [FILTER]: with --allow-partial a report, in both forms, that says partial
+partial() {
+	local name=$1 file=$2 filter=${3:-true}
+	good "$name, --allow-partial" ".health.partial != null and .trace.captures[-1].partial != null and ($filter)" \
+		--allow-partial "$file"
+	run "$ioflush" replay --allow-partial "$file"
+	if ((status == 0)) && grep -qi partial "$scratch/out"; then
+		verdict "$name, --allow-partial: the text says so" ""
+	else
+		verdict "$name, --allow-partial: the text says so" "no report, or one that looks whole"
+	fi
+}
+
+# partial_or_nothing NAME FILE: so much may be gone that there is nothing to report; never a report that looks whole
+partial_or_nothing() {
+	run "$ioflush" replay --format json --allow-partial "$2"
+	if ((status == 1)) && [[ ! -s $scratch/out && -s $scratch/err ]]; then
+		verdict "$1, --allow-partial: nothing to report, and it says so" ""
+	elif ((status == 0)) && [[ $(jq '.health.partial != null' "$scratch/out" 2>&1) == true ]]; then
+		verdict "$1, --allow-partial: a report that says partial" ""
+	else
+		verdict "$1, --allow-partial" "neither an error nor a report that says partial"
+	fi
+}
+
+verdict() {
+	if [[ -z $2 ]]; then
+		ok "$1"
+	else
+		not_ok "$1" "$2"$'\n'"$(run_report)"
+	fi
+}
+
+size_of() {
+	stat -c %s "$1"
+}
+
+# cut_at FILE PERCENT TO
+cut_at() {
+	head -c $(($(size_of "$1") * $2 / 100)) "$1" >"$3"
+}
+
+# overwrite FILE OFFSET COUNT: noise over a part of a file, the same each time
+overwrite() {
+	awk -v n="$3" 'BEGIN { for (i = 0; i < n; i++) printf "%c", 33 + (i * 7919) % 90 }' |
+		dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# --- files that are none
+
+check_files() {
+	bad "a missing file" 1 "no-such\.dat.*no such file" replay "$scratch/no-such.dat"
+	mkdir "$scratch/folder"
+	bad "a folder" 1 "folder.*(folder|directory)" replay "$scratch/folder"
+	: >"$scratch/empty"
+	bad "an empty file" 1 "/empty:.*empty" replay "$scratch/empty"
+	bad "empty standard input" 1 "empty" replay -
+	bad "a file that cannot be read" 1 "/proc/self/mem.*(error|cannot)" replay /proc/self/mem
+	if ((EUID == 0)); then
+		skip "a file without permission" "root may read anything"
+	else
+		cp "$data/cases/split.jsonl" "$scratch/secret"
+		chmod 0 "$scratch/secret"
+		bad "a file without permission" 1 "secret.*permission denied" replay "$scratch/secret"
+	fi
+	bad "a program" 1 "/bash.*ELF" replay "$(command -v bash)"
+	printf 'once upon a time\n' >"$scratch/prose"
+	bad "prose" 1 "/prose:.*format" replay "$scratch/prose"
+	gzip -c "$data/cases/split.jsonl" >"$scratch/packed"
+	bad "a compressed file" 1 "/packed:.*gzip" replay "$scratch/packed"
+	bad "a second file that is bad" 1 "no-such" replay "$data/cases/split.jsonl" "$scratch/no-such"
+	for command in gaps explain verify import export; do
+		case $command in
+		gaps) options=(--policy none) ;;
+		explain) options=(--pfn 1) ;;
+		import) options=(-o "$scratch/unmade.db") ;;
+		export) options=(-o "$scratch/unmade.jsonl") ;;
+		*) options=() ;;
+		esac
+		bad "$command: a missing file" 1 "no-such" "$command" "$scratch/no-such" "${options[@]}"
+		bad "$command: an empty file" 1 "/empty" "$command" "$scratch/empty" "${options[@]}"
+	done
+	if [[ -e $scratch/unmade.db || -e $scratch/unmade.jsonl ]]; then
+		not_ok "what could not be read leaves no output file" "$(ls "$scratch")"
+	else
+		ok "what could not be read leaves no output file"
+	fi
+}
+
+# --- trace.dat
+
+check_tracedat() {
+	local version percent file
+	cp "$data/traces/vmboot-nonsnoop.dat" "$scratch/v7.dat"
+	if command -v trace-cmd >/dev/null && trace-cmd convert -i "$scratch/v7.dat" -o "$scratch/v6.dat" \
+		--file-version 6 --compression none >/dev/null 2>&1; then
+		replay_equal "$scratch/v7.dat" "$scratch/v6.dat"
+	else
+		skip "trace.dat of version 6" "no trace-cmd, or one that cannot convert"
+	fi
+	for version in v6 v7; do
+		[[ -e $scratch/$version.dat ]] || continue
+		for percent in 0 1 30 60 90 99; do
+			file=$scratch/$version-cut-$percent.dat
+			cut_at "$scratch/$version.dat" "$percent" "$file"
+			((percent > 0)) || head -c 11 "$scratch/$version.dat" >"$file"
+			bad "$version cut off at $percent %" 1 "$version-cut-$percent\.dat" replay "$file"
+			partial_or_nothing "$version cut off at $percent %" "$file"
+		done
+		for percent in 1 20 50 80; do
+			file=$scratch/$version-damaged-$percent.dat
+			cp "$scratch/$version.dat" "$file"
+			overwrite "$file" $(($(size_of "$file") * percent / 100)) 2000
+			run "$ioflush" replay --format json "$file"
+			# noise may hit what nobody reads, but then the numbers are those of the whole
+			if ((status == 1)) && [[ ! -s $scratch/out ]] && grep -q "$version-damaged" "$scratch/err"; then
+				ok "$version damaged at $percent %"
+			elif ((status == 0)) && cmp -s <(jq -S .policies "$scratch/out") <(jq -S .policies "$scratch/whole.json"); then
+				ok "$version damaged at $percent %: nothing that counts"
+			else
+				not_ok "$version damaged at $percent %" "$(run_report)"
+			fi
+			partial_or_same "$version damaged at $percent %" "$file"
+		done
+	done
+	printf '\027\010Dtracing99\0\0' >"$scratch/future.dat"
+	head -c 5000 /dev/zero >>"$scratch/future.dat"
+	bad "a trace.dat of a version to come" 1 "future\.dat" replay "$scratch/future.dat"
+}
+
+replay_equal() {
+	"$ioflush" replay --format json "$1" >"$scratch/whole.json" 2>/dev/null || true
+	run "$ioflush" replay --format json "$2"
+	if ((status == 0)) && cmp -s <(jq -S .policies "$scratch/out") <(jq -S .policies "$scratch/whole.json"); then
+		ok "trace.dat of version 6 gives what version 7 gives"
+	else
+		not_ok "trace.dat of version 6 gives what version 7 gives" "$(run_report)"
+	fi
+}
+
+partial_or_same() {
+	run "$ioflush" replay --format json --allow-partial "$2"
+	if ((status == 0)) && cmp -s <(jq -S .policies "$scratch/out") <(jq -S .policies "$scratch/whole.json"); then
+		ok "$1, --allow-partial: the whole"
+	else
+		partial_or_nothing "$1" "$2"
+	fi
+}
+
+# --- databases
+
+check_database() {
+	local db=$scratch/t.db percent
+	run "$ioflush" import "$data/cases/generated-12.jsonl" -o "$db"
+	if ((status != 0)) || ! sqlite3 "$db" 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null; then
+		not_ok "a database to damage" "$(run_report)"
+		return
+	fi
+	for percent in 1 50 90; do
+		cut_at "$db" "$percent" "$scratch/cut-$percent.db"
+		bad "a database cut off at $percent %" 1 "cut-$percent\.db" replay "$scratch/cut-$percent.db"
+		partial_or_nothing "a database cut off at $percent %" "$scratch/cut-$percent.db"
+	done
+	cp "$db" "$scratch/damaged.db"
+	overwrite "$scratch/damaged.db" $(($(size_of "$db") / 2)) 9000
+	bad "a damaged database" 1 "damaged\.db" replay "$scratch/damaged.db"
+	cp "$db" "$scratch/newer.db"
+	sqlite3 "$scratch/newer.db" 'PRAGMA user_version = 999'
+	bad "a database from a newer version" 1 "newer\.db.*(999|newer)" replay "$scratch/newer.db"
+	bad "a database from a newer version, export" 1 "newer\.db.*(999|newer)" export "$scratch/newer.db" \
+		-o "$scratch/n.jsonl"
+	bad "a database from a newer version, import into" 1 "newer\.db.*(999|newer)" \
+		import "$data/cases/split.jsonl" -o "$scratch/newer.db"
+	sqlite3 "$scratch/other.db" 'CREATE TABLE events (name TEXT)'
+	bad "somebody else's database" 1 "other\.db" replay "$scratch/other.db"
+	bad "somebody else's database, import into" 1 "other\.db" import "$data/cases/split.jsonl" -o "$scratch/other.db"
+	head -c 4096 "$data/traces/churn-small.trace" >"$scratch/text.db"
+	bad "import into a file that is no database" 1 "text\.db" import "$data/cases/split.jsonl" -o "$scratch/text.db"
+}
+
+# --- JSON Lines: line 10 of a good trace is replaced
+
+json_case() {
+	local name=$1 pattern=$2 line=$3 file=$scratch/bad.jsonl
+	head -n 9 "$data/cases/split.jsonl" >"$file"
+	printf '%s\n' "$line" >>"$file"
+	tail -n +11 "$data/cases/split.jsonl" >>"$file"
+	bad "JSON: $name" 1 "bad\.jsonl:10:.*($pattern)" replay "$file"
+	partial "JSON: $name" "$file" '.health.partial | contains("bad.jsonl:10")'
+}
+
+check_json() {
+	local at='"t":9000000000,"cpu":0,"tid":1'
+	local map="$at,\"e\":\"map\",\"domain\":\"0x10\""
+	local fill="$at,\"e\":\"area_fill\",\"area\":\"0x1\",\"pages\":\"0x2\",\"iopt\":\"0x3\",\"page_offset\":0"
+	local file=$scratch/cut.jsonl
+
+	cut_at "$data/cases/generated-11.jsonl" 50 "$file"
+	bad "JSON cut off" 1 "cut\.jsonl:[0-9]+" replay "$file"
+	partial "JSON cut off" "$file" '.trace.events > 100'
+	run "$ioflush" replay - <"$file"
+	if ((status == 1)) && [[ ! -s $scratch/out ]] && grep -qE ':[0-9]+' "$scratch/err"; then
+		ok "JSON cut off, standard input"
+	else
+		not_ok "JSON cut off, standard input" "$(run_report)"
+	fi
+
+	json_case "no object" "." "[1, 2]"
+	json_case "not JSON at all" "." "{nonsense"
+	json_case "NUL bytes" "." '{"t":1\u0000'
+	json_case "an unknown event" "frobnicate" "{$at,\"e\":\"frobnicate\"}"
+	json_case "no event name" "\be\b" "{$at}"
+	json_case "no time" "\bt\b" '{"cpu":0,"tid":1,"e":"detach"}'
+	json_case "a field that is missing" "size" "{$map,\"iova\":\"0x0\",\"paddr\":\"0x1000\"}"
+	json_case "a field of the wrong type" "size" "{$map,\"iova\":\"0x0\",\"paddr\":\"0x1000\",\"size\":[]}"
+	json_case "a number that is none" "size" "{$map,\"iova\":\"0x0\",\"paddr\":\"0x1000\",\"size\":\"many\"}"
+	json_case "a number too large" "size" "{$map,\"iova\":\"0x0\",\"paddr\":\"0x1000\",\"size\":\"0x10000000000000000\"}"
+	json_case "a fraction" "size" "{$map,\"iova\":\"0x0\",\"paddr\":\"0x1000\",\"size\":4096.5}"
+	json_case "size 0" "size" "{$map,\"iova\":\"0x0\",\"paddr\":\"0x1000\",\"size\":\"0x0\"}"
+	json_case "size 2^63" "size" "{$map,\"iova\":\"0x0\",\"paddr\":\"0x1000\",\"size\":\"0x8000000000000000\"}"
+	json_case "a map that wraps" "iova" "{$map,\"iova\":\"0xfffffffffffff000\",\"paddr\":\"0x1000\",\"size\":\"0x2000\"}"
+	json_case "an unmap that wraps" "iova" \
+		"{$at,\"e\":\"unmap\",\"domain\":\"0x10\",\"iova\":\"0xfffffffffffff000\",\"size\":\"0x2000\"}"
+	json_case "an unmap of size 0" "size" "{$at,\"e\":\"unmap\",\"domain\":\"0x10\",\"iova\":\"0x0\",\"size\":0}"
+	json_case "an unmap of size 2^63" "size" \
+		"{$at,\"e\":\"unmap\",\"domain\":\"0x10\",\"iova\":\"0x0\",\"size\":\"0x8000000000000000\"}"
+	json_case "an area that wraps" "last" "{$fill,\"iova\":\"0x2000\",\"last\":\"0x1fff\",\"first\":0,\"last_index\":0}"
+	json_case "an area whose indexes do not fit" "last_index" \
+		"{$fill,\"iova\":\"0x2000\",\"last\":\"0x2fff\",\"first\":0,\"last_index\":7}"
+	json_case "an unpin of 0 pages" "npages" "{$at,\"e\":\"unpin\",\"pfn\":\"0x1\",\"npages\":0}"
+	json_case "an unpin of 2^63 pages" "npages" "{$at,\"e\":\"unpin\",\"pfn\":\"0x1\",\"npages\":\"0x8000000000000000\"}"
+	json_case "time goes back" "\bt\b|order|back|before" '{"t":5,"cpu":0,"tid":1,"e":"detach"}'
+
+	tail -n +2 "$data/cases/split.jsonl" >"$scratch/headless.jsonl"
+	bad "JSON without its first line" 1 "headless\.jsonl:1" replay "$scratch/headless.jsonl"
+	printf '{"ioflush_trace":999,"page_size":4096}\n' >"$scratch/newer.jsonl"
+	bad "JSON of a newer version" 1 "newer\.jsonl:1.*(999|version)" replay "$scratch/newer.jsonl"
+	printf '{"ioflush_trace":1,"page_size":65536}\n' >"$scratch/pages.jsonl"
+	bad "JSON of another page size" 1 "pages\.jsonl:1.*page_size" replay "$scratch/pages.jsonl"
+
+	bad "import of JSON that breaks off" 1 "cut\.jsonl:[0-9]+" import "$file" -o "$scratch/part.db"
+	if [[ ! -e $scratch/part.db ]]; then
+		ok "import of JSON that breaks off leaves nothing that looks whole"
+	else
+		bad "import of JSON that breaks off leaves nothing that looks whole" 1 "part\.db" replay "$scratch/part.db"
+	fi
+}
+
+# --- text
+
+check_text() {
+	local file=$scratch/cut.trace
+	cut_at "$data/traces/churn-small.trace" 50 "$file"
+	bad "ftrace text cut off in a line" 1 "cut\.trace:[0-9]+" replay "$file"
+	partial "ftrace text cut off in a line" "$file" '.trace.events > 100'
+	{
+		head -n 100 "$data/traces/churn-small.trace"
+		printf 'a line of something else altogether\n'
+		tail -n +101 "$data/traces/churn-small.trace"
+	} >"$scratch/odd.trace"
+	bad "ftrace text with a line of something else" 1 "odd\.trace:101" replay "$scratch/odd.trace"
+	partial "ftrace text with a line of something else" "$scratch/odd.trace"
+	sed '/: map: /s/ size=[0-9]*/ size=0/' "$data/traces/churn-small.trace" >"$scratch/zero.trace"
+	bad "ftrace text with a size of 0" 1 "zero\.trace:[0-9]+.*size" replay "$scratch/zero.trace"
+	{
+		head -n 60 "$data/traces/churn-small.trace"
+		sed -n '30,40p' "$data/traces/churn-small.trace"
+	} >"$scratch/back.trace"
+	bad "ftrace text whose time goes back" 1 "back\.trace:6[0-9]" replay "$scratch/back.trace"
+}
+
+# --- a million bytes without a newline, and a great many more in little memory
+
+letters() {
+	head -c "$1" /dev/zero | tr '\0' a
+}
+
+check_long_lines() {
+	letters 1000000 >"$scratch/long"
+	bad "a million letters" 1 "/long:" replay "$scratch/long"
+	{
+		head -n 9 "$data/cases/split.jsonl"
+		printf '{"t":1,"e":"'
+		letters 1000000
+	} >"$scratch/long.jsonl"
+	bad "a million bytes without newline in JSON" 1 "long\.jsonl:10" replay "$scratch/long.jsonl"
+	partial "a million bytes without newline in JSON" "$scratch/long.jsonl"
+	{
+		head -n 100 "$data/traces/churn-small.trace"
+		letters 1000000
+	} >"$scratch/long.trace"
+	bad "a million bytes without newline in ftrace text" 1 "long\.trace:101" replay "$scratch/long.trace"
+	partial "a million bytes without newline in ftrace text" "$scratch/long.trace"
+	if ! (ulimit -v 300000 && "$ioflush" --help >/dev/null 2>&1); then
+		skip "half a gigabyte without newline in 300 MB" "the sanitizers take more memory than that"
+		return
+	fi
+	for head in "$data/cases/split.jsonl" "$data/traces/churn-small.trace"; do
+		status=0
+		{
+			head -n 5 "$head"
+			letters 500000000 2>/dev/null || true
+		} | (ulimit -v 300000 && exec "$ioflush" replay -) >"$scratch/out" 2>"$scratch/err" || status=$?
+		if ((status == 1)) && [[ ! -s $scratch/out ]] && ! grep -qi "out of memory" "$scratch/err"; then
+			ok "half a gigabyte without newline in 300 MB: ${head##*.}"
+		else
+			not_ok "half a gigabyte without newline in 300 MB: ${head##*.}" "$(run_report)"
+		fi
+	done
+}
+
+# --- what is odd but no error: it shows in the health
+
+check_health() {
+	local at='"cpu":0,"tid":1' file=$scratch/unknown.jsonl
+	{
+		printf '{"ioflush_trace":1,"page_size":4096,"host":"test","clock":"mono"}\n'
+		printf '{"t":1,%s,"e":"map","domain":"0x10","iova":"0x0","paddr":"0x1000","size":"0x1000"}\n' "$at"
+		printf '{"t":2,%s,"e":"unmap","domain":"0x10","iova":"0x0","size":"0x1000"}\n' "$at"
+		printf '{"t":3,%s,"e":"domain_remove","iopt":"0x20","domain":"0x30"}\n' "$at"
+		printf '{"t":4,%s,"e":"domain_remove_end","iopt":"0x20","domain":"0x30"}\n' "$at"
+		printf '{"t":5,%s,"e":"area_unfill","area":"0x40","pages":"0x50","iopt":"0x20","iova":"0x0","last":"0xfff"}\n' "$at"
+		printf '{"t":6,%s,"e":"area_fill_end","area":"0x60"}\n' "$at"
+		printf '{"t":7,%s,"e":"access_remove","area":"0x40","pages":"0x50","iopt":"0x20","iova":"0x0","first":0,"last":3}\n' "$at"
+		printf '{"t":8,%s,"e":"unpin","pfn":"0x7","npages":3}\n' "$at"
+	} >"$file"
+	good "ids never introduced: exit status 0, and the health says so" \
+		'.health.foreign_maps == 2 and .health.unknown_domain > 0 and .health.unknown_area > 0 and .trace.events == 8' \
+		"$file"
+	good "ids never introduced: the kernel's unpin stands alone" '.verify.kernel_unpins_not_derived == 3' "$file"
+	good "lost records show" '.health.lost_records + .health.lost_unknown > 0' "$data/cases/odd.jsonl"
+	printf '{"ioflush_trace":1,"page_size":4096}\n' >"$scratch/none.jsonl"
+	good "a trace without events" '.trace.events == 0 and .health.partial == null' "$scratch/none.jsonl"
+}
+
+# --- exit statuses and usage
+
+status_is() {
+	local name=$1 want=$2
+	shift 2
+	run "$ioflush" "$@"
+	if ((status == want)); then
+		ok "$name"
+	else
+		not_ok "$name" "expected exit status $want; $(run_report)"
+	fi
+}
+
+check_statuses() {
+	local hotplug=$data/cases/hotplug.jsonl later=$data/cases/access-later.jsonl odd=$data/cases/odd.jsonl
+	status_is "a gap that nobody asked about" 0 replay --policy none "$hotplug"
+	status_is "--fail-on leak, one there" 3 replay --policy none --fail-on leak "$hotplug"
+	status_is "--fail-on error, one there" 3 replay --policy none --fail-on error "$hotplug"
+	status_is "--fail-on error, none there" 0 replay --policy ideal --fail-on error "$hotplug"
+	status_is "--fail-on warning, a warning there" 3 replay --policy sticky-always --fail-on warning "$later"
+	status_is "--fail-on error, only a warning there" 0 replay --policy sticky-always --fail-on error "$later"
+	status_is "--fail-on leak,access, the second there" 3 replay --policy sticky-always --fail-on leak,access "$later"
+	status_is "--fail-on leak,release, neither there" 0 replay --policy sticky-always --fail-on leak,release "$later"
+	status_is "--fail-on-loss, losses there" 5 replay --fail-on-loss "$odd"
+	status_is "--fail-on-loss, none there" 0 replay --fail-on-loss "$hotplug"
+	status_is "help" 0 --help
+	for command in replay gaps explain verify import export policies calibrate generate; do
+		status_is "$command --help" 0 "$command" --help
+		bad "$command: unknown option" 2 "no-such-option" "$command" --no-such-option
+	done
+	bad "no command" 2 "." # the usage, on standard error
+	bad "an unknown command" 2 "frobnicate" frobnicate
+	bad "replay without a trace" 2 "trace" replay
+	bad "an unknown policy" 2 "no-such-policy.*sticky-v1|sticky-v1.*no-such-policy" replay --policy no-such-policy "$hotplug"
+	bad "an unknown kind of gap" 2 "drip" replay --fail-on drip "$hotplug"
+	bad "an unknown format" 2 "yaml" replay --format yaml "$hotplug"
+	bad "a number that is none" 2 "cycles-per-page" replay --cycles-per-page many "$hotplug"
+	bad "a plugin that is not there" 2 "no-such\.so" replay --plugin "$scratch/no-such.so" "$hotplug"
+	bad "gaps without a policy" 2 "policy" gaps "$hotplug"
+	bad "explain without a page" 2 "pfn" explain "$hotplug"
+	bad "import without a database" 2 "-o" import "$hotplug"
+	if [[ -w /dev/full ]]; then
+		status=0
+		"$ioflush" replay "$hotplug" >/dev/full 2>"$scratch/err" || status=$?
+		: >"$scratch/out"
+		if ((status == 1)) && [[ -s $scratch/err ]]; then
+			ok "a full disk is no success"
+		else
+			not_ok "a full disk is no success" "$(run_report)"
+		fi
+	else
+		skip "a full disk is no success" "no /dev/full"
+	fi
+}
+
+check_files
+check_tracedat
+check_database
+check_json
+check_text
+check_long_lines
+check_health
+check_statuses
+tap_done checks

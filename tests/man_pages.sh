@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The manual and the program say the same: every command has a page and stands in ioflush --help, every page is clean,
+# and has every option that the command's --help names.
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_tools mandoc
+
+man=$here/../man
+commands=(replay gaps explain verify import export policies calibrate generate)
+
+# The long options in a text, one a line
+options_in() {
+	grep -oE -- '--[a-z][a-z-]+[a-z]' "$1" | sort -u
+}
+
+lint() {
+	local page=$1 name=${1##*/}
+	if mandoc -T lint -W warning "$page" >"$scratch/out" 2>&1; then
+		ok "$name is clean"
+	else
+		not_ok "$name is clean" "$(cat "$scratch/out")"
+	fi
+}
+
+# The page as a reader sees it
+render() {
+	mandoc -T ascii -O width=300 "$1" | sed $'s/.\b//g'
+}
+
+compare_options() {
+	local command=$1 page=$man/ioflush-$1.1 diff
+	run "$ioflush" "$command" --help
+	options_in "$scratch/out" >"$scratch/help" || true
+	render "$page" >"$scratch/page"
+	options_in "$scratch/page" >"$scratch/named" || true
+	diff=$(comm -23 "$scratch/help" <(sort -u "$scratch/named" <(printf -- '--help\n')))
+	if [[ $status == 0 && -s $scratch/help && -z $diff ]]; then
+		ok "$command: the page has every option of --help"
+	else
+		not_ok "$command: the page has every option of --help" "not in the page: $diff"
+	fi
+}
+
+lint "$man/ioflush.1"
+main_help=$("$ioflush" --help) || true
+for command in "${commands[@]}"; do
+	lint "$man/ioflush-$command.1"
+	compare_options "$command"
+	if grep -qE "^ +$command( |\$)" <<<"$main_help"; then
+		ok "$command stands in ioflush --help"
+	else
+		not_ok "$command stands in ioflush --help"
+	fi
+done
+tap_done checks
