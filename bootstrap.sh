@@ -4,6 +4,7 @@
 #   ./bootstrap.sh demo    install what is missing, build in ./build, replay a recording and print the report
 #   ./bootstrap.sh check   the same build, all tests, the tests under sanitizers (in ./build-asan) and the format check;
 #                          where CI=true also "make distcheck"
+#   ./bootstrap.sh fuzz    fuzz all that parses a trace for FUZZ_SECONDS (60), built by clang in ./build-fuzz
 #
 # Packages are installed when run as root; otherwise the missing ones are named. What is done already is not done again,
 # so a second run takes seconds. The last line of check counts the test cases; exit status 0 only if all passed.
@@ -15,6 +16,7 @@ build_packages=(autoconf automake gcc libc6-dev make pkg-config libtraceevent-de
 	libjansson-dev uthash-dev)
 check_packages=(libcmocka-dev sqlite3 trace-cmd jq clang-format mandoc)
 distcheck_packages=(xz-utils)
+fuzz_packages=(clang libclang-rt-14-dev)
 
 jobs=$(nproc 2>/dev/null || echo 2)
 passed=0 failed=0 skipped=0
@@ -209,12 +211,21 @@ check() {
 	fi
 }
 
+fuzz() {
+	need_packages "${build_packages[@]}" "${fuzz_packages[@]}"
+	configure_in build-fuzz --enable-fuzzing CC=clang
+	build_in build-fuzz
+	say "fuzzing; a finding is exit status 1"
+	make -C build-fuzz -s fuzz
+}
+
 case "$#${1-}" in
 1demo) demo ;;
 1check) check ;;
-1-h | 1--help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+1fuzz) fuzz ;;
+1-h | 1--help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
 *)
-	echo "usage: ./bootstrap.sh demo|check" >&2
+	echo "usage: ./bootstrap.sh demo|check|fuzz" >&2
 	exit 2
 	;;
 esac

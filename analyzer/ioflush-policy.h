@@ -98,31 +98,31 @@ struct ioflush_param {
 
 /* What events a policy cannot do without: without them in a trace its result says nothing. */
 enum ioflush_needs {
-	IOFLUSH_NEEDS_FILL = 1 << 0,   /* area_fill, area_fill_end, area_add_domain, area_add_domain_end */
-	IOFLUSH_NEEDS_ACCESS = 1 << 1, /* access_add, access_remove */
-	IOFLUSH_NEEDS_SOURCE = 1 << 2, /* the above, and cut and domain_remove: where a fill's pages come from */
+	IOFLUSH_NEEDS_FILL = 1 << 0,	 /* area_fill, area_fill_end, area_add_domain, area_add_domain_end */
+	IOFLUSH_NEEDS_ACCESS = 1 << 1,	 /* access_add, access_remove */
+	IOFLUSH_NEEDS_SOURCE = 1 << 2,	 /* the above, and cut and domain_remove: where a fill's pages come from */
 	IOFLUSH_NEEDS_COHERENT = 1 << 3, /* the coherent field of domain_add */
 };
 
 struct ioflush_policy;
 
 struct ioflush_policy_ops {
-	const char *name;    /* lower case, digits, '-' */
-	const char *summary; /* one line */
-	const char *origin;  /* where it was proposed */
+	const char *name;		    /* lower case, digits, '-' */
+	const char *summary;		    /* one line */
+	const char *origin;		    /* where it was proposed */
 	const struct ioflush_param *params; /* ends with a NULL name; NULL: none */
-	unsigned needs;	     /* enum ioflush_needs */
-	bool clear_area_when_idle; /* the area mark falls for all areas of an iopt that has no domain left */
+	unsigned needs;			    /* enum ioflush_needs */
+	bool clear_area_when_idle;	    /* the area mark falls for all areas of an iopt that has no domain left */
 
 	/* values: a text for each of params, in order. 0, or -1 and a sentence in err. May be NULL, so may fini. */
 	int (*init)(struct ioflush_policy *self, const char *const *values, char *err, size_t err_len);
 	void (*fini)(struct ioflush_policy *self);
 
 	/* Each may be NULL: does nothing, does not flush. The names in brackets are those of the semantics. */
-	void (*fill)(struct ioflush_policy *self, const struct ioflush_fill *f);	 /* [B1, B2] */
-	bool (*map)(struct ioflush_policy *self, const struct ioflush_span *s);	 /* [H1, H2] */
-	bool (*unmap)(struct ioflush_policy *self, const struct ioflush_span *s);	 /* [H3] */
-	bool (*unpin)(struct ioflush_policy *self, const struct ioflush_span *s);	 /* [H4] */
+	void (*fill)(struct ioflush_policy *self, const struct ioflush_fill *f);   /* [B1, B2] */
+	bool (*map)(struct ioflush_policy *self, const struct ioflush_span *s);	   /* [H1, H2] */
+	bool (*unmap)(struct ioflush_policy *self, const struct ioflush_span *s);  /* [H3] */
+	bool (*unpin)(struct ioflush_policy *self, const struct ioflush_span *s);  /* [H4] */
 	bool (*access)(struct ioflush_policy *self, const struct ioflush_span *s); /* [H5] */
 };
 

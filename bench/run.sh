@@ -4,7 +4,7 @@
 #
 # usage: run.sh [--strict]          --strict: exit status 1 when a target is missed
 # BENCH_EVENTS (10000000), BENCH_RUNS (5, alternating), BENCH_REPEAT (20: selftest.dat on one command line),
-# BENCH_MAPPINGS (50000), BENCH_DIR (scratch: needs about 80 bytes an event)
+# BENCH_MAPPINGS (200000), BENCH_DIR (scratch: needs about 80 bytes an event)
 set -euo pipefail
 export LC_ALL=C
 
@@ -14,7 +14,7 @@ data=${IOFLUSH_TEST_DATA:?run it with \"make bench\"}
 events=${BENCH_EVENTS:-10000000}
 runs=${BENCH_RUNS:-5}
 repeat=${BENCH_REPEAT:-20}
-mappings=${BENCH_MAPPINGS:-50000}
+mappings=${BENCH_MAPPINGS:-200000}
 strict=
 if [[ ${1-} == --strict ]]; then
 	strict=yes
@@ -76,7 +76,7 @@ times_over() {
 	done
 }
 
-# one_run FILE SIZE NPAGES LAST: so many mappings of one physical run each, made and taken away again
+# mapping_trace SIZE NPAGES LAST: so many mappings of one physical run each, made and taken away again
 mapping_trace() {
 	local size=$1 npages=$2 last=$3
 	awk -v n="$mappings" -v size="$size" -v npages="$npages" -v last="$last" 'BEGIN {
