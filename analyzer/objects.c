@@ -447,16 +447,61 @@ struct area *area_split(struct objects *o, struct area *a, uint64_t cut)
 
 /* ---- storage and source ---- */
 
+/* Sets max_last from entry i on, until nothing changes any more after it. */
+static void source_settle(struct pages *p, size_t i)
+{
+	for (bool first = true; i < p->nsource; i++, first = false) {
+		struct source_area *s = &p->source[i];
+		uint64_t max = i && s[-1].max_last > s->last ? s[-1].max_last : s->last;
+
+		if (!first && s->max_last == max)
+			break;
+		s->max_last = max;
+	}
+}
+
+/* Enters an area that has just got storage; most come in order, at the end. Without memory it is collected later. */
+static void source_insert(struct area *a)
+{
+	struct pages *p = a->pages;
+	size_t lo = p->nsource;
+
+	if (p->source_stale || grow(&p->source, p->nsource, &p->source_cap, sizeof(*p->source))) {
+		p->source_stale = true;
+		return;
+	}
+	if (lo && p->source[lo - 1].first > a->first) {
+		size_t hi = lo;
+
+		for (lo = 0; lo < hi;) {
+			size_t mid = (lo + hi) / 2;
+
+			if (p->source[mid].first <= a->first) /* of those that begin alike, the newest comes last */
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+	}
+	memmove(p->source + lo + 1, p->source + lo, (p->nsource - lo) * sizeof(*p->source));
+	p->source[lo] = (struct source_area){.first = a->first, .last = a->last_index, .area = a};
+	p->nsource++;
+	source_settle(p, lo);
+}
+
 void area_storage_set(struct objects *o, struct area *a, const struct domain *d)
 {
+	bool had = a->storage[0];
+
 	if (a->unfilling)
 		d = NULL;
-	if (!a->storage[0] != !d)
-		a->pages->source_stale = true;
-	if (!a->storage[0] && d)
-		a->storage_since = ++o->serial;
 	for (int r = 0; r < IOFLUSH_STORAGE_RULES; r++)
 		a->storage[r] = d;
+	if (had && !d)
+		a->pages->source_stale = true;
+	if (had || !d)
+		return;
+	a->storage_since = ++o->serial;
+	source_insert(a);
 }
 
 void area_storage_choose(struct objects *o, struct area *a)
