@@ -404,6 +404,13 @@ static void make_attach(struct decoder *d, struct event *ev, const struct raw_re
 		set_field(ev, FIELD(attach, device), device);
 }
 
+static void drop_attach(struct decoder *d, struct thread *th)
+{
+	th->has_attach = false;
+	d->attaches--;
+	drop_thread_if_idle(d, th);
+}
+
 /* The attach that the thread holds back comes out before its next record. How many events. */
 static int flush_attach(struct decoder *d, uint32_t tid, uint64_t t, struct event *out)
 {
@@ -412,9 +419,7 @@ static int flush_attach(struct decoder *d, uint32_t tid, uint64_t t, struct even
 	if (!th || !th->has_attach)
 		return 0;
 	make_attach(d, out, &th->attach, t, 0);
-	th->has_attach = false;
-	d->attaches--;
-	drop_thread_if_idle(d, th);
+	drop_attach(d, th);
 	return 1;
 }
 
@@ -442,9 +447,7 @@ static int on_attach_device(struct decoder *d, const struct raw_record *r, struc
 	if (a->present & BIT(X_IDEV) && remember_device(d, a->v[X_IDEV], (uint32_t)r->v[X_DEVICE], e))
 		return -1;
 	make_attach(d, out, a, r->t, (uint32_t)r->v[X_DEVICE]);
-	th->has_attach = false;
-	d->attaches--;
-	drop_thread_if_idle(d, th);
+	drop_attach(d, th);
 	return 1;
 }
 

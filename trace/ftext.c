@@ -19,14 +19,14 @@
 #include <unistd.h>
 
 #include "decoder.h"
+#include "spill.h"
 
 #define LINE_MAX_BYTES 65536u
 #define BUFFER_BYTES (512u << 10)
 #define COMM_SLOTS 256u /* power of two */
 #define COMM_MAX 32u
-#define CPU_TIMES 1024u /* CPUs whose last time is kept, for what a loss lies behind */
-#define LOSSES 16u	/* told before the next event */
-#define STEP_EVENTS (LOSSES + DECODER_MAX_EVENTS)
+#define CPU_TIMES 1024u	    /* CPUs whose last time is kept, for what a loss lies behind */
+#define LOSSES SPILL_LOSSES /* told before the next event */
 
 struct comm_slot {
 	uint32_t tid, id;
@@ -58,8 +58,7 @@ struct ftext {
 	uint64_t cpu_t[CPU_TIMES]; /* 0: no record yet */
 
 	struct comm_slot comm[COMM_SLOTS];
-	struct event spill[STEP_EVENTS];
-	unsigned spilled, spill_pos;
+	struct spill spill;
 	uint64_t size; /* of a file, else 0 */
 	_Atomic uint64_t bytes_done;
 };
@@ -531,7 +530,7 @@ static int decode(struct ftext *ft, const struct columns *col, const char *end, 
 }
 
 /* The events of one line: how many, or -1 and the failure. */
-static int parse_line(struct ftext *ft, const char *p, const char *end, struct event out[STEP_EVENTS])
+static int parse_line(struct ftext *ft, const char *p, const char *end, struct event out[SPILL_EVENTS])
 {
 	struct columns col;
 	int n, made;
@@ -605,8 +604,9 @@ static int next_line(struct ftext *ft, const char **line, const char **end)
 }
 
 /* Events of the lines to come: how many, 0: the end, or failed. */
-static int step(struct ftext *ft, struct event out[STEP_EVENTS])
+static int step(struct source *s, struct event out[SPILL_EVENTS])
 {
+	struct ftext *ft = (struct ftext *)s;
 	const char *line = NULL, *end = NULL;
 	int ret, n = 0;
 
@@ -655,24 +655,8 @@ static int ftext_capture(struct source *s, struct capture *c, struct error *e)
 static ssize_t ftext_read(struct source *s, struct event *ev, size_t max, struct error *e)
 {
 	struct ftext *ft = (struct ftext *)s;
-	bool direct;
-	size_t n = 0;
-	int got;
+	size_t n = spill_read(&ft->spill, ev, max, step, s);
 
-	while (n < max) {
-		if (ft->spill_pos < ft->spilled) {
-			ev[n++] = ft->spill[ft->spill_pos++];
-			continue;
-		}
-		/* Where a line's events may not all fit, they wait in the spill. */
-		direct = max - n >= STEP_EVENTS;
-		got = ft->failed ? 0 : step(ft, direct ? ev + n : ft->spill);
-		if (!got)
-			break;
-		ft->spilled = direct ? 0 : (unsigned)got;
-		ft->spill_pos = 0;
-		n += direct ? (unsigned)got : 0;
-	}
 	if (!n && ft->failed)
 		return error_set(e, "%s", ft->failure.text);
 	return (ssize_t)n;

@@ -172,17 +172,20 @@ static int load_text(struct store_source *s, sqlite3_stmt *stmt, struct error *e
 	return 0;
 }
 
-static const struct text_row *find_text(const struct store_source *s, int64_t id)
+/*
+ * The row of an id, or NULL, among rows of the given size that begin with their ids (int64_t) and are sorted by them.
+ * Ids mostly count up from 1 without a hole: there it is looked for first.
+ */
+static inline const void *find_row(const void *rows, size_t n, size_t size, int64_t id)
 {
-	size_t lo = 0, hi = s->n_texts, mid;
+	size_t lo = 0, hi = n, mid = id > 0 && (uint64_t)id <= n ? (size_t)id - 1 : n / 2;
+	const int64_t *at;
 
-	if (id > 0 && (uint64_t)id <= s->n_texts && s->text[id - 1].id == id)
-		return &s->text[id - 1];
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (s->text[mid].id == id)
-			return &s->text[mid];
-		if (s->text[mid].id < id)
+	for (; lo < hi; mid = lo + (hi - lo) / 2) {
+		at = (const int64_t *)((const char *)rows + mid * size);
+		if (*at == id)
+			return at;
+		if (*at < id)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -190,22 +193,14 @@ static const struct text_row *find_text(const struct store_source *s, int64_t id
 	return NULL;
 }
 
+static const struct text_row *find_text(const struct store_source *s, int64_t id)
+{
+	return find_row(s->text, s->n_texts, sizeof(*s->text), id);
+}
+
 static const struct task_row *find_task(const struct store_source *s, int64_t id)
 {
-	size_t lo = 0, hi = s->n_tasks, mid;
-
-	if (id > 0 && (uint64_t)id <= s->n_tasks && s->task[id - 1].id == id)
-		return &s->task[id - 1];
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (s->task[mid].id == id)
-			return &s->task[mid];
-		if (s->task[mid].id < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+	return find_row(s->task, s->n_tasks, sizeof(*s->task), id);
 }
 
 static int load_task(struct store_source *s, sqlite3_stmt *stmt, struct error *e)
