@@ -77,6 +77,30 @@ const char *cli_bytes(uint64_t n)
 	return buffer;
 }
 
+const char *cli_s(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+void cli_counted(char *buf, size_t len, uint64_t n, const char *text)
+{
+	size_t word = strcspn(text, " "), kept = word;
+
+	if (n == 1 && word > 2 && text[word - 1] == 's')
+		kept -= word > 3 && !strncmp(text + word - 3, "xes", 3) ? 2 : 1;
+	snprintf(buf, len, "%s %.*s%s", cli_thousands(n), (int)kept, text, text + word);
+}
+
+void cli_printable(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if (*p < ' ' || *p == 127)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* the control characters above ASCII, in UTF-8 */
+			*p = p[1] = '?';
+	}
+}
+
 int cli_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
 	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
@@ -97,11 +121,16 @@ int cli_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 
 static void vmessage(const struct command *cmd, const char *fmt, va_list ap)
 {
+	char *text = NULL;
+
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	if (text)
+		cli_printable(text);
 	/* what was printed comes before what is said about it, also when both go to one file */
 	fflush(stdout);
-	fprintf(stderr, "ioflush%s%s: ", cmd ? " " : "", cmd ? cmd->name : "");
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	fprintf(stderr, "ioflush%s%s: %s\n", cmd ? " " : "", cmd ? cmd->name : "", text ? text : "out of memory");
+	free(text);
 }
 
 void cli_message(const struct command *cmd, const char *fmt, ...)
@@ -125,6 +154,35 @@ int cli_usage_error(const struct command *cmd, const char *fmt, ...)
 	else
 		fputs("try 'ioflush --help'\n", stderr);
 	return STATUS_USAGE;
+}
+
+int cli_format(const struct command *cmd, const char *text, bool *json)
+{
+	*json = !strcmp(text, "json");
+	if (!*json && strcmp(text, "text"))
+		return cli_usage_error(cmd, "unknown --format '%s'; known formats: text, json", text);
+	return STATUS_OK;
+}
+
+int cli_capture(const struct command *cmd, const char *text, uint64_t *capture)
+{
+	if (cli_u64(text, 1, INT64_MAX, capture))
+		return cli_usage_error(cmd, "--capture: the number of a capture, not '%s'", text);
+	return STATUS_OK;
+}
+
+int cli_traces(const struct command *cmd, char *const *paths, size_t n)
+{
+	bool seen = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(paths[i], "-"))
+			continue;
+		if (seen)
+			return cli_usage_error(cmd, "'-' is given twice, but standard input can be read only once");
+		seen = true;
+	}
+	return STATUS_OK;
 }
 
 int cli_bad_option(const struct command *cmd, int c, char *const *argv)

@@ -46,6 +46,13 @@ int cli_help(const struct command *cmd);
 /* A whole number, decimal or 0x hex, all of text, min to max. 0, or -1 (nothing printed). */
 int cli_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
+/* Values of options that several commands have. STATUS_OK, or STATUS_USAGE with a message. */
+int cli_format(const struct command *cmd, const char *text, bool *json);	 /* --format: text or json */
+int cli_capture(const struct command *cmd, const char *text, uint64_t *capture); /* --capture: its number, from 1 */
+
+/* Whether "-" stands among the traces at most once: standard input can be read once. STATUS_OK, or STATUS_USAGE. */
+int cli_traces(const struct command *cmd, char *const *paths, size_t n);
+
 /* Flushes standard output and says whether all that was printed got there: a full disk must not look like success. */
 int cli_flush(const struct command *cmd); /* STATUS_OK or STATUS_ERROR with a message */
 
@@ -54,5 +61,14 @@ const char *cli_thousands(uint64_t n);
 
 /* Bytes as "1.5 GiB". Same buffers. */
 const char *cli_bytes(uint64_t n);
+
+/* The ending of a plural: "s", or "" for 1. */
+const char *cli_s(uint64_t n);
+
+/* n, then text, which begins with a plural that becomes singular for 1: "1 page mapped twice". Cut to len. */
+void cli_counted(char *buf, size_t len, uint64_t n, const char *text);
+
+/* Makes text of a trace fit for a terminal: what could steer it becomes '?'. */
+void cli_printable(char *text);
 
 #endif

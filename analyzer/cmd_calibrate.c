@@ -168,9 +168,7 @@ static int take_option(const struct command *cmd, int c, struct calibrate_option
 		o->rounds = (uint32_t)v;
 		break;
 	default:
-		*json = !strcmp(optarg, "json");
-		if (!*json && strcmp(optarg, "text"))
-			return cli_usage_error(cmd, "unknown --format '%s'; known formats: text, json", optarg);
+		return cli_format(cmd, optarg, json);
 	}
 	return STATUS_OK;
 }

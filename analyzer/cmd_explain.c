@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 #include "explain.h"
@@ -53,6 +54,7 @@ struct explain {
 	uint64_t capture, seq; /* of the event under way */
 	uint64_t touched;      /* rows printed */
 	uint64_t lost;	       /* places since the last row */
+	bool ever_lost;	       /* at any place */
 	bool first;	       /* JSON: no element yet */
 	char partial[TEXT_MAX];
 };
@@ -223,8 +225,7 @@ static void print_row(const struct explain *x, const struct watch *w, const stru
 static void print_lost(struct explain *x)
 {
 	if (x->lost)
-		printf("  ---       records were lost here, in %s place%s\n", cli_thousands(x->lost),
-		       x->lost == 1 ? "" : "s");
+		printf("  ---       records were lost here, in %s place%s\n", cli_thousands(x->lost), cli_s(x->lost));
 	x->lost = 0;
 }
 
@@ -363,6 +364,7 @@ static int life_batch(void *ctx, const struct event *ev, size_t n, struct model 
 			return -1;
 		if (ev->kind == EV_lost) {
 			x->lost++;
+			x->ever_lost = true;
 			if (x->json && add_element(x, event_json(x, ev)))
 				return -1;
 		}
@@ -386,6 +388,14 @@ static int life_begin(void *ctx, struct source *s, const struct capture *c, stru
 	return 0;
 }
 
+static void note_partial(struct explain *x, const char *partial)
+{
+	if (!partial)
+		return;
+	snprintf(x->partial, sizeof(x->partial), "%s", partial);
+	cli_printable(x->partial);
+}
+
 static int life_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	struct explain *x = ctx;
@@ -393,8 +403,7 @@ static int life_end(void *ctx, struct source *s, const struct capture *c, struct
 	(void)s, (void)c, (void)m;
 	if (!x->json)
 		print_lost(x);
-	if (partial)
-		snprintf(x->partial, sizeof(x->partial), "%s", partial);
+	note_partial(x, partial);
 	return 0;
 }
 
@@ -423,6 +432,7 @@ static int find_batch(void *ctx, const struct event *ev, size_t n, struct model 
 
 		if (model_events(m, ev, 1, x->error))
 			return -1;
+		x->ever_lost |= ev->kind == EV_lost;
 		if (ev->kind != EV_map || ev->map.domain != x->domain || x->iova < ev->map.iova ||
 		    x->iova - ev->map.iova >= ev->map.size)
 			continue;
@@ -433,6 +443,14 @@ static int find_batch(void *ctx, const struct event *ev, size_t n, struct model 
 	return 0;
 }
 
+/* Where no page is found there is no second pass to say that the trace breaks off. */
+static int find_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
+{
+	(void)s, (void)c, (void)m;
+	note_partial(ctx, partial);
+	return 0;
+}
+
 static int find_frames(struct explain *x)
 {
 	struct replay r = x->replay;
@@ -440,25 +458,39 @@ static int find_frames(struct explain *x)
 	r.set = &x->no_policies;
 	r.progress = "explain, finding the page";
 	r.batch = find_batch;
+	r.end = find_end;
 	return replay_run(&r, x->path, x->error);
+}
+
+/* What a page that was not found may still be in. */
+static const char *doubt(const struct explain *x)
+{
+	return x->partial[0] ? " in the part that is there" :
+	       x->ever_lost  ? " in what was recorded; records were lost" :
+			       "";
 }
 
 static void print_text_end(const struct explain *x)
 {
+	bool doubtful = doubt(x)[0];
+
 	if (x->partial[0])
 		printf("PARTIAL: %s\n", x->partial);
 	if (x->not_shown)
-		printf("%s translations to more frames not shown: the first %d are\n", cli_thousands(x->not_shown),
-		       MAX_FRAMES);
+		printf("%s translation%s to more frames not shown: the first %d are\n", cli_thousands(x->not_shown),
+		       cli_s(x->not_shown), MAX_FRAMES);
 	if (x->by_iova && !x->n)
-		printf("SUMMARY: domain 0x%" PRIx64 " never mapped iova 0x%" PRIx64 "\n", x->domain, x->iova);
+		printf("SUMMARY: domain 0x%" PRIx64 " %s iova 0x%" PRIx64 "%s\n", x->domain,
+		       doubtful ? "did not map" : "never mapped", x->iova, doubt(x));
 	else if (!x->touched)
-		printf("SUMMARY: pfn 0x%" PRIx64 " was never seen\n", x->watch[0].pfn);
+		printf("SUMMARY: pfn 0x%" PRIx64 " was %s seen%s\n", x->watch[0].pfn, doubtful ? "not" : "never",
+		       doubt(x));
 	else if (x->n == 1)
 		printf("SUMMARY: pfn 0x%" PRIx64 " was touched by %s event%s\n", x->watch[0].pfn,
-		       cli_thousands(x->touched), x->touched == 1 ? "" : "s");
+		       cli_thousands(x->touched), cli_s(x->touched));
 	else
-		printf("SUMMARY: %zu frames were touched %s times\n", x->n, cli_thousands(x->touched));
+		printf("SUMMARY: %zu frames were touched %s time%s\n", x->n, cli_thousands(x->touched),
+		       cli_s(x->touched));
 }
 
 static int run(struct explain *x)
@@ -540,23 +572,26 @@ static int parse_option(struct explain *x, int c, char **argv)
 	case 'P':
 		return add_policy(x, c == 'P');
 	case 'f':
-		x->json = !strcmp(optarg, "json");
-		if (!x->json && strcmp(optarg, "text"))
-			return cli_usage_error(x->cmd, "--format: text or json, not \"%s\"", optarg);
-		return STATUS_OK;
+		return cli_format(x->cmd, optarg, &x->json);
 	case 'a':
 		x->replay.allow_partial = true;
 		return STATUS_OK;
 	case 'c':
-		if (cli_u64(optarg, 1, INT64_MAX, &x->replay.capture))
-			return cli_usage_error(x->cmd, "--capture: the number of a capture, not \"%s\"", optarg);
-		return STATUS_OK;
+		return cli_capture(x->cmd, optarg, &x->replay.capture);
 	case 'h':
 		x->help = true;
 		return STATUS_OK;
 	default:
 		return cli_bad_option(x->cmd, c, argv);
 	}
+}
+
+/* Whether the trace at path can be read only once. What is not there gets its message from the reading. */
+static bool read_once(const char *path)
+{
+	struct stat st;
+
+	return !strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
 }
 
 static int parse_operands(struct explain *x, int argc, char **argv)
@@ -566,9 +601,9 @@ static int parse_operands(struct explain *x, int argc, char **argv)
 	if (x->by_pfn == x->by_iova)
 		return cli_usage_error(x->cmd, "which page: give one of --pfn and --iova");
 	x->path = argv[optind];
-	if (x->by_iova && !strcmp(x->path, "-"))
-		return cli_usage_error(x->cmd, "--iova reads the trace twice, which standard input cannot be: give a file, "
-					       "or --pfn");
+	if (x->by_iova && read_once(x->path))
+		return cli_usage_error(x->cmd, "--iova reads the trace twice, which %s cannot be: give a file, or --pfn",
+				       strcmp(x->path, "-") ? x->path : "standard input");
 	if (!x->set.n && policy_set_add(&x->set, "all", x->error)) {
 		cli_message(x->cmd, "%s", x->error->text);
 		return STATUS_ERROR;

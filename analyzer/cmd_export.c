@@ -128,9 +128,22 @@ out:
 	return ret;
 }
 
+/* Whether what is read is the regular file at path: it would be replaced by its own copy. */
+static bool is_source(const struct export *x, const char *path)
+{
+	const char *from = x->source->path;
+	struct stat a, b;
+
+	return !(strcmp(from, "-") ? stat(from, &a) : fstat(STDIN_FILENO, &a)) && !stat(path, &b) &&
+	       S_ISREG(b.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 static int export_path(struct export *x, const char *path, struct error *e)
 {
 	struct stat st;
+
+	if (strcmp(path, "-") && is_source(x, path))
+		return error_set(e, "%s: cannot be exported into itself; give another -o", path);
 
 	if (!strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode)))
 		return export_to(x, path, e);

@@ -8,7 +8,8 @@
  *		"kind": "leak|reexpose|release|access", "severity": "error|warning", "what": sentence, "capture": N,
  *		"pages": N, "spans": N, "events": N,		occurrences, as pages, as spans, as violating events
  *		"pfn": {"lo", "hi", "ranges": [{"lo", "hi"}], "more_spans": N}, "iova": the same, in bytes,
- *		"iopt", "domain", "more_domains": bool, "device", "pages_id", "area",	of the first occurrence
+ *		"iopt", "domain", "more_domains": bool, "device", "pages_id", "more_pages": N,
+ *		"area",						of the first occurrence; N others
  *		"event": origin, "within": origin,		that violates; the fill, unfill or removal around it
  *		"setup": origin and "role": "pinned|bit-set|hidden|exposed",
  *		"history": {"bit_set": origin, "bit_of": "pages|area" or null, "pinned", "exposed", "hidden": origins},
@@ -91,8 +92,10 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	a->events += t->events;
 	if (a->captures++)
 		a->many_captures = true;
-	if (partial)
+	if (partial) {
 		snprintf(a->partial, sizeof(a->partial), "%s", partial);
+		cli_printable(a->partial);
+	}
 	return findings_check(a->findings, a->error);
 }
 
@@ -132,11 +135,6 @@ static struct summary summarize(const struct gaps *a)
 
 /* Text */
 
-static const char *plural(uint64_t n)
-{
-	return n == 1 ? "" : "s";
-}
-
 static void ranges_text(char *buf, size_t len, const struct finding_ranges *x)
 {
 	size_t at = 0;
@@ -146,18 +144,20 @@ static void ranges_text(char *buf, size_t len, const struct finding_ranges *x)
 				       x->r[i].hi);
 	if (x->more && at < len)
 		snprintf(buf + at, len - at, " and %s more span%s, in all 0x%" PRIx64 " to 0x%" PRIx64,
-			 cli_thousands(x->more), plural(x->more), x->lo, x->hi);
+			 cli_thousands(x->more), cli_s(x->more), x->lo, x->hi);
 }
 
 static void print_objects(const struct gaps *a, const struct finding *g)
 {
-	char buf[TEXT_MAX], device[128], domain[64] = "none";
+	char buf[TEXT_MAX], device[128], domain[64] = "none", others[64] = "";
 
 	text_string(device, sizeof(device), findings_strings(a->findings), g->device, "unknown");
 	if (g->domain)
 		snprintf(domain, sizeof(domain), "0x%" PRIx64 "%s", g->domain, g->more_domains ? " and others" : "");
-	snprintf(buf, sizeof(buf), "iopt 0x%" PRIx64 ", domain %s, device %s, pages 0x%" PRIx64 ", area 0x%" PRIx64,
-		 g->iopt, domain, device, g->pages, g->area);
+	if (g->more_pages)
+		snprintf(others, sizeof(others), " and %s other%s", cli_thousands(g->more_pages), cli_s(g->more_pages));
+	snprintf(buf, sizeof(buf), "iopt 0x%" PRIx64 ", domain %s, device %s, pages 0x%" PRIx64 "%s, area 0x%" PRIx64,
+		 g->iopt, domain, device, g->pages, others, g->area);
 	text_item(stdout, "objects", buf);
 }
 
@@ -200,8 +200,8 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 	char buf[TEXT_MAX], when[32];
 
 	printf("%zu. %s (%s): %s page%s in %s span%s, by %s event%s\n", number, gap_names[g->kind],
-	       gap_is_error[g->kind] ? "error" : "warning", cli_thousands(g->npages), plural(g->npages),
-	       cli_thousands(g->spans), plural(g->spans), cli_thousands(g->events), plural(g->events));
+	       gap_is_error[g->kind] ? "error" : "warning", cli_thousands(g->npages), cli_s(g->npages),
+	       cli_thousands(g->spans), cli_s(g->spans), cli_thousands(g->events), cli_s(g->events));
 	text_item(stdout, "what", finding_what(g));
 	if (a->many_captures) {
 		snprintf(buf, sizeof(buf), "%" PRIu64, g->capture);
@@ -224,7 +224,7 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 	text_item(stdout, "why", buf);
 	if (g->lost) {
 		snprintf(buf, sizeof(buf), "records were lost before it, in %s place%s: it may be an artefact",
-			 cli_thousands(g->lost), plural(g->lost));
+			 cli_thousands(g->lost), cli_s(g->lost));
 		text_item(stdout, "lost", buf);
 	}
 	putchar('\n');
@@ -235,7 +235,8 @@ static void print_notes(const struct gaps *a)
 	int any = 0;
 
 	if (a->partial[0])
-		printf("PARTIAL: the trace ends early, after %s events: %s\n", cli_thousands(a->events), a->partial);
+		printf("PARTIAL: the trace ends early, after %s event%s: %s\n", cli_thousands(a->events),
+		       cli_s(a->events), a->partial);
 	for (int i = 0; i < HEALTH_COUNT; i++) {
 		if (!a->health[i] || health_table[i].severity == 'i')
 			continue;
@@ -255,7 +256,7 @@ static void print_causes(const struct summary *s)
 	printf("By cause:\n");
 	for (const struct cause *c = s->cause; c < s->cause + s->causes; c++) {
 		snprintf(buf, sizeof(buf), "%s finding%s, %s page%s: %s%s%s; %s", cli_thousands(c->findings),
-			 plural(c->findings), cli_thousands(c->pages), plural(c->pages), event_table[c->event].name,
+			 cli_s(c->findings), cli_thousands(c->pages), cli_s(c->pages), event_table[c->event].name,
 			 c->within ? " in " : "", c->within ? event_table[c->within].name : "",
 			 finding_reason_text(c->reason));
 		text_item(stdout, gap_names[c->kind], buf);
@@ -265,8 +266,8 @@ static void print_causes(const struct summary *s)
 static void print_summary(const struct gaps *a, const struct summary *s)
 {
 	printf("SUMMARY: %s: %s finding%s (%s error%s, %s warning%s); pages:", a->policy, cli_thousands(s->findings),
-	       plural(s->findings), cli_thousands(s->errors), plural(s->errors), cli_thousands(s->warnings),
-	       plural(s->warnings));
+	       cli_s(s->findings), cli_thousands(s->errors), cli_s(s->errors), cli_thousands(s->warnings),
+	       cli_s(s->warnings));
 	for (int k = 0; k < GAPS; k++)
 		printf("%s %s %s", k ? "," : "", gap_names[k], cli_thousands(s->pages[k]));
 	if (s->shown < s->findings)
@@ -320,6 +321,7 @@ static void objects_json(const struct gaps *a, const struct finding *g, json_t *
 	json_object_set_new(obj, "more_domains", json_boolean(g->more_domains));
 	json_object_set_new(obj, "device", g->device ? json_string(device) : json_null());
 	json_object_set_new(obj, "pages_id", json_hex(g->pages));
+	json_object_set_new(obj, "more_pages", json_integer((json_int_t)g->more_pages));
 	json_object_set_new(obj, "area", json_hex(g->area));
 }
 
@@ -454,14 +456,6 @@ static int parse_kinds(const struct gaps *a, const char *list, unsigned *kinds)
 	}
 }
 
-static int parse_format(const struct gaps *a, bool *json)
-{
-	*json = !strcmp(optarg, "json");
-	if (!*json && strcmp(optarg, "text"))
-		return cli_usage_error(a->cmd, "--format: text or json, not \"%s\"", optarg);
-	return STATUS_OK;
-}
-
 /* 0 means no limit. */
 static int parse_limit(const struct gaps *a, uint64_t *limit)
 {
@@ -492,14 +486,12 @@ static int parse_option(struct gaps *a, int c, char **argv, uint64_t *limit)
 	case 'l':
 		return parse_limit(a, limit);
 	case 'f':
-		return parse_format(a, &a->json);
+		return cli_format(a->cmd, optarg, &a->json);
 	case 'a':
 		a->replay.allow_partial = true;
 		return STATUS_OK;
 	case 'c':
-		if (cli_u64(optarg, 1, INT64_MAX, &a->replay.capture))
-			return cli_usage_error(a->cmd, "--capture: the number of a capture, not \"%s\"", optarg);
-		return STATUS_OK;
+		return cli_capture(a->cmd, optarg, &a->replay.capture);
 	case 't':
 		if (cli_u64(optarg, 0, UINT64_MAX, &a->replay.to))
 			return cli_usage_error(a->cmd, "--to: a time in nanoseconds, not \"%s\"", optarg);
@@ -595,7 +587,8 @@ const struct command cmd_gaps = {
 	.summary = "where a policy is wrong: findings with both of their sides",
 	.usage = "TRACE --policy P [OPTION]...\n"
 		 "\n"
-		 "Groups the gaps of one policy so that one cause is one finding, errors first.\n"
+		 "Groups the gaps of one policy so that one cause is one finding, errors first. A cause is a way to\n"
+		 "be wrong in one operation, for one device (or domain) of one iopt, whatever pages it hits.\n"
 		 "TRACE: trace.dat, ftrace text, JSON Lines, an ioflush database, or - for standard input.\n"
 		 "\n"
 		 "  --policy P        the policy, NAME[:key=value]...; see ioflush policies\n"

@@ -65,6 +65,11 @@ static int import_events(struct import *im, uint64_t *events, struct error *e)
 /* What is said of the copy: a part stays a part, and the copy of what is being recorded is cut off where it is now. */
 static int end_capture(struct import *im, const struct capture *c, struct error *e)
 {
+	struct dropped dropped;
+
+	source_dropped(im->source, &dropped);
+	if (store_capture_dropped(im->store, &dropped, e))
+		return -1;
 	if (im->broken.text[0])
 		return store_capture_end(im->store, "partial", im->broken.text, e);
 	if (!strcmp(c->state, "recording"))
@@ -97,8 +102,9 @@ static int import_captures(struct import *im, struct error *e)
 static void tell(const struct import *im, const char *path)
 {
 	for (size_t i = 0; i < im->ndone; i++)
-		printf("capture %llu: %s events from %s%s\n", (unsigned long long)im->done[i].id,
-		       cli_thousands(im->done[i].events), path, im->done[i].partial ? ", PARTIAL" : "");
+		printf("capture %llu: %s event%s from %s%s\n", (unsigned long long)im->done[i].id,
+		       cli_thousands(im->done[i].events), cli_s(im->done[i].events), path,
+		       im->done[i].partial ? ", PARTIAL" : "");
 	if (im->broken.text[0])
 		cli_message(im->cmd, "stored as a part: %s", im->broken.text);
 }
@@ -181,6 +187,8 @@ static int run(const struct command *cmd, int argc, char **argv)
 		return cli_usage_error(cmd, "no database given: -o DB says where to");
 	if (optind == argc)
 		return cli_usage_error(cmd, "no source given");
+	if (cli_traces(cmd, argv + optind, (size_t)(argc - optind)))
+		return STATUS_USAGE;
 	return run_import(cmd, argv + optind, (size_t)(argc - optind), db, allow_partial);
 }
 

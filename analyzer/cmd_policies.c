@@ -108,11 +108,8 @@ static int run(const struct command *cmd, int argc, char **argv)
 				goto error;
 			break;
 		case 'f':
-			json = !strcmp(optarg, "json");
-			if (!json && strcmp(optarg, "text")) {
-				cli_usage_error(cmd, "unknown --format '%s'; known formats: text, json", optarg);
+			if (cli_format(cmd, optarg, &json))
 				goto out;
-			}
 			break;
 		case 'h':
 			status = cli_help(cmd);

@@ -170,21 +170,24 @@ static int make_set(struct policy_set *set, const struct options *o, struct erro
 
 struct gathering {
 	struct report *report;
+	bool until;
 	struct error *e;
 };
 
 static int end_capture(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	struct gathering *g = ctx;
+	struct dropped dropped;
 
-	(void)s;
-	return report_add(g->report, c, m, partial, g->e);
+	source_dropped(s, &dropped);
+	/* where events are left out, the source was read beyond them, and how far is chance */
+	return report_add(g->report, c, m, partial, g->until && partial ? NULL : &dropped, g->e);
 }
 
 static int replay_traces(const struct options *o, const struct policy_set *set, struct report *report, char **paths,
 			 size_t n, struct error *e)
 {
-	struct gathering gathering = {.report = report, .e = e};
+	struct gathering gathering = {.report = report, .until = o->until, .e = e};
 	struct replay replay = {
 		.set = set,
 		.allow_partial = o->allow_partial,
@@ -223,8 +226,9 @@ static int judge(const struct command *cmd, const struct options *o, const struc
 		for (int kind = 0; kind < GAPS; kind++) {
 			if (!o->fail_on[kind] || !report->counts[i].gaps[kind])
 				continue;
-			cli_message(cmd, "--fail-on: %s has %s gaps of %s pages", report->set->policy[i]->ops->name,
-				    gap_names[kind], cli_thousands(report->counts[i].gaps[kind]));
+			cli_message(cmd, "--fail-on: %s has %s gaps of %s page%s", report->set->policy[i]->ops->name,
+				    gap_names[kind], cli_thousands(report->counts[i].gaps[kind]),
+				    cli_s(report->counts[i].gaps[kind]));
 			status = STATUS_GAP;
 		}
 	}
@@ -283,6 +287,8 @@ static int run(const struct command *cmd, int argc, char **argv)
 	}
 	if (optind == argc)
 		return cli_usage_error(cmd, "no trace given");
+	if (cli_traces(cmd, argv + optind, (size_t)(argc - optind)))
+		return STATUS_USAGE;
 	return run_options(cmd, &o, argv + optind, (size_t)(argc - optind));
 }
 

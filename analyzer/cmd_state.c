@@ -84,8 +84,8 @@ static int run(const struct command *cmd, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			if (cli_u64(optarg, 1, INT64_MAX, &o.capture))
-				return cli_usage_error(cmd, "--capture: the number of a capture, not '%s'", optarg);
+			if (cli_capture(cmd, optarg, &o.capture))
+				return STATUS_USAGE;
 			break;
 		case 't':
 			if (cli_u64(optarg, 0, UINT64_MAX, &o.at))
@@ -96,9 +96,8 @@ static int run(const struct command *cmd, int argc, char **argv)
 			o.areas = true;
 			break;
 		case 'f':
-			o.json = !strcmp(optarg, "json");
-			if (!o.json && strcmp(optarg, "text"))
-				return cli_usage_error(cmd, "unknown --format '%s'; known formats: text, json", optarg);
+			if (cli_format(cmd, optarg, &o.json))
+				return STATUS_USAGE;
 			break;
 		case 'p':
 			o.allow_partial = true;

@@ -116,13 +116,15 @@ static void print_invariants(const struct model_totals *t)
 static void print_unpins(const struct model_totals *t, const struct differences *x)
 {
 	if (!t->by_kind[EV_unpin]) {
-		printf("  unpins: %s pages derived, none recorded%s\n", cli_thousands(t->derived_unpins),
+		printf("  unpins: %s page%s derived, none recorded%s\n", cli_thousands(t->derived_unpins),
+		       cli_s(t->derived_unpins),
 		       t->derived_unpins ? "; record unpin too (unpin_user_page_range_dirty_lock)" : "");
 		return;
 	}
-	printf("  unpins: %s pages derived, %s confirmed, %s missing in the kernel, %s not derived\n",
-	       cli_thousands(t->derived_unpins), cli_thousands(t->derived_unpins - t->missing_in_kernel),
-	       cli_thousands(t->missing_in_kernel), cli_thousands(t->not_derived));
+	printf("  unpins: %s page%s derived, %s confirmed, %s missing in the kernel, %s not derived\n",
+	       cli_thousands(t->derived_unpins), cli_s(t->derived_unpins),
+	       cli_thousands(t->derived_unpins - t->missing_in_kernel), cli_thousands(t->missing_in_kernel),
+	       cli_thousands(t->not_derived));
 	for (size_t i = 0; i < x->n; i++) {
 		const struct difference *d = &x->d[i];
 
@@ -132,9 +134,19 @@ static void print_unpins(const struct model_totals *t, const struct differences 
 		       cli_thousands((uint64_t)llabs(d->diff)));
 	}
 	if (x->more)
-		printf("            and %s more ranges that differ\n", cli_thousands(x->more));
+		printf("            %s more range%s differ%s\n", cli_thousands(x->more), cli_s(x->more),
+		       x->more == 1 ? "s" : "");
 	if (t->missing_in_kernel && (t->health[HEALTH_lost_records] || t->health[HEALTH_lost_unknown]))
 		printf("            records were lost, which can explain it\n");
+}
+
+static void print_partial(const char *partial)
+{
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%s", partial);
+	cli_printable(text);
+	printf("  PARTIAL: %s\n", text);
 }
 
 static void print_capture(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
@@ -144,9 +156,9 @@ static void print_capture(const struct verify *v, const struct capture *c, const
 	struct differences x;
 
 	find_differences(m, &x);
-	printf("%s, capture %" PRIu64 ": %s events\n", v->path, c->id, cli_thousands(t->events));
+	printf("%s, capture %" PRIu64 ": %s event%s\n", v->path, c->id, cli_thousands(t->events), cli_s(t->events));
 	if (partial)
-		printf("  PARTIAL: %s\n", partial);
+		print_partial(partial);
 	print_invariants(t);
 	print_unpins(t, &x);
 	printf("  %s%s\n", result_texts[result], partial ? " (of the part that is there)" : "");
@@ -226,10 +238,7 @@ static int parse_option(struct verify *v, int c, char **argv)
 {
 	switch (c) {
 	case 'f':
-		v->json = !strcmp(optarg, "json");
-		if (!v->json && strcmp(optarg, "text"))
-			return cli_usage_error(v->cmd, "--format: text or json, not \"%s\"", optarg);
-		return STATUS_OK;
+		return cli_format(v->cmd, optarg, &v->json);
 	case 'a':
 		v->replay.allow_partial = true;
 		return STATUS_OK;
@@ -259,7 +268,7 @@ static int parse(struct verify *v, int argc, char **argv)
 	}
 	if (optind == argc)
 		return cli_usage_error(v->cmd, "no TRACE given");
-	return STATUS_OK;
+	return cli_traces(v->cmd, argv + optind, (size_t)(argc - optind));
 }
 
 static int run(struct verify *v, char *const *paths)

@@ -4,7 +4,6 @@
 #include "explain.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -129,32 +128,12 @@ void text_item(FILE *out, const char *label, const char *text)
 void text_health(FILE *out, enum health h, uint64_t value)
 {
 	const struct health_desc *d = &health_table[h];
-	char buf[TEXT_MAX];
+	char buf[TEXT_MAX], counted[64];
 
-	snprintf(buf, sizeof(buf), "%s: %s %s: %s%s%s", d->name, cli_thousands(value), d->unit, d->doc,
-		 d->advice[0] ? "; advice: " : "", d->advice);
+	cli_counted(counted, sizeof(counted), value, d->unit);
+	snprintf(buf, sizeof(buf), "%s: %s: %s%s%s", d->name, counted, d->doc, d->advice[0] ? "; advice: " : "",
+		 d->advice);
 	text_item(out, d->severity == 'e' ? "error" : d->severity == 'w' ? "warning" : "info", buf);
-}
-
-json_t *json_text(const char *text)
-{
-	json_t *v = json_string(text);
-	char *copy;
-
-	if (v)
-		return v;
-	copy = strdup(text);
-	for (char *p = copy; p && *p; p++)
-		if (*p & 0x80)
-			*p = '?';
-	v = copy ? json_string(copy) : NULL;
-	free(copy);
-	return v;
-}
-
-json_t *json_hex(uint64_t v)
-{
-	return json_sprintf("0x%" PRIx64, v);
 }
 
 static json_t *json_name(const struct strings *s, uint64_t id)

@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "event.h"
+#include "jsontext.h"
 #include "model.h"
 #include "strings.h"
 
@@ -39,12 +40,6 @@ void text_item(FILE *out, const char *label, const char *text);
 
 /* Prints a health counter, its meaning and the advice. */
 void text_health(FILE *out, enum health h, uint64_t value);
-
-/* text as a JSON string, with '?' for what is not ASCII if it is not UTF-8. */
-json_t *json_text(const char *text);
-
-/* "0x1f" as a JSON string. */
-json_t *json_hex(uint64_t v);
 
 /* {"event", "name", "t", "cpu", "tid", "comm"}; null if o has no event; unknown members are null. */
 json_t *json_origin(const struct origin *o, const struct strings *s);

@@ -31,15 +31,23 @@ struct history {
 #define SPANMAP_EMPTY(v) (!(v)->pinned.seq && !(v)->exposed.seq && !(v)->hidden.seq)
 #include "spanmap.h"
 
+/* Serials of pages: those of a finding, each once. */
+#define SPANMAP serial_set
+#define SPANMAP_VALUE bool
+#define SPANMAP_SAME(a, b) (*(a) == *(b))
+#define SPANMAP_EMPTY(v) (!*(v))
+#include "spanmap.h"
+
 /* All of one size, so that there is no padding for the hash to read. */
 struct finding_key {
-	uint64_t capture, kind, reason, hook, iopt, domain, device, pages, event_kind, within_kind, setup_kind;
+	uint64_t capture, kind, reason, hook, iopt, domain, device, event_kind, within_kind, setup_kind;
 };
 
 struct entry {
 	struct finding g;
 	struct finding_key key;
 	uint64_t domain_serial;
+	struct serial_set pages;
 	bool lost_entry; /* the hash had no memory for it */
 	UT_hash_handle hh;
 };
@@ -216,7 +224,6 @@ static struct finding_key piece_key(const struct findings *f, const struct piece
 		.iopt = g->iopt_serial,
 		.domain = g->device ? 0 : g->domain_serial,
 		.device = g->device,
-		.pages = g->pages_serial,
 		.event_kind = g->event.kind,
 		.within_kind = g->fill.seq ? g->fill.kind : EV_NONE,
 		.setup_kind = p->setup->kind,
@@ -307,6 +314,23 @@ static void add_iovas(struct finding *g, const struct piece *p)
 	ranges_add(&g->iova, lo, lo + ((p->hi - p->lo + 1) << PAGE_SHIFT) - 1);
 }
 
+static void set_member(void *ctx, uint64_t lo, uint64_t hi, bool *member)
+{
+	(void)ctx, (void)lo, (void)hi;
+	*member = true;
+}
+
+/* Counts the pages of a gap, but those of the first occurrence. */
+static void count_pages(struct findings *f, struct entry *e, uint64_t serial)
+{
+	if (!serial || serial_set_at(&e->pages, serial))
+		return;
+	if (serial_set_from(&e->pages, 0))
+		e->g.more_pages++;
+	if (serial_set_update(&e->pages, serial, serial, set_member, NULL))
+		f->oom = true;
+}
+
 static void count_piece(struct findings *f, struct piece *p)
 {
 	struct finding_key key;
@@ -325,6 +349,7 @@ static void count_piece(struct findings *f, struct piece *p)
 	}
 	if (e->domain_serial != p->gap->domain_serial)
 		e->g.more_domains = true;
+	count_pages(f, e, p->gap->pages_serial);
 	if (f->n != before || e->g.last_seq != p->gap->event.seq)
 		e->g.events++;
 	e->g.last_seq = p->gap->event.seq;
@@ -385,8 +410,10 @@ void findings_free(struct findings *f)
 	if (!f)
 		return;
 	HASH_CLEAR(hh, f->hash);
-	for (size_t i = 0; i < f->n; i++)
+	for (size_t i = 0; i < f->n; i++) {
+		serial_set_clear(&f->list[i]->pages);
 		free(f->list[i]);
+	}
 	free(f->list);
 	history_map_clear(&f->history);
 	strings_free(f->strings);

@@ -5,9 +5,11 @@
  *	findings_new -> { findings_begin -> a model that runs with findings_observer() }... -> findings_sort -> read
  *
  * A finding is what has the same key: capture, gap kind, hook, iopt, domain (or its device, so that a device that
- * comes and goes is one cause), pages, operation that violates, fill around it, reason, and kind of set-up event.
- * Its events are those of its first occurrence. Memory: one struct a finding, and one span a run of pinned frames
- * with the same history; what is released is forgotten.
+ * comes and goes is one cause), operation that violates, fill around it, reason, and kind of set-up event. Which pages
+ * is not in it: what is wrong is how the policy treats an operation, or where it keeps its bit, not one more pages that
+ * shows it; a workload that maps and unmaps all day has no more findings than one that did it once.
+ * Its events and objects are those of its first occurrence. Memory: one struct a finding, one serial for each pages
+ * in it, and one span a run of pinned frames with the same history; what is released is forgotten.
  */
 #ifndef IOFLUSH_FINDINGS_H
 #define IOFLUSH_FINDINGS_H
@@ -57,6 +59,7 @@ struct finding {
 	uint64_t iopt, domain, pages, area; /* ids, of the first occurrence; domain 0: none */
 	uint32_t device;		    /* findings_strings() id, 0: unknown */
 	bool more_domains;		    /* the device's other domains are in it too */
+	uint64_t more_pages;		    /* how many other pages are in it too */
 	bool mark_in_area;		    /* mark is the area's bit, else the pages' */
 
 	/* Of the first occurrence; comm is a findings_strings() id. seq 0: unknown or none. */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "jsontext.h"
 
 #define LINE 100
 #define LABEL 9		/* column where a header's or health line's text begins */
@@ -191,7 +192,22 @@ static void add_counts(struct policy_counts *sum, const struct policy_counts *c)
 		sum->gaps[i] = add(sum->gaps[i], c->gaps[i]);
 }
 
-int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial, struct error *e)
+static void add_dropped(struct report *r, const struct dropped *d)
+{
+	struct dropped *sum = &r->dropped;
+
+	if (!d) {
+		r->dropped_unknown = true;
+		return;
+	}
+	sum->failed_maps = add(sum->failed_maps, d->failed_maps);
+	sum->failed_accesses = add(sum->failed_accesses, d->failed_accesses);
+	sum->empty_unmaps = add(sum->empty_unmaps, d->empty_unmaps);
+	sum->other = add(sum->other, d->other);
+}
+
+int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
+	       const struct dropped *dropped, struct error *e)
 {
 	struct report_capture *capture = realloc(r->capture, (r->n + 1) * sizeof(*capture));
 
@@ -202,6 +218,7 @@ int report_add(struct report *r, const struct capture *c, const struct model *m,
 		return -1;
 	r->n++;
 	add_totals(&r->totals, model_totals(m));
+	add_dropped(r, dropped);
 	for (size_t i = 0; i < r->set->n; i++)
 		add_counts(&r->counts[i], model_counts(m, i));
 	return 0;
@@ -218,9 +235,11 @@ static void print_wrapped(FILE *out, const char *label, size_t indent, char *tex
 
 	/* text from a trace must not steer the terminal */
 	for (char *p = text; p && *p; p++) {
-		if ((unsigned char)*p < ' ' || *p == 127)
-			*p = *p == '\n' || *p == '\t' ? ' ' : '?';
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
 	}
+	if (text)
+		cli_printable(text);
 	for (char *word = text ? strtok_r(text, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
 		size_t len = strlen(word);
 
@@ -263,14 +282,15 @@ static void print_capture(const struct report_capture *c, FILE *out)
 	say(out, "", "host %s, kernel %s, clock %s", c->host[0] ? c->host : "unknown",
 	    c->kernel[0] ? c->kernel : "unknown", c->clock[0] ? c->clock : "unknown");
 	if (c->events)
-		say(out, "", "%s events in %s.%06u s, from %" PRIu64 ".%06u to %" PRIu64 ".%06u",
-		    cli_thousands(c->events), cli_thousands(span / 1000000000), (unsigned)(span / 1000 % 1000000),
-		    c->first_t / 1000000000, (unsigned)(c->first_t / 1000 % 1000000), c->last_t / 1000000000,
-		    (unsigned)(c->last_t / 1000 % 1000000));
+		say(out, "", "%s event%s in %s.%06u s, from %" PRIu64 ".%06u to %" PRIu64 ".%06u",
+		    cli_thousands(c->events), cli_s(c->events), cli_thousands(span / 1000000000),
+		    (unsigned)(span / 1000 % 1000000), c->first_t / 1000000000, (unsigned)(c->first_t / 1000 % 1000000),
+		    c->last_t / 1000000000, (unsigned)(c->last_t / 1000 % 1000000));
 	else
 		say(out, "", "no events");
 	if (c->partial)
-		say(out, "", "PARTIAL, it ends after %s events: %s", cli_thousands(c->events), c->partial);
+		say(out, "", "PARTIAL, it ends after %s event%s: %s", cli_thousands(c->events), cli_s(c->events),
+		    c->partial);
 	else if (c->note[0])
 		say(out, "", "note: %s", c->note);
 }
@@ -282,8 +302,8 @@ static void print_header(const struct report *r, FILE *out)
 	for (size_t i = 0; i < r->n; i++)
 		print_capture(&r->capture[i], out);
 	if (r->n > 1)
-		say(out, "sum", "%zu captures, %s events; what follows is the sum over all", r->n,
-		    cli_thousands(t->events));
+		say(out, "sum", "%zu captures, %s event%s; what follows is the sum over all", r->n,
+		    cli_thousands(t->events), cli_s(t->events));
 	say(out, "pages", "%s mapped (once a domain), %s unpinned, at most %s exposed at one time",
 	    cli_thousands(t->mapped_pages), cli_thousands(t->unpinned_pages), cli_thousands(t->peak_exposed));
 	say(out, "cost", "%s cycles a page; ms at %" PRIu64 " MHz%s", cli_thousands(r->cycles_per_page), r->cpu_mhz,
@@ -510,27 +530,55 @@ static const char *severity_name(char severity)
 static void print_verify(const struct model_totals *t, FILE *out)
 {
 	if (!t->by_kind[EV_unpin])
-		say(out, "verify", "%s unpins derived; the trace has no unpin events, so they cannot be verified",
-		    cli_thousands(t->derived_unpins));
+		say(out, "verify", "%s unpin%s derived; the trace has no unpin events, so they cannot be verified",
+		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins));
 	else if (t->missing_in_kernel)
 		say(out, "verify",
-		    "%s unpins derived, %s of them missing in the kernel's own unpin events: the trace or the model "
+		    "%s unpin%s derived, %s of them missing in the kernel's own unpin events: the trace or the model "
 		    "is wrong; %s of the kernel's %s not derived",
-		    cli_thousands(t->derived_unpins), cli_thousands(t->missing_in_kernel),
+		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins), cli_thousands(t->missing_in_kernel),
 		    cli_thousands(t->not_derived), cli_thousands(t->kernel_unpins));
 	else if (t->not_derived)
 		say(out, "verify",
-		    "%s unpins derived, the kernel's own unpin events confirm all of them; %s of the kernel's %s not "
+		    "%s unpin%s derived, the kernel's own unpin events confirm all of them; %s of the kernel's %s not "
 		    "derived (pages that only accesses held have no known PFN)",
-		    cli_thousands(t->derived_unpins), cli_thousands(t->not_derived), cli_thousands(t->kernel_unpins));
+		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins), cli_thousands(t->not_derived),
+		    cli_thousands(t->kernel_unpins));
 	else
-		say(out, "verify", "%s unpins derived, the kernel's own unpin events confirm all of them",
-		    cli_thousands(t->derived_unpins));
+		say(out, "verify", "%s unpin%s derived, the kernel's own unpin events confirm all of them",
+		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins));
+}
+
+/* Records that are no events, and rightly so: information. */
+static void print_dropped(const struct report *r, FILE *out)
+{
+	const struct dropped *d = &r->dropped;
+	const struct {
+		uint64_t n;
+		const char *what;
+	} part[] = {
+		{d->failed_maps, "maps that failed"},
+		{d->failed_accesses, "accesses that failed"},
+		{d->empty_unmaps, "unmaps of nothing"},
+		{d->other, "records of other events"},
+	};
+	char text[256] = "", counted[64];
+	size_t at = 0;
+
+	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+		if (!part[i].n)
+			continue;
+		cli_counted(counted, sizeof(counted), part[i].n, part[i].what);
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at ? ", " : "", counted);
+	}
+	if (at)
+		say(out, "", "note: left out: %s", text);
 }
 
 static void print_health(const struct report *r, FILE *out)
 {
 	bool lost = report_lost(r);
+	char counted[256];
 
 	fputc('\n', out);
 	if (!lost)
@@ -540,10 +588,12 @@ static void print_health(const struct report *r, FILE *out)
 
 		if (!r->totals.health[i])
 			continue;
-		say(out, lost ? "health" : "", "%s: %s %s%s%s", severity_name(d->severity),
-		    cli_thousands(r->totals.health[i]), d->doc, d->advice[0] ? "; " : "", d->advice);
+		cli_counted(counted, sizeof(counted), r->totals.health[i], d->doc);
+		say(out, lost ? "health" : "", "%s: %s%s%s", severity_name(d->severity), counted,
+		    d->advice[0] ? "; " : "", d->advice);
 		lost = false;
 	}
+	print_dropped(r, out);
 	for (size_t i = 0; i < r->n; i++) {
 		if (r->capture[i].partial)
 			say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].source,
@@ -609,7 +659,8 @@ static void add_gaps(const struct policy_counts *c, struct text *t)
 	const uint64_t *gap = c->gaps;
 
 	if (gap[GAP_LEAK])
-		text_add(t, "leaks %s pages%s", cli_thousands(gap[GAP_LEAK]), gap[GAP_RELEASE] ? ", " : "");
+		text_add(t, "leaks %s page%s%s", cli_thousands(gap[GAP_LEAK]), cli_s(gap[GAP_LEAK]),
+			 gap[GAP_RELEASE] ? ", " : "");
 	if (gap[GAP_RELEASE])
 		text_add(t, "releases %s unflushed", cli_thousands(gap[GAP_RELEASE]));
 	if (gap[GAP_LEAK] || gap[GAP_RELEASE])
@@ -633,15 +684,29 @@ static void add_cost(const struct report *r, size_t i, struct text *t)
 	if (!pages)
 		text_add(t, "; flushes nothing");
 	else if (!ideal)
-		text_add(t, "; flushes %s pages", cli_thousands(pages));
+		text_add(t, "; flushes %s page%s", cli_thousands(pages), cli_s(pages));
 	else if (&r->counts[i] == ideal)
 		text_add(t, "; the lower bound");
 	else if (!report_flushed(ideal))
-		text_add(t, "; flushes %s pages where ideal flushes none", cli_thousands(pages));
+		text_add(t, "; flushes %s page%s where ideal flushes none", cli_thousands(pages), cli_s(pages));
 	else {
 		ratio_cell(r, i, 0, ratio);
 		text_add(t, "; flushes %s ideal", ratio);
 	}
+}
+
+/*
+ * Whether something but a loss makes the trace or the model wrong: any warning. Unknown coherency too: a domain that is
+ * taken as non-coherent adds gaps and flushes, and such a flush may hide the gap of another.
+ */
+static bool is_broken(const struct report *r)
+{
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		if (health_table[i].severity == 'w' && r->totals.health[i])
+			return true;
+	}
+	/* without the kernel's own unpins all are missing, and none is known to be wrong */
+	return r->totals.by_kind[EV_unpin] && r->totals.missing_in_kernel;
 }
 
 static void add_doubts(const struct report *r, const struct ioflush_policy_ops *ops, struct text *t)
@@ -655,7 +720,9 @@ static void add_doubts(const struct report *r, const struct ioflush_policy_ops *
 	if (any_partial(r))
 		text_add(t, "; only as far as the partial input goes");
 	if (report_lost(r))
-		text_add(t, "; not proof: records were lost");
+		text_add(t, "; not proof: records were lost%s", is_broken(r) ? ", and see health" : "");
+	else if (is_broken(r))
+		text_add(t, "; not proof: see health");
 }
 
 static void print_verdicts(const struct report *r, FILE *out)
@@ -686,32 +753,9 @@ void report_text(const struct report *r, FILE *out)
 
 /* JSON and CSV --------------------------------------------------------------------------------------------------- */
 
-static json_t *number(uint64_t n)
-{
-	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
-}
-
-/* JSON is UTF-8, paths and what a trace holds may be anything: every byte that is not ASCII becomes '?' then. */
-static json_t *string(const char *text)
-{
-	json_t *json = json_string(text);
-	char *copy;
-
-	if (json)
-		return json;
-	copy = strdup(text);
-	for (char *p = copy; p && *p; p++) {
-		if (*p & 0x80)
-			*p = '?';
-	}
-	json = copy ? json_string(copy) : NULL;
-	free(copy);
-	return json;
-}
-
 static json_t *string_or_null(const char *text)
 {
-	return text && text[0] ? string(text) : json_null();
+	return text && text[0] ? json_text(text) : json_null();
 }
 
 /* Sets a member and remembers a failure (out of memory): checked once, at the end. */
@@ -726,15 +770,15 @@ static json_t *policy_json(const struct report *r, const struct policy_counts *c
 	json_t *policy = json_object(), *gaps = json_object();
 	char key[64];
 
-	put(policy, "flush_pages", number(report_flushed(c)), failed);
+	put(policy, "flush_pages", json_number(report_flushed(c)), failed);
 	for (int i = 0; i < HOOKS; i++) {
 		snprintf(key, sizeof(key), "flush_%s_pages", hook_names[i]);
-		put(policy, key, number(c->flush[i]), failed);
+		put(policy, key, json_number(c->flush[i]), failed);
 	}
-	put(policy, "flush_ranges", number(c->ranges), failed);
-	put(policy, "cycles", number(cycles_of(r, c)), failed);
+	put(policy, "flush_ranges", json_number(c->ranges), failed);
+	put(policy, "cycles", json_number(cycles_of(r, c)), failed);
 	for (int i = 0; i < GAPS; i++)
-		put(gaps, gap_names[i], number(c->gaps[i]), failed);
+		put(gaps, gap_names[i], json_number(c->gaps[i]), failed);
 	put(policy, "gaps", gaps, failed);
 	return policy;
 }
@@ -755,8 +799,8 @@ static json_t *cost_json(const struct report *r, bool *failed)
 
 	for (size_t i = 0; i < r->set->n; i++)
 		saturated |= cycles_of(r, &r->counts[i]) >= INT64_MAX;
-	put(cost, "cycles_per_page", number(r->cycles_per_page), failed);
-	put(cost, "cpu_mhz", number(r->cpu_mhz), failed);
+	put(cost, "cycles_per_page", json_number(r->cycles_per_page), failed);
+	put(cost, "cpu_mhz", json_number(r->cpu_mhz), failed);
 	put(cost, "saturated", json_boolean(saturated), failed);
 	return cost;
 }
@@ -765,11 +809,16 @@ static json_t *verify_json(const struct report *r, bool *failed)
 {
 	json_t *verify = json_object();
 
-	put(verify, "derived_unpins", number(r->totals.derived_unpins), failed);
-	put(verify, "kernel_unpins", number(r->totals.kernel_unpins), failed);
-	put(verify, "derived_unpins_missing_in_kernel", number(r->totals.missing_in_kernel), failed);
-	put(verify, "kernel_unpins_not_derived", number(r->totals.not_derived), failed);
+	put(verify, "derived_unpins", json_number(r->totals.derived_unpins), failed);
+	put(verify, "kernel_unpins", json_number(r->totals.kernel_unpins), failed);
+	put(verify, "derived_unpins_missing_in_kernel", json_number(r->totals.missing_in_kernel), failed);
+	put(verify, "kernel_unpins_not_derived", json_number(r->totals.not_derived), failed);
 	return verify;
+}
+
+static json_t *dropped_number(const struct report *r, uint64_t n)
+{
+	return r->dropped_unknown ? json_null() : json_number(n);
 }
 
 /* The first capture that is partial speaks for all; each has its own in "trace". */
@@ -779,7 +828,11 @@ static json_t *health_json(const struct report *r, bool *failed)
 	const char *partial = NULL;
 
 	for (int i = 0; i < HEALTH_COUNT; i++)
-		put(health, health_table[i].name, number(r->totals.health[i]), failed);
+		put(health, health_table[i].name, json_number(r->totals.health[i]), failed);
+	put(health, "failed_maps", dropped_number(r, r->dropped.failed_maps), failed);
+	put(health, "failed_accesses", dropped_number(r, r->dropped.failed_accesses), failed);
+	put(health, "empty_unmaps", dropped_number(r, r->dropped.empty_unmaps), failed);
+	put(health, "other_records", dropped_number(r, r->dropped.other), failed);
 	for (size_t i = r->n; i-- > 0;)
 		partial = r->capture[i].partial ? r->capture[i].partial : partial;
 	put(health, "partial", string_or_null(partial), failed);
@@ -790,17 +843,17 @@ static json_t *capture_json(const struct report_capture *c, bool *failed)
 {
 	json_t *capture = json_object();
 
-	put(capture, "source", string(c->source), failed);
-	put(capture, "capture", number(c->id), failed);
-	put(capture, "format", string(c->format), failed);
+	put(capture, "source", json_text(c->source), failed);
+	put(capture, "capture", json_number(c->id), failed);
+	put(capture, "format", json_text(c->format), failed);
 	put(capture, "host", string_or_null(c->host), failed);
 	put(capture, "kernel", string_or_null(c->kernel), failed);
 	put(capture, "clock", string_or_null(c->clock), failed);
 	put(capture, "state", string_or_null(c->state), failed);
 	put(capture, "note", string_or_null(c->note), failed);
-	put(capture, "events", number(c->events), failed);
-	put(capture, "first_t", number(c->first_t), failed);
-	put(capture, "last_t", number(c->last_t), failed);
+	put(capture, "events", json_number(c->events), failed);
+	put(capture, "first_t", json_number(c->first_t), failed);
+	put(capture, "last_t", json_number(c->last_t), failed);
 	put(capture, "partial", string_or_null(c->partial), failed);
 	return capture;
 }
@@ -809,10 +862,10 @@ static json_t *trace_json(const struct report *r, bool *failed)
 {
 	json_t *trace = json_object(), *captures = json_array();
 
-	put(trace, "events", number(r->totals.events), failed);
-	put(trace, "mapped_pages", number(r->totals.mapped_pages), failed);
-	put(trace, "unpinned_pages", number(r->totals.unpinned_pages), failed);
-	put(trace, "peak_exposed_pages", number(r->totals.peak_exposed), failed);
+	put(trace, "events", json_number(r->totals.events), failed);
+	put(trace, "mapped_pages", json_number(r->totals.mapped_pages), failed);
+	put(trace, "unpinned_pages", json_number(r->totals.unpinned_pages), failed);
+	put(trace, "peak_exposed_pages", json_number(r->totals.peak_exposed), failed);
 	for (size_t i = 0; i < r->n; i++) {
 		if (json_array_append_new(captures, capture_json(&r->capture[i], failed)))
 			*failed = true;

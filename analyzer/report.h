@@ -32,6 +32,8 @@ struct report {
 	bool cpu_mhz_given;
 	struct policy_counts *counts; /* by policy */
 	struct model_totals totals;   /* peak_exposed is the highest of any capture */
+	struct dropped dropped;
+	bool dropped_unknown; /* of some capture: only a part of it was looked at */
 	struct report_capture *capture;
 	size_t n;
 };
@@ -40,8 +42,12 @@ struct report {
 int report_init(struct report *r, const struct policy_set *set, struct error *e);
 void report_clear(struct report *r);
 
-/* Adds a capture whose model is finished. partial: NULL, or why not all of its events are there. 0 or -1. */
-int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial, struct error *e);
+/*
+ * Adds a capture whose model is finished. partial: NULL, or why not all of its events are there. dropped: the records that
+ * gave no events, or NULL if that is not known of the events that are there. 0 or -1.
+ */
+int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
+	       const struct dropped *dropped, struct error *e);
 
 /* Pages that a policy flushes. */
 uint64_t report_flushed(const struct policy_counts *c);

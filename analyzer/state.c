@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "jsontext.h"
 
 /* What the visitor's functions need; they cannot fail by themselves. */
 struct gathering {
@@ -111,11 +112,20 @@ static const char *coherency(int coherent)
 	return coherent < 0 ? "unknown" : coherent ? "coherent" : "non-coherent";
 }
 
+/* text, which is of the trace, as far as it fits into buf */
+static const char *shown(char *buf, size_t len, const char *text)
+{
+	snprintf(buf, len, "%s", text);
+	cli_printable(buf);
+	return buf;
+}
+
 static void iopt_text(const struct state_capture *c, const struct model_iopt *o, FILE *out)
 {
+	char device[128];
+
 	fprintf(out, "iopt 0x%" PRIx64 ": %" PRIu32 " domain%s (%" PRIu32 " non-coherent), %s area%s\n", o->id,
-		o->domains, o->domains == 1 ? "" : "s", o->noncoherent, cli_thousands(o->areas),
-		o->areas == 1 ? "" : "s");
+		o->domains, cli_s(o->domains), o->noncoherent, cli_thousands(o->areas), cli_s(o->areas));
 	fprintf(out, "  pages: %s mapped, %s exposed, %s held by accesses\n", cli_thousands(o->mapped),
 		cli_thousands(o->exposed), cli_thousands(o->held));
 	for (size_t i = 0; i < c->ndomains; i++) {
@@ -123,10 +133,10 @@ static void iopt_text(const struct state_capture *c, const struct model_iopt *o,
 
 		if (d->iopt != o->id)
 			continue;
-		fprintf(out, "  domain 0x%" PRIx64 ": %s%s, device %s, %s pages mapped, %s exposed\n", d->id,
+		fprintf(out, "  domain 0x%" PRIx64 ": %s%s, device %s, %s page%s mapped, %s exposed\n", d->id,
 			coherency(d->coherent), d->joining ? ", joining" : "",
-			c->domain[i].device ? c->domain[i].device : "unknown", cli_thousands(d->mapped),
-			cli_thousands(d->exposed));
+			shown(device, sizeof(device), c->domain[i].device ? c->domain[i].device : "unknown"),
+			cli_thousands(d->mapped), cli_s(d->mapped), cli_thousands(d->exposed));
 	}
 	for (size_t i = 0; i < c->nareas; i++) {
 		const struct model_area *a = &c->area[i];
@@ -144,15 +154,17 @@ void state_text(const struct state *s, FILE *out)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct state_capture *c = &s->capture[i];
+		char text[1024];
 
-		fprintf(out, "%scapture %" PRIu64 " (%s): after %s events, t=%" PRIu64 "\n", i ? "\n" : "", c->id,
-			c->state, cli_thousands(c->events), c->last_t);
+		fprintf(out, "%scapture %" PRIu64 " (%s): after %s event%s, t=%" PRIu64 "\n", i ? "\n" : "", c->id,
+			shown(text, sizeof(text), c->state), cli_thousands(c->events), cli_s(c->events), c->last_t);
 		if (c->partial)
-			fprintf(out, "a part: %s\n", c->partial);
+			fprintf(out, "a part: %s\n", shown(text, sizeof(text), c->partial));
 		for (int h = 0; h < HEALTH_COUNT; h++) {
-			if (c->health[h] && health_table[h].severity != 'i')
-				fprintf(out, "%s: %s %s\n", health_table[h].severity == 'e' ? "error" : "warning",
-					cli_thousands(c->health[h]), health_table[h].doc);
+			if (!c->health[h] || health_table[h].severity == 'i')
+				continue;
+			cli_counted(text, sizeof(text), c->health[h], health_table[h].doc);
+			fprintf(out, "%s: %s\n", health_table[h].severity == 'e' ? "error" : "warning", text);
 		}
 		if (!c->niopts)
 			fputs("nothing is there\n", out);
@@ -163,62 +175,33 @@ void state_text(const struct state *s, FILE *out)
 
 /* ---- JSON: members that cannot be made are NULL, which the packing above them reports ---- */
 
-static json_t *hex(uint64_t n)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "0x%" PRIx64, n);
-	return json_string(text);
-}
-
-static json_t *number(uint64_t n)
-{
-	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
-}
-
-/* Text of a trace may be anything: a byte that is no ASCII becomes '?' where the whole is no UTF-8. */
-static json_t *text(const char *s)
-{
-	json_t *json = s ? json_string(s) : json_null();
-	char *copy;
-
-	if (json)
-		return json;
-	copy = strdup(s);
-	for (char *p = copy; p && *p; p++) {
-		if (*p & 0x80)
-			*p = '?';
-	}
-	json = copy ? json_string(copy) : NULL;
-	free(copy);
-	return json;
-}
-
 static json_t *iopt_json(const struct model_iopt *o)
 {
-	return json_pack("{s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "iopt", hex(o->id), "domains", (int)o->domains,
-			 "noncoherent", (int)o->noncoherent, "areas", number(o->areas), "mapped_pages",
-			 number(o->mapped), "exposed_pages", number(o->exposed), "held_pages", number(o->held));
+	return json_pack("{s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "iopt", json_hex(o->id), "domains", (int)o->domains,
+			 "noncoherent", (int)o->noncoherent, "areas", json_number(o->areas), "mapped_pages",
+			 json_number(o->mapped), "exposed_pages", json_number(o->exposed), "held_pages",
+			 json_number(o->held));
 }
 
 static json_t *domain_json(const struct state_domain *s)
 {
 	const struct model_domain *d = &s->d;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "domain", hex(d->id), "iopt", hex(d->iopt),
-			 "coherent", d->coherent < 0 ? json_null() : json_integer(d->coherent), "device",
-			 text(s->device), "joining", d->joining, "areas", number(d->areas), "mapped_pages",
-			 number(d->mapped), "exposed_pages", number(d->exposed));
+	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "domain", json_hex(d->id), "iopt",
+			 json_hex(d->iopt), "coherent", d->coherent < 0 ? json_null() : json_integer(d->coherent),
+			 "device", json_text(s->device), "joining", d->joining, "areas", json_number(d->areas),
+			 "mapped_pages", json_number(d->mapped), "exposed_pages", json_number(d->exposed));
 }
 
 static json_t *area_json(const struct model_area *a)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "area",
-			 a->id ? hex(a->id) : json_null(), "iopt", hex(a->iopt), "pages", hex(a->pages), "iova",
-			 hex(a->iova), "last", hex(a->last), "first", number(a->first), "last_index",
-			 number(a->last_index), "storage", a->has_storage ? hex(a->storage) : json_null(), "filling",
-			 a->filling, "mapped_pages", number(a->mapped), "exposed_pages", number(a->exposed),
-			 "held_pages", number(a->held));
+			 a->id ? json_hex(a->id) : json_null(), "iopt", json_hex(a->iopt), "pages", json_hex(a->pages),
+			 "iova", json_hex(a->iova), "last", json_hex(a->last), "first", json_number(a->first),
+			 "last_index", json_number(a->last_index), "storage",
+			 a->has_storage ? json_hex(a->storage) : json_null(), "filling", a->filling, "mapped_pages",
+			 json_number(a->mapped), "exposed_pages", json_number(a->exposed), "held_pages",
+			 json_number(a->held));
 }
 
 static json_t *health_json(const uint64_t *health)
@@ -226,7 +209,7 @@ static json_t *health_json(const uint64_t *health)
 	json_t *all = json_object();
 
 	for (int i = 0; i < HEALTH_COUNT; i++) {
-		if (json_object_set_new(all, health_table[i].name, number(health[i]))) {
+		if (json_object_set_new(all, health_table[i].name, json_number(health[i]))) {
 			json_decref(all);
 			return NULL;
 		}
@@ -244,10 +227,10 @@ static json_t *capture_json(const struct state_capture *c, bool *failed)
 		*failed |= json_array_append_new(domains, domain_json(&c->domain[i]));
 	for (size_t i = 0; i < c->nareas; i++)
 		*failed |= json_array_append_new(areas, area_json(&c->area[i]));
-	all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "capture", number(c->id), "state",
-			text(c->state), "events", number(c->events), "first_t", number(c->first_t), "last_t",
-			number(c->last_t), "partial", text(c->partial), "health", health_json(c->health), "iopts",
-			iopts, "domains", domains);
+	all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "capture", json_number(c->id), "state",
+			json_text(c->state), "events", json_number(c->events), "first_t", json_number(c->first_t),
+			"last_t", json_number(c->last_t), "partial", json_text(c->partial), "health",
+			health_json(c->health), "iopts", iopts, "domains", domains);
 	if (all && c->area)
 		*failed |= json_object_set(all, "areas", areas);
 	json_decref(areas);

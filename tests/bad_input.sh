@@ -35,6 +35,19 @@ good() {
 	verdict "$name" "$why"
 }
 
+# says NAME PATTERN COMMAND...: it ends well, and a line of what it prints is like the pattern (grep -E)
+says() {
+	local name=$1 pattern=$2 why=
+	shift 2
+	run "$@"
+	if ((status != 0)); then
+		why="exit status $status, expected 0"
+	elif ! grep -qE -- "$pattern" "$scratch/out"; then
+		why="no line like: $pattern"
+	fi
+	verdict "$name" "$why"
+}
+
 # partial NAME FILE [FILTER]: with --allow-partial a report, in both forms, that says partial
 partial() {
 	local name=$1 file=$2 filter=${3:-true}
@@ -367,7 +380,107 @@ check_health() {
 	good "ids never introduced: the kernel's unpin stands alone" '.verify.kernel_unpins_not_derived == 3' "$file"
 	good "lost records show" '.health.lost_records + .health.lost_unknown > 0' "$data/cases/odd.jsonl"
 	printf '{"ioflush_trace":1,"page_size":4096}\n' >"$scratch/none.jsonl"
+	{
+		printf '{"ioflush_trace":1,"page_size":4096}\n'
+		printf '{"t":1,%s,"e":"map","domain":"0x10","iova":"0x0","paddr":"0x1000","size":"0x1000","prot":7,"rc":-12}\n' "$at"
+		printf '{"t":2,%s,"e":"domain_add","iopt":"0x1","domain":"0x10","coherent":0}\n' "$at"
+	} >"$scratch/failed.jsonl"
+	good "a map that failed is no event, and is counted" \
+		'.trace.events == 1 and .health.failed_maps == 1 and .health.failed_accesses == 0 and .health.other_records == 0' \
+		"$scratch/failed.jsonl"
+	good "it is not known where events were left out" '.health.failed_maps == null' --to 1 "$scratch/failed.jsonl"
+	says "the text says so too" "note: left out: 1 map that failed" "$ioflush" replay --policy none "$scratch/failed.jsonl"
 	good "a trace without events" '.trace.events == 0 and .health.partial == null' "$scratch/none.jsonl"
+}
+
+# --- what is only a part, or has something wrong with it, proves nothing
+
+check_doubts() {
+	local hotplug=$data/cases/hotplug.jsonl part=$scratch/part.jsonl area
+	head -c 700 "$hotplug" >"$part"
+	says "explain --iova of a part says PARTIAL" "^PARTIAL: .*part.jsonl" \
+		"$ioflush" explain "$part" --iova 0x1:0x100000 --allow-partial
+	says "explain --iova of a part is not sure" "^SUMMARY: .* did not map .* in the part that is there" \
+		"$ioflush" explain "$part" --iova 0x1:0x100000 --allow-partial
+	says "explain --pfn of a part is not sure" "^SUMMARY: .* was not seen in the part that is there" \
+		"$ioflush" explain "$part" --pfn 1 --allow-partial
+	run "$ioflush" explain "$part" --iova 0x1:0x100000 --allow-partial --format json
+	verdict "explain --iova of a part says so in JSON" \
+		"$(jq -e '.partial | type == "string"' "$scratch/out" >/dev/null 2>&1 || echo 'no partial')"
+	says "explain --iova after losses is not sure" "^SUMMARY: .* did not map .*records were lost" \
+		"$ioflush" explain "$data/cases/odd.jsonl" --iova 0x1:0x100000
+	says "explain --iova of a whole is sure" "^SUMMARY: .* never mapped iova 0x100000$" \
+		"$ioflush" explain "$hotplug" --iova 0x1:0x100000
+
+	says "a whole trace: a verdict without doubt" "^ideal: .*the lower bound$" "$ioflush" replay --policy ideal "$hotplug"
+	area=$scratch/no-fill.jsonl
+	grep -v '"e": "area_fill' "$data/cases/access-later.jsonl" >"$area"
+	good "a trace without a kind of event: warnings" '.health.unknown_area + .health.unknown_domain + .health.mappings_dropped > 0' "$area"
+	says "and its verdicts point at them" "^none: .*not proof: see health" "$ioflush" replay --policy none "$area"
+	says "losses and warnings" "^ideal: .*not proof: records were lost, and see health" \
+		"$ioflush" replay --policy ideal "$data/cases/odd.jsonl"
+	grep -v '"e": "unpin"' "$hotplug" >"$scratch/no-unpin.jsonl"
+	says "unpins that were not recorded are no doubt" "^ideal: .*the lower bound$" \
+		"$ioflush" replay --policy ideal "$scratch/no-unpin.jsonl"
+	grep -v '"e": "unpin", "pfn": "0x100047"' "$hotplug" >"$scratch/missing.jsonl"
+	says "unpins missing in the kernel are" "^ideal: .*not proof: see health" \
+		"$ioflush" replay --policy ideal "$scratch/missing.jsonl"
+}
+
+# --- numbers and their nouns
+
+check_plurals() {
+	local one=$scratch/one.jsonl at='"cpu":0,"tid":1'
+	{
+		printf '{"ioflush_trace":1,"page_size":4096}\n'
+		printf '{"t":1,%s,"e":"domain_add","iopt":"0x1","domain":"0x2","coherent":null}\n' "$at"
+		printf '{"t":2,%s,"e":"lost","count":1}\n' "$at"
+	} >"$one"
+	says "one record" "error: 1 record lost, as far" "$ioflush" replay --policy ideal "$one"
+	says "one domain" "warning: 1 domain whose coherency" "$ioflush" replay --policy ideal "$one"
+	says "one domain, in state" "^warning: 1 domain whose coherency" "$ioflush" state "$one"
+}
+
+# --- what a trace holds must not steer the terminal by way of a message
+
+check_terminal() {
+	local file=$scratch/steer.jsonl bytes=$'[\x01-\x08\x0b-\x1f\x7f]'
+	{
+		printf '{"ioflush_trace":1,"page_size":4096}\n'
+		printf '{"t":1,"cpu":0,"tid":1,"e":"\\u001b]0;x\\u0007"}\n'
+	} >"$file"
+	bad "an event of another name" 1 "steer\.jsonl:2" replay "$file"
+	verdict "its name does not steer the terminal" "$(! grep -q "$bytes" "$scratch/err" || echo 'control bytes')"
+	bad "an option with control bytes" 2 "unknown" replay $'--\033[2J'
+	verdict "nor does an argument" "$(! grep -q "$bytes" "$scratch/err" || echo 'control bytes')"
+	for command in "gaps --policy none" verify state "explain --pfn 1" "replay --policy none"; do
+		# shellcheck disable=SC2086 # words
+		run "$ioflush" $command --allow-partial "$file"
+		verdict "${command%% *}: nor does a part" \
+			"$(! grep -q "$bytes" "$scratch/out" "$scratch/err" || echo 'control bytes')"
+	done
+}
+
+# --- input that is read once, output that is input
+
+check_once() {
+	local hotplug=$data/cases/hotplug.jsonl db=$scratch/once.db
+	for command in "replay" "verify" "import -o $scratch/twice.db"; do
+		# shellcheck disable=SC2086 # words
+		bad "${command%% *}: standard input twice" 2 "twice" $command - -
+	done
+	mkfifo "$scratch/fifo"
+	status=0
+	timeout 20 "$ioflush" explain "$scratch/fifo" --iova 1:0 >"$scratch/out" 2>"$scratch/err" || status=$?
+	verdict "explain --iova of a FIFO is refused" \
+		"$( ((status == 2)) && grep -q "twice, which .*fifo cannot" "$scratch/err" || echo "no such message")"
+	run "$ioflush" import "$hotplug" -o "$db"
+	ln -s once.db "$scratch/link.db"
+	cp "$db" "$scratch/kept.db"
+	bad "export into the database itself" 1 "into itself" export "$db" -o "$db"
+	bad "export into it by another name" 1 "into itself" export "$db" -o "$scratch/link.db"
+	bad "export of text into itself" 1 "into itself" export "$scratch/zero.trace" -o "$scratch/zero.trace"
+	verdict "and nothing was changed" "$(cmp "$db" "$scratch/kept.db" 2>&1)"
 }
 
 # --- exit statuses and usage
@@ -396,7 +509,7 @@ check_statuses() {
 	status_is "--fail-on-loss, losses there" 5 replay --fail-on-loss "$odd"
 	status_is "--fail-on-loss, none there" 0 replay --fail-on-loss "$hotplug"
 	status_is "help" 0 --help
-	for command in replay gaps explain verify import export policies calibrate generate; do
+	for command in replay gaps explain state verify import export policies calibrate generate; do
 		status_is "$command --help" 0 "$command" --help
 		bad "$command: unknown option" 2 "no-such-option" "$command" --no-such-option
 	done
@@ -432,5 +545,9 @@ check_json
 check_text
 check_long_lines
 check_health
+check_doubts
+check_plurals
+check_terminal
+check_once
 check_statuses
 tap_done checks

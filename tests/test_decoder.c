@@ -239,6 +239,21 @@ static void test_attach_held_back_at_the_end(void **state)
 	assert_int_equal(decoder_finish(f->d, f->ev), 0);
 }
 
+/* A record that cannot be read is as if it had not been: what was held back before it still comes out. */
+static void test_attach_before_a_bad_record(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "attach", "hwpt", U(5), "idev", U(6), "domain", U(7), NULL), 0);
+	assert_int_equal(feed(f, 1, "unpin", "page", U(9), "vmemmap", U(8), "npages", U(1), NULL), -1);
+	assert_int_equal(feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(0), NULL), -1);
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), NULL), 2);
+	assert_int_equal(f->ev[0].kind, EV_attach);
+	assert_int_equal(f->ev[0].attach.hwpt, 5);
+	assert_int_equal(f->ev[0].t, f->t);
+	assert_int_equal(decoder_finish(f->d, f->ev), 0);
+}
+
 static void test_attach_names_its_device(void **state)
 {
 	struct fixture *f = *state;
@@ -414,6 +429,7 @@ int main(void)
 		WITH_FIXTURE(test_cut_of_one),
 		WITH_FIXTURE(test_attach_gets_its_device),
 		WITH_FIXTURE(test_attach_held_back_at_the_end),
+		WITH_FIXTURE(test_attach_before_a_bad_record),
 		WITH_FIXTURE(test_attach_names_its_device),
 		WITH_FIXTURE(test_impossible_events),
 		WITH_FIXTURE(test_many_threads),

@@ -293,7 +293,7 @@ static void test_losses(void **state)
 {
 	(void)state;
 	assert_int_equal(
-		parse("# entries-in-buffer/entries-written: 10/110   #P:2\n" L(
+		parse("# entries-in-buffer/entries-written: 4/104   #P:2\n" L(
 			"1.5") "unpin: (x) pfn=12 npages=1\n"
 			       "CPU:1 [LOST 123 EVENTS]\n" L(
 				       "1.6") "unpin: (x) pfn=12 npages=1\n"
@@ -309,8 +309,70 @@ static void test_losses(void **state)
 	check_lost(&events[5], 1, 0, 1700000000, 1600000000);
 	assert_int_equal(events[6].kind, EV_unpin);
 	check_lost(&events[7], 1, 7, 1800000000, 1800000000);
-	assert_int_equal(parse("# entries-in-buffer/entries-written: 10/10   #P:2\n"), 0);
+	assert_int_equal(parse("# entries-in-buffer/entries-written: 0/0   #P:2\n"), 0);
 	assert_string_equal(error.text, "");
+}
+
+/* The header says how many entries follow: lines of any event, and what was lost while they were read. */
+static void test_entries(void **state)
+{
+#define ENTRIES(n) "# entries-in-buffer/entries-written: " #n "/" #n "   #P:2\n"
+	static const char lines[] = L("1.5") "unpin: (x) pfn=12 npages=1\n" L("1.6") "sched_switch: x=1\n";
+	static const char attach[] = ENTRIES(2) L("1.5") "attach: (x) hwpt=0x1 idev=0x2 domain=0x3\n";
+	char text[1000];
+
+	(void)state;
+	snprintf(text, sizeof(text), ENTRIES(2) "%s", lines);
+	assert_int_equal(parse(text), 1);
+	assert_string_equal(error.text, "");
+	snprintf(text, sizeof(text), ENTRIES(3) "%s", lines);
+	assert_int_equal(parse(text), 1);
+	assert_error("text:3: the header says 3 entries, 2 are there: the text is cut off, filtered");
+	assert_int_equal(source_read(source, events, 1, &error), -1);
+	snprintf(text, sizeof(text), ENTRIES(3) "%sCPU:1 [LOST 1 EVENTS]\n", lines);
+	assert_int_equal(parse(text), 2);
+	assert_string_equal(error.text, "");
+	snprintf(text, sizeof(text), ENTRIES(3) "%s" ENTRIES(0), lines);
+	assert_int_equal(parse(text), 1);
+	assert_error("text:4: the header says 3 entries");
+	assert_int_equal(parse(attach), 1); /* what was held back comes first */
+	assert_int_equal(events[0].kind, EV_attach);
+	assert_error("text:2: the header says 2 entries, 1 are there");
+#undef ENTRIES
+}
+
+static void test_dropped(void **state)
+{
+	struct dropped d;
+
+	(void)state;
+	assert_int_equal(
+		parse(L("1.5") "map: (x) domain=1 iova=0 paddr=0 size=4096 rc=-12\n" L(
+			"1.6") "unmap: (x) domain=1 iova=0 unmapped=0\n" L("1.7") "sched_switch: x=1\n" L("1.8") "sched_switch: x=1\n"),
+		0);
+	assert_string_equal(error.text, "");
+	source_dropped(source, &d);
+	assert_int_equal(d.failed_maps, 1);
+	assert_int_equal(d.failed_accesses, 0);
+	assert_int_equal(d.empty_unmaps, 1);
+	assert_int_equal(d.other, 2);
+}
+
+static void test_long_strings(void **state)
+{
+	char name[257], text[1000];
+
+	(void)state;
+	memset(name, 'x', 256);
+	name[256] = '\0';
+	snprintf(text, sizeof(text), "%s-80 [001] ..... 1.6: unpin: (x) pfn=12 npages=1\n", name + 1);
+	assert_int_equal(parse(text), 1);
+	snprintf(text, sizeof(text), "%s-80 [001] ..... 1.6: unpin: (x) pfn=12 npages=1\n", name);
+	assert_int_equal(parse(text), 0);
+	assert_error("text:1: a command name of more than 255 bytes");
+	snprintf(text, sizeof(text), L("1.5") "attach_device_to_domain: IOMMU: device=%s\n", name);
+	assert_int_equal(parse(text), 0);
+	assert_error("text:1: a string of more than 255 bytes");
 }
 
 /* The same whatever the size of a read, and whether the bytes come through a pipe with some read ahead. */
@@ -371,6 +433,7 @@ static void test_bad_lines(void **state)
 		{GOOD L("1.6") "unpin: (x) pfn=0x10000000000000000 npages=1\n", 1, "unpin: pfn"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=-9223372036854775809\n", 1, "unpin: npages"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1x\n", 1, "npages: \"1x\": is not a number"},
+		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1\x1b[31m\xff\n", 1, "npages: \"1?[31m?\": is not a number"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=\n", 1, "npages: \"\": is not a number"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=0x\n", 1, "npages"},
 		{GOOD L("1.6") "unpin: (x) pfn=12\n", 1, "text:2: unpin: npages: is not there"},
@@ -424,6 +487,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_values, teardown),
 		cmocka_unit_test_teardown(test_other_lines, teardown),
 		cmocka_unit_test_teardown(test_losses, teardown),
+		cmocka_unit_test_teardown(test_entries, teardown),
+		cmocka_unit_test_teardown(test_dropped, teardown),
+		cmocka_unit_test_teardown(test_long_strings, teardown),
 		cmocka_unit_test_teardown(test_small_reads_and_pipes, teardown),
 		cmocka_unit_test_teardown(test_bad_lines, teardown),
 		cmocka_unit_test_teardown(test_nul_and_long_lines, teardown),

@@ -96,6 +96,8 @@ static long read_all(const char *path, struct error *e, long *before)
 		struct error again = {""};
 
 		assert_int_equal(source_read(s, ev, 16, &again), -1); /* nothing more after an error */
+		if (source_capture(s, &c, NULL) == 1) /* what stands for captures that cannot be found */
+			assert_int_equal(source_read(s, ev, 16, NULL), -1);
 		assert_int_equal(source_capture(s, &c, NULL), -1);
 	}
 	source_close(s);
@@ -204,6 +206,10 @@ static void test_round_trip(void **state)
 	strings_free(strings);
 }
 
+/* HEADER as the writer writes it into a file. */
+#define COUNTED_HEADER(count) \
+	"{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"h\",\"clock\":\"mono\",\"events\":" count "}\n"
+
 static void test_canonical(void **state)
 {
 	struct files *f = *state;
@@ -227,13 +233,15 @@ static void test_canonical(void **state)
 	assert_int_equal(jsonl_write_events(w, ev, 4, strings, &e), 0);
 	assert_int_equal(jsonl_writer_close(w, true, &e), 0);
 	text = get_file(f->a, &len);
-	assert_string_equal(text,
-			    HEADER "{\"t\":1,\"cpu\":2,\"tid\":3,\"comm\":\"a\\\\xff\\\"\\u0001\",\"e\":\"domain_add\","
-				   "\"iopt\":\"0x10\",\"domain\":\"0xff\",\"coherent\":null}\n"
-				   "{\"t\":2,\"cpu\":0,\"tid\":3,\"e\":\"area_fill_end\",\"area\":\"0x1\",\"rc\":-12}\n"
-				   "{\"t\":3,\"e\":\"lost\"}\n"
-				   "{\"t\":4,\"cpu\":0,\"tid\":0,\"e\":\"attach\",\"hwpt\":\"0x0\","
-				   "\"device\":\"0000:00:02.0\"}\n");
+	assert_string_equal(
+		text,
+		COUNTED_HEADER(
+			"4                   ") "{\"t\":1,\"cpu\":2,\"tid\":3,\"comm\":\"a\\\\xff\\\"\\u0001\",\"e\":\"domain_add\","
+						"\"iopt\":\"0x10\",\"domain\":\"0xff\",\"coherent\":null}\n"
+						"{\"t\":2,\"cpu\":0,\"tid\":3,\"e\":\"area_fill_end\",\"area\":\"0x1\",\"rc\":-12}\n"
+						"{\"t\":3,\"e\":\"lost\"}\n"
+						"{\"t\":4,\"cpu\":0,\"tid\":0,\"e\":\"attach\",\"hwpt\":\"0x0\","
+						"\"device\":\"0000:00:02.0\"}\n");
 	free(text);
 	strings_free(strings);
 }
@@ -398,7 +406,167 @@ static void test_count_in_header(void **state)
 	refused(f, COUNTED(2) MAP COUNTED(1) MAP, strlen(COUNTED(2) MAP COUNTED(1) MAP),
 		":3: the capture ends after 1 of the 2 events");
 	refused(f, COUNTED(-1), strlen(COUNTED(-1)), ":1: header: events: is not a count");
+	taken(f, COUNTED(0), 0);
+	refused(f, COUNTED(0) MAP, strlen(COUNTED(0) MAP), ":2: the capture ends after 1 of the 0 events");
+	refused(f, COUNTED(null) MAP, strlen(COUNTED(null) MAP), ":1: header: events: is null: the writer has not");
 #undef COUNTED
+}
+
+/* Two captures, of 2 and of 1 events, to an open writer. */
+static void write_two(struct jsonl_writer *w, uint64_t known)
+{
+	struct capture c = {.host = "h", .clock = "mono", .state = "complete", .events = 2 * known};
+	struct event ev = {.t = 1, .kind = EV_lost, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .missing = 7};
+	struct strings *strings = strings_new();
+	struct error e = {""};
+
+	assert_int_equal(jsonl_write_capture(w, &c, &e), 0);
+	assert_int_equal(jsonl_write_events(w, &ev, 1, strings, &e), 0);
+	assert_int_equal(jsonl_write_events(w, &ev, 1, strings, &e), 0);
+	c.events = known;
+	assert_int_equal(jsonl_write_capture(w, &c, &e), 0);
+	assert_int_equal(jsonl_write_events(w, &ev, 1, strings, &e), 0);
+	assert_int_equal(jsonl_writer_close(w, true, &e), 0);
+	strings_free(strings);
+}
+
+#define TWO_COUNTED                                                            \
+	COUNTED_HEADER("2                   ")                                 \
+	"{\"t\":1,\"e\":\"lost\"}\n{\"t\":1,\"e\":\"lost\"}\n" COUNTED_HEADER( \
+		"1                   ") "{\"t\":1,\"e\":\"lost\"}\n"
+#define TWO_PLAIN HEADER "{\"t\":1,\"e\":\"lost\"}\n{\"t\":1,\"e\":\"lost\"}\n" HEADER "{\"t\":1,\"e\":\"lost\"}\n"
+
+static void expect_file(const char *path, const char *want)
+{
+	size_t len;
+	char *text = get_file(path, &len);
+
+	assert_string_equal(text, want);
+	free(text);
+}
+
+/* A file gets its counts afterwards, wherever it begins; what cannot go back has them only if they were known. */
+static void test_count_written(void **state)
+{
+	static const int append[] = {0, O_APPEND};
+	struct files *f = *state;
+	struct error e = {""};
+	struct jsonl_writer *w;
+	char text[1024] = {0};
+	int fds[2], saved, fd;
+	uint64_t known;
+	size_t i;
+
+	for (known = 0; known < 2; known++) {
+		assert_int_equal(jsonl_writer_open(&w, f->a, &e), 0);
+		write_two(w, known);
+		expect_file(f->a, TWO_COUNTED);
+		assert_int_equal(pipe(fds), 0);
+		snprintf(text, sizeof(text), "/dev/fd/%d", fds[1]);
+		assert_int_equal(jsonl_writer_open(&w, text, &e), 0);
+		write_two(w, known);
+		memset(text, 0, sizeof(text));
+		assert_true(read(fds[0], text, sizeof(text) - 1) > 0);
+		assert_string_equal(text, known ? TWO_COUNTED : TWO_PLAIN);
+		close(fds[0]);
+		close(fds[1]);
+	}
+	for (i = 0; i < 2; i++) {
+		put_file(f->a, "x\n", 2);
+		fd = open(f->a, O_WRONLY | append[i]);
+		assert_int_equal(lseek(fd, 0, SEEK_END), 2);
+		saved = dup(STDOUT_FILENO);
+		dup2(fd, STDOUT_FILENO);
+		assert_int_equal(jsonl_writer_open(&w, "-", &e), 0);
+		dup2(saved, STDOUT_FILENO);
+		write_two(w, 0);
+		expect_file(f->a, append[i] ? "x\n" TWO_PLAIN : "x\n" TWO_COUNTED);
+		close(fd);
+		close(saved);
+	}
+	/* cut at any line's end it is not whole */
+	for (i = 0; i < sizeof(TWO_COUNTED) - 1; i++)
+		if (TWO_COUNTED[i] == '\n' && i + 2 < sizeof(TWO_COUNTED)) {
+			put_file(f->a, TWO_COUNTED, i + 1);
+			assert_int_equal(
+				read_all(f->a, &e, NULL),
+				i + 1 == strlen(TWO_COUNTED) - strlen(strstr(TWO_COUNTED + 1, "{\"ioflush")) ? 2 : -1);
+		}
+}
+
+/* Damage between two captures: the one before is whole, and the next one tells it. */
+static void test_lost_capture(void **state)
+{
+	static const char text[] = HEADER MAP "{\"ioflush_trace\":2,\"page_size\":4096}\n" MAP HEADER MAP;
+	struct files *f = *state;
+	struct error e = {""};
+	struct capture c;
+	struct event ev[4];
+	struct source *s;
+	int skip;
+
+	put_file(f->a, text, sizeof(text) - 1);
+	for (skip = 0; skip < 2; skip++) {
+		assert_int_equal(source_open(&s, f->a, &e), 0);
+		assert_int_equal(source_capture(s, &c, &e), 1);
+		if (!skip) {
+			assert_int_equal(source_read(s, ev, 4, &e), 1);
+			assert_int_equal(source_read(s, ev, 4, &e), 0);
+		}
+		assert_int_equal(source_capture(s, &c, &e), 1);
+		assert_int_equal(c.id, 2);
+		assert_string_equal(e.text, "");
+		assert_int_equal(source_read(s, ev, 4, &e), -1);
+		assert_non_null(strstr(e.text, ":3: header: ioflush_trace: version 2"));
+		assert_int_equal(source_capture(s, &c, &e), -1);
+		source_close(s);
+		e.text[0] = '\0';
+	}
+}
+
+static void test_dropped(void **state)
+{
+#define FAILED \
+	"{\"t\":1,\"cpu\":0,\"tid\":7,\"e\":\"map\",\"domain\":1,\"iova\":0,\"paddr\":0,\"size\":4096,\"rc\":-12}\n"
+	struct files *f = *state;
+	struct error e = {""};
+	struct dropped d;
+	struct capture c;
+	struct event ev[4];
+	struct source *s;
+
+	put_file(f->a, HEADER FAILED MAP FAILED HEADER FAILED, strlen(HEADER FAILED MAP FAILED HEADER FAILED));
+	assert_int_equal(source_open(&s, f->a, &e), 0);
+	assert_int_equal(source_capture(s, &c, &e), 1);
+	assert_int_equal(source_read(s, ev, 4, &e), 1);
+	source_dropped(s, &d);
+	assert_int_equal(d.failed_maps, 2);
+	assert_int_equal(d.failed_accesses + d.empty_unmaps + d.other, 0);
+	assert_int_equal(source_capture(s, &c, &e), 1);
+	assert_int_equal(source_read(s, ev, 4, &e), 0);
+	source_dropped(s, &d);
+	assert_int_equal(d.failed_maps, 1);
+	source_close(s);
+#undef FAILED
+}
+
+/* Texts are bounded, and the mark of UTF-8 does no harm. */
+static void test_texts(void **state)
+{
+	struct files *f = *state;
+	char text[70000], name[257];
+	int len;
+
+	memset(name, 'x', 256);
+	name[256] = '\0';
+	len = snprintf(text, sizeof(text), "%s{\"t\":1,\"comm\":\"%s\",\"e\":\"lost\"}\n", HEADER, name + 1);
+	taken(f, text, 1);
+	len = snprintf(text, sizeof(text), "%s{\"t\":1,\"comm\":\"%s\",\"e\":\"lost\"}\n", HEADER, name);
+	refused(f, text, (size_t)len, ":2: lost: comm: is longer than 255 bytes");
+	len = snprintf(text, sizeof(text), "{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"%065537d\"}\n", 1);
+	refused(f, text, (size_t)len, ":1: header: host: is longer than 65536 bytes");
+	taken(f, "\xef\xbb\xbf" HEADER MAP, 1);
+	refused(f, HEADER "\xef\xbb\xbf" MAP, strlen(HEADER MAP) + 3, ":2:1: not JSON");
 }
 
 /* What was read before an error stands. */
@@ -534,6 +702,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lines_refused, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_nul_and_truncation, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_count_in_header, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_count_written, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_lost_capture, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_dropped, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_texts, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_events_before_error, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_long_line, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_damage, make_dir, remove_dir),

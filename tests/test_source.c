@@ -229,6 +229,15 @@ static void test_redirected(void **state)
 	assert_int_equal(source_read(s, ev, 4, &e), 1);
 	assert_int_equal(source_read(s, ev, 4, &e), 0);
 	source_close(s);
+	put(f->path, "SQLite format 3", 16);
+	saved = dup(STDIN_FILENO);
+	fd = open(f->path, O_RDONLY);
+	dup2(fd, STDIN_FILENO);
+	close(fd);
+	assert_int_equal(source_open(&s, "-", &e), -1);
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	assert_string_equal(e.text, "-: a database cannot be read from standard input; give the path of its file");
 	source_close(NULL);
 }
 

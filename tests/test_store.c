@@ -288,6 +288,46 @@ static void test_states_and_listing(void **state)
 	store_close(s);
 }
 
+/* What was dropped is kept with a capture, and so is the format that it first came in. */
+static void test_dropped_and_origin(void **state)
+{
+	const struct dropped d = {1, 2, 3, UINT64_MAX};
+	struct capture copy = example, c;
+	struct fixture *f = *state;
+	struct error e = {""};
+	struct dropped got;
+	char out[256] = "";
+	struct source *src;
+	struct store *s;
+
+	copy.format = "database";
+	copy.origin = "ftrace-text";
+	OK(store_open(&s, f->db, 0, &e));
+	OK(store_begin(s, &e));
+	OK(store_capture_begin(s, &example, NULL, &e));
+	OK(store_capture_dropped(s, &d, &e));
+	OK(store_capture_end(s, "complete", "", &e));
+	OK(store_capture_begin(s, &copy, NULL, &e));
+	OK(store_capture_end(s, "complete", "", &e));
+	OK(store_commit(s, &e));
+	OK(store_captures(s, list, out, &e));
+	assert_string_equal(out, "1 trace.dat complete  0 0 0 6.12;2 ftrace-text complete  0 0 0 6.12;");
+	assert_int_equal(store_capture_dropped(s, &d, &e), -1);
+	store_close(s);
+	e.text[0] = '\0';
+	OK(source_open(&src, f->db, &e));
+	assert_int_equal(source_capture(src, &c, &e), 1);
+	assert_string_equal(c.format, "database");
+	assert_string_equal(c.origin, "trace.dat");
+	source_dropped(src, &got);
+	assert_memory_equal(&got, &d, sizeof(d));
+	assert_int_equal(source_read(src, f->ev, 1, &e), 0);
+	assert_int_equal(source_capture(src, &c, &e), 1);
+	source_dropped(src, &got);
+	assert_int_equal(got.other, 0);
+	source_close(src);
+}
+
 static void test_views(void **state)
 {
 	struct fixture *f = *state;
@@ -599,6 +639,7 @@ static void test_changed_rows(void **state)
 		{"UPDATE event SET cpu = cpu + 1 WHERE id = 30", "the check sum of its events does not fit"},
 		{"UPDATE string SET text = text || 'x' WHERE id = 1", "the check sum of its events does not fit"},
 		{"UPDATE capture SET kernel = '6.13'", "the check sum of its events does not fit"},
+		{"UPDATE capture SET other_records = 1", "the check sum of its events does not fit"},
 		{"UPDATE event SET kind = 77 WHERE id = 30", "event id 30: kind 77 is not known"},
 		{"UPDATE event SET task = 7777 WHERE id = 30", "event id 30: no task 7777"},
 		{"UPDATE event SET f2 = 7777 WHERE id = 17", "event id 17: no string 7777"},
@@ -818,6 +859,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_round_trip),	TEST(test_several_captures), TEST(test_states_and_listing),
+		TEST(test_round_trip),	TEST(test_several_captures), TEST(test_dropped_and_origin),
 		TEST(test_views),	TEST(test_rollback),	     TEST(test_discard),
 		TEST(test_interleaved), TEST(test_recording),	     TEST(test_snapshot),
 		TEST(test_truncated),	TEST(test_flipped),	     TEST(test_changed_rows),

@@ -511,6 +511,7 @@ static void test_metadata(void **state)
 	assert_string_equal(capture.host, "box");
 	assert_string_equal(capture.kernel, "7.1.0-rc1");
 	assert_string_equal(capture.source, "made");
+	assert_string_equal(capture.probes, "ioflush:unpin");
 }
 
 /* A recorded instance is a capture of its own; an empty top buffer beside it is none. */
@@ -577,6 +578,28 @@ static void test_from_a_pipe(void **state)
 	assert_int_equal(read_all(MAX_EVENTS), 3);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	free(o.data);
+}
+
+/* Standard input may stand behind something else. */
+static void test_from_the_middle(void **state)
+{
+	struct source_input in = {.path = "-"};
+	FILE *f = tmpfile();
+	struct out o;
+
+	(void)state;
+	small_file(&o, false, 0, 0, false);
+	assert_non_null(f);
+	assert_int_equal(fwrite("junk", 1, 4, f), 4);
+	assert_int_equal(fwrite(o.data, 1, o.len, f), o.len);
+	assert_int_equal(fflush(f), 0);
+	in.fd = dup(fileno(f));
+	fclose(f);
+	assert_int_equal(lseek(in.fd, 4, SEEK_SET), 4);
+	assert_int_equal(tracedat_open(&source, &in, &error), 0);
+	assert_int_equal(source_capture(source, &capture, &error), 1);
+	assert_int_equal(read_all(MAX_EVENTS), 3);
 	free(o.data);
 }
 
@@ -861,6 +884,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_metadata, teardown),
 		cmocka_unit_test_teardown(test_instances, teardown),
 		cmocka_unit_test_teardown(test_from_a_pipe, teardown),
+		cmocka_unit_test_teardown(test_from_the_middle, teardown),
 		cmocka_unit_test_teardown(test_truncated_version_6, teardown),
 		cmocka_unit_test_teardown(test_truncated_version_7, teardown),
 		cmocka_unit_test_teardown(test_flipped_bits, teardown),

@@ -286,6 +286,16 @@ const struct decoder_stats *decoder_stats(const struct decoder *d)
 	return &d->stats;
 }
 
+void decoder_dropped(const struct decoder *d, struct dropped *out)
+{
+	*out = (struct dropped){
+		.failed_maps = d->stats.failed_map,
+		.failed_accesses = d->stats.failed_access,
+		.empty_unmaps = d->stats.empty_unmap,
+		.other = d->stats.other,
+	};
+}
+
 /* --- what is kept per thread and per device */
 
 static struct thread *find_thread(struct decoder *d, uint32_t tid)
@@ -411,13 +421,14 @@ static void drop_attach(struct decoder *d, struct thread *th)
 	drop_thread_if_idle(d, th);
 }
 
-/* The attach that the thread holds back comes out before its next record. How many events. */
-static int flush_attach(struct decoder *d, uint32_t tid, uint64_t t, struct event *out)
+/* The attach that the thread holds back comes out before its next record. How many events; held: the record it was. */
+static int flush_attach(struct decoder *d, uint32_t tid, uint64_t t, struct event *out, struct raw_record *held)
 {
 	struct thread *th = find_thread(d, tid);
 
 	if (!th || !th->has_attach)
 		return 0;
+	*held = th->attach;
 	make_attach(d, out, &th->attach, t, 0);
 	drop_attach(d, th);
 	return 1;
@@ -592,6 +603,7 @@ static int feed(struct decoder *d, const struct raw_record *r, struct event *out
 
 int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out[DECODER_MAX_EVENTS], struct error *e)
 {
+	struct raw_record held;
 	int n = 0, own, i;
 
 	d->stats.records++;
@@ -607,14 +619,17 @@ int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out
 	}
 	d->last_t = r->t;
 	if (d->attaches && r->kind != RAW_attach_device_to_domain)
-		n = flush_attach(d, r->tid, r->t, out);
+		n = flush_attach(d, r->tid, r->t, out, &held);
 	own = feed(d, r, out + n, e);
-	if (own < 0)
-		return -1;
-	n += own;
-	for (i = 0; i < n; i++)
+	for (i = 0; own >= 0 && i < n + own; i++)
 		if (event_check(&out[i], e))
-			return -1;
+			own = -1;
+	if (own < 0) {
+		if (n && !event_check(&out[0], NULL)) /* it is not that one's fault */
+			hold_attach(d, &held, e);
+		return -1;
+	}
+	n += own;
 	d->stats.events += (uint64_t)n;
 	return n;
 }
@@ -632,11 +647,12 @@ void decoder_lost(struct decoder *d)
 int decoder_finish(struct decoder *d, struct event *out)
 {
 	struct thread *th, *next;
+	struct raw_record held;
 
 	HASH_ITER(hh, d->threads, th, next)
 		if (th->has_attach) {
 			d->stats.events++;
-			return flush_attach(d, th->tid, d->last_t, out);
+			return flush_attach(d, th->tid, d->last_t, out, &held);
 		}
 	return 0;
 }
@@ -696,6 +712,23 @@ static const char *compile_fields(struct decoder *d, struct tep_event *event, st
 			plan->need = (uint32_t)op->offset + op->size;
 	}
 	return bad;
+}
+
+bool decoder_reads(const struct tep_event *event)
+{
+	unsigned kind = event->name ? raw_kind_by_name(event->name, strlen(event->name)) : (unsigned)RAW_OTHER;
+	const struct tep_format_field *f;
+	uint16_t present = 0;
+	int field;
+
+	if (kind == RAW_OTHER)
+		return false;
+	for (f = event->format.fields; f; f = f->next) {
+		field = raw_field_by_name(kind, f->name, strlen(f->name), -1);
+		if (field >= 0)
+			present |= BIT(field);
+	}
+	return !raw_field_lacking(kind, present);
 }
 
 /* Compiles a format. NULL and the error; plan_other: none of ours. */
@@ -811,7 +844,12 @@ static uint32_t read_string(struct decoder *d, const struct tep_record *rec, con
 			return UINT32_MAX;
 		}
 	}
-	id = strings_intern(d->strings, data + offset, strnlen(data + offset, len));
+	len = strnlen(data + offset, len);
+	if (len > EVENT_MAX_STRING) {
+		error_set(e, "device: a string of %zu bytes; none has more than %d", len, EVENT_MAX_STRING);
+		return UINT32_MAX;
+	}
+	id = strings_intern(d->strings, data + offset, len);
 	if (id == UINT32_MAX)
 		error_set(e, "device: too many different strings");
 	return id;

@@ -19,6 +19,7 @@
 
 #include "error.h"
 #include "event.h"
+#include "source.h"
 #include "strings.h"
 
 #define DECODER_MAX_EVENTS 2
@@ -83,7 +84,10 @@ struct decoder;
 struct decoder *decoder_new(struct strings *strings, const char *group);
 void decoder_free(struct decoder *d);
 
-/* The events that a raw record gives, in time order: how many, or -1 and the error (without the place). */
+/*
+ * The events that a raw record gives, in time order: how many, or -1 and the error (without the place). Then the record
+ * is as if it had not been, and what was held back before it still comes out.
+ */
 int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out[DECODER_MAX_EVENTS], struct error *e);
 
 /* The same for a record of a known event format. The record's data is only read. */
@@ -100,5 +104,11 @@ int decoder_finish(struct decoder *d, struct event *out);
 void decoder_reset_formats(struct decoder *d);
 
 const struct decoder_stats *decoder_stats(const struct decoder *d);
+
+/* What of these is dropped for good. */
+void decoder_dropped(const struct decoder *d, struct dropped *out);
+
+/* Whether records of this format are read: it has the name of one of ours, and the fields that that needs. */
+bool decoder_reads(const struct tep_event *event);
 
 #endif

@@ -37,3 +37,14 @@ int error_errno(struct error *e, const char *fmt, ...)
 	va_end(ap);
 	return -1;
 }
+
+struct quoted error_quote(const char *text, size_t len)
+{
+	struct quoted q;
+	size_t i;
+
+	for (i = 0; i < len && i < 40; i++)
+		q.text[i] = (char)((unsigned char)text[i] < 0x20 || (unsigned char)text[i] >= 0x7f ? '?' : text[i]);
+	q.text[i] = '\0';
+	return q;
+}

@@ -19,4 +19,10 @@ int error_set(struct error *e, const char *fmt, ...) __attribute__((format(print
 /* The same with ": " and strerror(errno) appended. */
 int error_errno(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Up to 40 bytes of the input for a message: what is no printable ASCII is '?', so that a terminal takes no harm. */
+struct quoted {
+	char text[44];
+};
+struct quoted error_quote(const char *text, size_t len);
+
 #endif

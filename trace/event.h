@@ -18,6 +18,7 @@
 #define PAGE_SHIFT 12
 #define PAGE_SIZE_BYTES (1ull << PAGE_SHIFT)
 #define EVENT_MAX_FIELDS 11
+#define EVENT_MAX_STRING 255	/* bytes of a comm, device or cause: the kernel's are far shorter */
 #define EVENT_NO_CPU UINT32_MAX /* cpu is unknown (lost only) */
 #define EVENT_NO_TID UINT32_MAX /* tid is unknown (lost only) */
 

@@ -54,6 +54,8 @@ struct ftext {
 		uint64_t count; /* 0: not known */
 	} loss[LOSSES];
 	unsigned losses;
+	uint64_t entries, expected; /* lines of events since the header that says how many there are; 0: none does */
+	bool lost_unknown;	    /* among those, nobody knows how many */
 	uint32_t cause;
 	uint64_t cpu_t[CPU_TIMES]; /* 0: no record yet */
 
@@ -214,10 +216,8 @@ static int parse_columns(const char *line, const char *end, struct columns *col)
 
 static int field_error(struct ftext *ft, unsigned kind, int field, const char *p, const char *end, const char *what)
 {
-	int len = end - p > 40 ? 40 : (int)(end - p);
-
-	return error_set(&ft->failure, "%s:%" PRIu64 ": %s: %s: \"%.*s\": %s", ft->source.path, ft->line,
-			 raw_kind_name(kind), raw_field_name(kind, field), len, p, what);
+	return error_set(&ft->failure, "%s:%" PRIu64 ": %s: %s: \"%s\": %s", ft->source.path, ft->line,
+			 raw_kind_name(kind), raw_field_name(kind, field), error_quote(p, (size_t)(end - p)).text, what);
 }
 
 /* The value of a hex digit plus one; 0: it is none. */
@@ -272,6 +272,8 @@ static int parse_string(struct ftext *ft, const char *p, const char *end, uint64
 		p++;
 		end--;
 	}
+	if (end - p > EVENT_MAX_STRING)
+		return line_error(ft, "a string of more than 255 bytes; the line is damaged");
 	id = strings_intern(ft->source.strings, p, (size_t)(end - p));
 	if (id == UINT32_MAX)
 		return line_error(ft, "too many different strings");
@@ -344,6 +346,8 @@ static int find_comm(struct ftext *ft, const struct columns *col, uint32_t *id)
 	if (slot->tid == col->tid && slot->len == col->comm_len && slot->len && !memcmp(slot->comm, col->comm, slot->len))
 		return 0;
 	*id = 0;
+	if (col->comm_len > EVENT_MAX_STRING)
+		return line_error(ft, "a command name of more than 255 bytes; the line is damaged");
 	if (col->comm_len != 5 || memcmp(col->comm, "<...>", 5))
 		*id = strings_intern(ft->source.strings, col->comm, col->comm_len);
 	if (*id == UINT32_MAX)
@@ -434,7 +438,24 @@ static bool parse_loss(struct ftext *ft, const char *p, const char *end)
 	if (!begins(p, end, lost ? "EVENTS]" : "EVENTS DROPPED]"))
 		return false;
 	add_loss(ft, (uint32_t)cpu, count);
+	ft->entries += count;
+	ft->lost_unknown |= !count;
 	return true;
+}
+
+/*
+ * At the end, or before a further header: whether all entries that the header speaks of were there. What the kernel lost
+ * while the file was read counts as there; it is told as lost.
+ */
+static int check_entries(struct ftext *ft)
+{
+	if (ft->entries >= ft->expected || ft->lost_unknown)
+		return 0;
+	return error_set(&ft->failure,
+			 "%s:%" PRIu64 ": the header says %" PRIu64 " entries, %" PRIu64
+			 " are there: the text is cut off, filtered or of one CPU only (without its line "
+			 "\"# entries-in-buffer\" it is taken as it is)",
+			 ft->source.path, ft->line, ft->expected, ft->entries);
 }
 
 /* "# entries-in-buffer/entries-written: 354/1354   #P:2" */
@@ -449,6 +470,11 @@ static int parse_header(struct ftext *ft, const char *p, const char *end)
 	p = parse_decimal(p + sizeof(entries) - 1, end, INT64_MAX, &in_buffer);
 	if (!p || p == end || *p != '/' || !parse_decimal(p + 1, end, INT64_MAX, &written))
 		return line_error(ft, "entries-in-buffer/entries-written: not two numbers");
+	if (check_entries(ft))
+		return -1;
+	ft->expected = in_buffer;
+	ft->entries = 0;
+	ft->lost_unknown = false;
 	if (written > in_buffer)
 		add_loss(ft, EVENT_NO_CPU, written - in_buffer);
 	return 0;
@@ -543,6 +569,7 @@ static int parse_line(struct ftext *ft, const char *p, const char *end, struct e
 		return other_line(ft, p, end);
 	if (check_time(ft, &col))
 		return -1;
+	ft->entries++;
 	n = ft->losses ? flush_losses(ft, out) : 0;
 	made = decode(ft, &col, end, out + n);
 	if (col.cpu < CPU_TIMES)
@@ -620,11 +647,14 @@ static int step(struct source *s, struct event out[SPILL_EVENTS])
 			ft->finished = !ret;
 		}
 	}
-	if (n || ft->failed)
-		return n < 0 ? 0 : n;
-	if (ft->losses)
+	if (n > 0)
+		return n;
+	if (ft->losses && !ft->failed)
 		return flush_losses(ft, out);
-	return decoder_finish(ft->decoder, out);
+	n = decoder_finish(ft->decoder, out);
+	if (!n && !ft->failed)
+		ft->failed = check_entries(ft);
+	return n;
 }
 
 /* --- the source */
@@ -633,9 +663,8 @@ static int ftext_capture(struct source *s, struct capture *c, struct error *e)
 {
 	struct ftext *ft = (struct ftext *)s;
 
-	if (ft->failed)
-		return error_set(e, "%s", ft->failure.text);
-	if (ft->begun)
+	(void)e;
+	if (ft->begun) /* whatever was wrong with it: there is but one */
 		return 0;
 	ft->begun = true;
 	*c = (struct capture){
@@ -660,6 +689,11 @@ static ssize_t ftext_read(struct source *s, struct event *ev, size_t max, struct
 	if (!n && ft->failed)
 		return error_set(e, "%s", ft->failure.text);
 	return (ssize_t)n;
+}
+
+static void ftext_dropped(struct source *s, struct dropped *d)
+{
+	decoder_dropped(((struct ftext *)s)->decoder, d);
 }
 
 static double ftext_progress(struct source *s)
@@ -690,6 +724,7 @@ static const struct source_ops ftext_ops = {
 	.read = ftext_read,
 	.progress = ftext_progress,
 	.close = ftext_close,
+	.dropped = ftext_dropped,
 };
 
 int ftext_open(struct source **out, const struct source_input *in, struct error *e)

@@ -6,6 +6,10 @@
  * What is written is canonical: the same events give the same bytes, and reading them back gives the same events. Two
  * things cannot be said in JSON and are changed when written: a byte of a string that is no UTF-8 becomes the four
  * characters \xNN, and a header field that is unknown is left out.
+ *
+ * The header tells how many events follow, so that a file that is cut between two lines does not pass for whole. The
+ * writer knows that at the end of the capture: where it writes a file, not only behind what is there (>>), it goes back
+ * and fills it in. Into a pipe it tells it only if the source knew it beforehand, as a database does.
  */
 #ifndef IOFLUSH_JSONL_H
 #define IOFLUSH_JSONL_H
@@ -36,8 +40,5 @@ int jsonl_write_events(struct jsonl_writer *w, const struct event *ev, size_t n,
  * so that a part never looks whole. 0, or -1 and the error (then the file is removed too). NULL is fine.
  */
 int jsonl_writer_close(struct jsonl_writer *w, bool keep, struct error *e);
-
-/* Calls of map, unmap and access_add with rc != 0 that the reader dropped so far, as the semantics say. */
-uint64_t jsonl_failed_calls(const struct source *s);
 
 #endif

@@ -22,7 +22,8 @@
 #define VERSION 1
 #define MAX_LINE (1u << 20)
 #define READ_SIZE (256u * 1024)
-#define MAX_MEMBERS 32 /* t, cpu, tid, comm, e, rc and the fields of the widest event are fewer */
+#define MAX_TEXT 65536u /* bytes of a text of the header */
+#define MAX_MEMBERS 32	/* t, cpu, tid, comm, e, rc and the fields of the widest event are fewer */
 
 enum value_type { VALUE_NULL, VALUE_NUMBER, VALUE_STRING, VALUE_OTHER };
 
@@ -53,9 +54,12 @@ struct jsonl_source {
 	struct error error; /* to be given by the next read */
 	struct line parsed;
 	struct strings *texts; /* of the headers */
-	uint64_t captures, last_t, failed_calls;
-	uint64_t events, expected; /* of the capture: so far, and as its header says (0: it does not) */
-	uint64_t size, done;	   /* bytes; size 0: unknown */
+	uint64_t captures, last_t;
+	bool gave_up;		   /* the capture that stands for what cannot be found was given */
+	struct dropped dropped;	   /* of the capture, as are these */
+	uint64_t events, expected; /* so far, and as its header says */
+	bool expects;
+	uint64_t size, done; /* bytes; size 0: unknown */
 };
 
 static struct jsonl_source *jsonl(struct source *s)
@@ -123,7 +127,10 @@ static int next_line_raw(struct jsonl_source *s, char **line, size_t *len, struc
 	if (*len > MAX_LINE)
 		goto too_long;
 	s->pos += *len + (nl ? 1 : 0);
-	s->line++;
+	if (!s->line++ && *len >= 3 && !memcmp(*line, "\xef\xbb\xbf", 3)) { /* the mark of UTF-8, which some put */
+		*line += 3;
+		*len -= 3;
+	}
 	s->last_unended = !nl;
 	return 1;
 too_long:
@@ -304,20 +311,6 @@ static void line_clear(struct line *l)
 	l->n = 0;
 }
 
-/* A name from the input for a message: short, and harmless on a terminal. */
-struct quoted {
-	char text[44];
-};
-
-static struct quoted quote(const char *text, size_t len)
-{
-	struct quoted q;
-
-	snprintf(q.text, sizeof(q.text), "%.*s", (int)(len > 40 ? 40 : len), text);
-	make_printable(q.text);
-	return q;
-}
-
 static bool key_is(const struct member *m, const char *name)
 {
 	size_t i;
@@ -417,6 +410,8 @@ static const char *intern(struct jsonl_source *s, const struct member *m, uint32
 		return NULL;
 	if (m->type != VALUE_STRING)
 		return "is not a string";
+	if (m->text_len > EVENT_MAX_STRING)
+		return "is longer than 255 bytes";
 	*out = strings_intern(s->source.strings, m->text, m->text_len);
 	return *out == UINT32_MAX ? "cannot be kept: out of memory or over four million strings" : NULL;
 }
@@ -500,7 +495,7 @@ static int find_kind(const struct jsonl_source *s, struct event *ev, struct erro
 	ev->kind = event_kind_by_name(m->text, m->text_len);
 	if (!ev->kind)
 		return error_set(e, "%s:%" PRIu64 ": \"%s\" is no event", s->source.path, s->line,
-				 quote(m->text, m->text_len).text);
+				 error_quote(m->text, m->text_len).text);
 	return 0;
 }
 
@@ -571,7 +566,15 @@ static int set_member(struct jsonl_source *s, struct event *ev, const struct mem
 	else if (bit < SEEN_T)
 		why = set_field(s, ev, k, m);
 	*seen |= bit;
-	return why ? refuse(s, d->name, quote(m->key, m->key_len).text, why, e) : 0;
+	return why ? refuse(s, d->name, error_quote(m->key, m->key_len).text, why, e) : 0;
+}
+
+/* The call failed: semantics, section 3. */
+static void count_failed(struct jsonl_source *s, unsigned kind)
+{
+	s->dropped.failed_maps += kind == EV_map;
+	s->dropped.failed_accesses += kind == EV_access_add;
+	s->dropped.empty_unmaps += kind == EV_unmap;
 }
 
 /* Makes an event of s->parsed. 1, 0: a call that failed, which is no event, or -1. */
@@ -592,7 +595,7 @@ static int build_event(struct jsonl_source *s, struct event *ev, struct error *e
 	if (check_absent(s, ev, seen, e))
 		return -1;
 	if (rc)
-		s->failed_calls++;
+		count_failed(s, ev->kind);
 	return !rc;
 }
 
@@ -618,7 +621,7 @@ static int accept_event(struct jsonl_source *s, const struct event *ev, struct e
 /* A header may say how many events follow it, so that a file cut between two lines does not look whole. */
 static int end_of_capture(const struct jsonl_source *s, struct error *e)
 {
-	if (!s->expected || s->events == s->expected)
+	if (!s->expects || s->events == s->expected)
 		return 0;
 	return error_set(e,
 			 "%s:%" PRIu64 ": the capture ends after %" PRIu64 " of the %" PRIu64
@@ -685,6 +688,11 @@ static const char *header_text(struct jsonl_source *s, const char *key, struct e
 		error_set(e, "%s:%" PRIu64 ": header: %s: is not a string", s->source.path, s->line, key);
 		return NULL;
 	}
+	if (json_string_length(v) > MAX_TEXT) {
+		error_set(e, "%s:%" PRIu64 ": header: %s: is longer than %u bytes", s->source.path, s->line, key,
+			  MAX_TEXT);
+		return NULL;
+	}
 	id = strings_intern(s->texts, json_string_value(v), json_string_length(v));
 	if (id == UINT32_MAX) {
 		error_set(e, "%s:%" PRIu64 ": header: %s: out of memory", s->source.path, s->line, key);
@@ -700,8 +708,12 @@ static int header_events(struct jsonl_source *s, uint64_t *out, struct error *e)
 	const json_t *v = json_object_get(s->parsed.json, "events");
 
 	*out = 0;
+	s->expects = v;
 	if (!v)
 		return 0;
+	if (json_is_null(v))
+		return error_set(e, "%s:%" PRIu64 ": header: events: is null: the writer has not finished this capture",
+				 s->source.path, s->line);
 	if (!json_is_integer(v) || json_integer_value(v) < 0)
 		return error_set(e, "%s:%" PRIu64 ": header: events: is not a count", s->source.path, s->line);
 	*out = (uint64_t)json_integer_value(v);
@@ -740,7 +752,7 @@ static int read_header(struct jsonl_source *s, struct capture *c, struct error *
 	if (check_header(s, e))
 		return -1;
 	memset(c, 0, sizeof(*c));
-	c->id = ++s->captures;
+	c->id = s->captures + 1;
 	c->format = "jsonl";
 	c->source = header_text(s, "source", e);
 	c->host = header_text(s, "host", e);
@@ -754,15 +766,43 @@ static int read_header(struct jsonl_source *s, struct capture *c, struct error *
 		return -1;
 	s->expected = c->events;
 	s->events = 0;
+	memset(&s->dropped, 0, sizeof(s->dropped));
 	if (!c->source[0])
 		c->source = s->source.path;
 	if (!c->state[0])
 		c->state = states[0];
 	for (i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		if (!strcmp(c->state, states[i]))
+		if (!strcmp(c->state, states[i])) {
+			s->captures++;
 			return 1;
+		}
 	return error_set(e, "%s:%" PRIu64 ": header: state: is none of complete, partial, recording, cut-off",
 			 s->source.path, s->line);
+}
+
+/*
+ * The next capture cannot be found. What came before it stands, so this is told by the first read of a capture that
+ * stands for the rest; if there was none before, at once.
+ */
+static int capture_lost(struct jsonl_source *s, struct capture *c, struct error *e)
+{
+	s->failed = true;
+	if (!s->captures || s->gave_up)
+		return error_set(e, "%s", s->error.text);
+	s->gave_up = true;
+	memset(&s->dropped, 0, sizeof(s->dropped));
+	*c = (struct capture){
+		.id = ++s->captures,
+		.source = s->source.path,
+		.format = "jsonl",
+		.host = "",
+		.kernel = "",
+		.clock = "",
+		.probes = "",
+		.state = "complete",
+		.note = "",
+	};
+	return 1;
 }
 
 static int jsonl_capture(struct source *src, struct capture *c, struct error *e)
@@ -795,18 +835,19 @@ static int jsonl_capture(struct source *src, struct capture *c, struct error *e)
 		s->failed = rc < 0;
 	}
 	if (s->failed)
-		return error_set(e, "%s", s->error.text);
+		return capture_lost(s, c, e);
 	if (!s->header_pending)
 		return 0;
 	rc = read_header(s, c, &s->error);
 	s->header_pending = false;
 	s->last_t = 0;
 	line_clear(&s->parsed);
-	if (rc < 0) {
-		s->failed = true;
-		return error_set(e, "%s", s->error.text);
-	}
-	return 1;
+	return rc < 0 ? capture_lost(s, c, e) : 1;
+}
+
+static void jsonl_dropped(struct source *src, struct dropped *d)
+{
+	*d = jsonl(src)->dropped;
 }
 
 static double jsonl_progress(struct source *src)
@@ -837,6 +878,7 @@ static const struct source_ops jsonl_ops = {
 	.read = jsonl_read,
 	.progress = jsonl_progress,
 	.close = jsonl_close,
+	.dropped = jsonl_dropped,
 };
 
 int jsonl_open(struct source **out, const struct source_input *in, struct error *e)
@@ -867,9 +909,4 @@ int jsonl_open(struct source **out, const struct source_input *in, struct error 
 		s->size = (uint64_t)st.st_size;
 	*out = &s->source;
 	return 0;
-}
-
-uint64_t jsonl_failed_calls(const struct source *s)
-{
-	return ((const struct jsonl_source *)s)->failed_calls;
 }

@@ -14,14 +14,19 @@
 #include <unistd.h>
 
 #define WRITE_SIZE (256u * 1024)
-#define MAX_NUMBER 24 /* bytes of the longest number with quotes */
+#define MAX_NUMBER 24  /* bytes of the longest number with quotes */
+#define COUNT_WIDTH 20 /* bytes of the longest count; JSON allows blanks behind one */
 
 static const char hex_digits[] = "0123456789abcdef";
 
 struct jsonl_writer {
 	char *path;
 	int fd;
-	bool regular; /* a file that may be removed again */
+	bool regular;	 /* a file that may be removed again */
+	bool goes_back;	 /* a count of events can be filled in */
+	off_t at;	 /* if so: where buf goes */
+	off_t count_at;	 /* and where the count of the present capture, 0: there is none */
+	uint64_t events; /* of it */
 	bool failed;
 	size_t len;
 	char buf[WRITE_SIZE];
@@ -52,6 +57,9 @@ int jsonl_writer_open(struct jsonl_writer **out, const char *path, struct error 
 	/* the name itself, too, must be the file: /dev/stdout is a link that must stay */
 	w->regular = !is_stdout && !fstat(w->fd, &st) && S_ISREG(st.st_mode) && !lstat(path, &link) &&
 		     S_ISREG(link.st_mode);
+	w->goes_back = !fstat(w->fd, &st) && S_ISREG(st.st_mode) && !(fcntl(w->fd, F_GETFL) & O_APPEND);
+	w->at = w->goes_back ? lseek(w->fd, 0, SEEK_CUR) : 0;
+	w->goes_back &= w->at >= 0;
 	*out = w;
 	return 0;
 }
@@ -73,7 +81,34 @@ static int flush(struct jsonl_writer *w, struct error *e)
 		}
 		done += (size_t)n;
 	}
+	w->at += (off_t)w->len;
 	w->len = 0;
+	return 0;
+}
+
+/* Fills in how many events the capture has got. 0, or -1 and the error. */
+static int settle_count(struct jsonl_writer *w, struct error *e)
+{
+	char count[COUNT_WIDTH + 1];
+	size_t done = 0;
+	ssize_t n;
+
+	if (!w->count_at)
+		return 0;
+	if (flush(w, e))
+		return -1;
+	snprintf(count, sizeof(count), "%-*" PRIu64, COUNT_WIDTH, w->events);
+	while (done < COUNT_WIDTH) {
+		n = pwrite(w->fd, count + done, COUNT_WIDTH - done, w->count_at + (off_t)done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			w->failed = true;
+			return error_errno(e, "%s: writing the number of events", w->path);
+		}
+		done += (size_t)n;
+	}
+	w->count_at = 0;
 	return 0;
 }
 
@@ -218,18 +253,38 @@ static int write_header_text(struct jsonl_writer *w, const char *key, const char
 	return write_key(w, key, e) ? -1 : write_text(w, value ? value : "", e);
 }
 
+/* How many events follow, or room for it: "null" says to the end that the writer has not finished. */
+static int write_count(struct jsonl_writer *w, uint64_t known, struct error *e)
+{
+	static const char key[] = ",\"events\":";
+	char count[COUNT_WIDTH + 1];
+
+	if (!known && !w->goes_back)
+		return 0;
+	snprintf(count, sizeof(count), "%-*s", COUNT_WIDTH, "null");
+	if (!w->goes_back)
+		snprintf(count, sizeof(count), "%-*" PRIu64, COUNT_WIDTH, known);
+	if (write_raw(w, key, sizeof(key) - 1, e))
+		return -1;
+	w->count_at = w->goes_back ? w->at + (off_t)w->len : 0;
+	if (reserve(w, COUNT_WIDTH, e))
+		return -1;
+	return write_raw(w, count, COUNT_WIDTH, e);
+}
+
 int jsonl_write_capture(struct jsonl_writer *w, const struct capture *c, struct error *e)
 {
 	static const char start[] = "{\"ioflush_trace\":1,\"page_size\":4096";
-	char events[40];
-	int n = c->events ? snprintf(events, sizeof(events), ",\"events\":%" PRIu64, c->events) : 0;
 	bool complete = !c->state || !strcmp(c->state, "complete");
 
+	if (settle_count(w, e))
+		return -1;
+	w->events = 0;
 	if (write_raw(w, start, sizeof(start) - 1, e) || write_header_text(w, "host", c->host, true, e) ||
 	    write_header_text(w, "clock", c->clock, true, e) || write_header_text(w, "kernel", c->kernel, false, e) ||
 	    write_header_text(w, "probes", c->probes, false, e) || write_header_text(w, "source", c->source, false, e) ||
 	    write_header_text(w, "state", complete ? "" : c->state, false, e) ||
-	    write_header_text(w, "note", c->note, false, e) || write_raw(w, events, (size_t)n, e))
+	    write_header_text(w, "note", c->note, false, e) || write_count(w, c->events, e))
 		return -1;
 	return write_raw(w, "}\n", 2, e);
 }
@@ -331,6 +386,7 @@ int jsonl_write_events(struct jsonl_writer *w, const struct event *ev, size_t n,
 		if (write_event(w, &ev[i], strings, e))
 			return -1;
 	}
+	w->events += n;
 	return 0;
 }
 
@@ -341,7 +397,7 @@ int jsonl_writer_close(struct jsonl_writer *w, bool keep, struct error *e)
 	if (!w)
 		return 0;
 	if (keep)
-		rc = flush(w, e);
+		rc = settle_count(w, e) || flush(w, e) ? -1 : 0;
 	if (close(w->fd) && !rc && keep)
 		rc = error_errno(e, "%s: closing", w->path);
 	if ((rc || !keep) && w->regular)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define HEAD_SIZE 4096
+#define UTF8_BOM "\xef\xbb\xbf"
 
 #define READS \
 	"ioflush reads trace.dat, the text of tracefs trace or of trace-cmd report, JSON Lines and its own databases"
@@ -88,7 +89,7 @@ static bool is_ftrace_text(const char *head, size_t len)
 
 static enum format detect(const char *head, size_t len)
 {
-	size_t i = 0;
+	size_t i = begins(head, len, UTF8_BOM, 3) ? 3 : 0; /* before JSON Lines it does no harm */
 
 	if (begins(head, len, "\x17\x08\x44tracing", 10))
 		return FORMAT_TRACEDAT;
@@ -216,7 +217,8 @@ int source_open(struct source **out, const char *path, struct error *e)
 		return tracedat_open(out, &in, e);
 	case FORMAT_DATABASE:
 		if (!strcmp(path, "-") || start < 0) {
-			error_set(e, "%s: a database cannot be read from a pipe; give the path of its file", path);
+			error_set(e, "%s: a database cannot be read from %s; give the path of its file", path,
+				  start < 0 ? "a pipe" : "standard input");
 			goto fail;
 		}
 		return store_source_open(out, &in, e);
@@ -246,6 +248,13 @@ ssize_t source_read(struct source *s, struct event *ev, size_t max, struct error
 double source_progress(struct source *s)
 {
 	return s->ops->progress ? s->ops->progress(s) : -1;
+}
+
+void source_dropped(struct source *s, struct dropped *d)
+{
+	memset(d, 0, sizeof(*d));
+	if (s->ops->dropped)
+		s->ops->dropped(s, d);
 }
 
 void source_close(struct source *s)

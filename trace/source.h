@@ -5,8 +5,10 @@
  *
  *	source_open -> { source_capture -> { source_read }... }... -> source_close
  *
- * After any -1 the source gives nothing more: what was read before stands, and the caller either fails or, when it
- * was told that a part will do, reports the part as a part.
+ * After -1 from source_read() the capture gives nothing more: what was read before stands, and the caller either fails
+ * or, when it was told that a part will do, reports the part as a part. source_capture() then goes on with the next
+ * capture if that can be found; if it cannot, what is there instead is a capture whose first read tells the error. After
+ * -1 from source_capture() there is nothing more at all.
  */
 #ifndef IOFLUSH_SOURCE_H
 #define IOFLUSH_SOURCE_H
@@ -23,6 +25,7 @@ struct capture {
 	uint64_t id;	    /* its number in a database, else counted from 1 */
 	const char *source; /* path it came from, "-" for standard input */
 	const char *format; /* "trace.dat", "ftrace-text", "jsonl", "database", "generated" */
+	const char *origin; /* of a "database": the format that it was imported from; else NULL */
 	const char *host;
 	const char *kernel;
 	const char *clock;
@@ -32,6 +35,14 @@ struct capture {
 	uint64_t events;    /* how many it has, where that is known beforehand; else 0 */
 };
 
+/* Records of a capture that no event was made of, by why. */
+struct dropped {
+	uint64_t failed_maps;	  /* map calls that failed */
+	uint64_t failed_accesses; /* access_add calls that failed */
+	uint64_t empty_unmaps;	  /* unmap calls that unmapped nothing */
+	uint64_t other;		  /* of other events than ours */
+};
+
 struct source;
 
 struct source_ops {
@@ -39,6 +50,7 @@ struct source_ops {
 	ssize_t (*read)(struct source *s, struct event *ev, size_t max, struct error *e);
 	double (*progress)(struct source *s); /* share read, 0 to 1, or -1 when unknown; may be called from another thread */
 	void (*close)(struct source *s);      /* frees s */
+	void (*dropped)(struct source *s, struct dropped *d); /* may be NULL: nothing is dropped */
 };
 
 /* What every source begins with. */
@@ -56,6 +68,9 @@ int source_capture(struct source *s, struct capture *c, struct error *e);
 
 /* Up to max events of the present capture. How many, 0: it ended, or -1. */
 ssize_t source_read(struct source *s, struct event *ev, size_t max, struct error *e);
+
+/* What was dropped of the present capture so far; at its end, and until the next begins: of all of it. */
+void source_dropped(struct source *s, struct dropped *d);
 
 double source_progress(struct source *s);
 void source_close(struct source *s); /* NULL is fine */

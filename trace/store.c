@@ -12,6 +12,7 @@
 #include "store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,6 +216,16 @@ static bool is_missing(const char *path)
 	return stat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode) && !st.st_size;
 }
 
+static int make_file(const char *path, struct error *e)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+
+	if (fd < 0)
+		return error_errno(e, "%s: opening", path);
+	close(fd);
+	return 0;
+}
+
 int store_open(struct store **out, const char *path, unsigned flags, struct error *e)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -231,11 +242,13 @@ int store_open(struct store **out, const char *path, unsigned flags, struct erro
 		error_set(e, "%s: out of memory", path);
 		goto fail;
 	}
-	s->created = !reading && is_missing(path);
-	if (db_open(&s->db, path, reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e)) {
-		s->created = false;
-		goto fail;
+	if (!reading && is_missing(path)) {
+		if (make_file(path, e)) /* here, since SQLite would not say why it cannot */
+			goto fail;
+		s->created = true;
 	}
+	if (db_open(&s->db, path, reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e))
+		goto fail;
 	if (!reading && sqlite3_db_readonly(s->db, "main") == 1) { /* SQLite falls back to reading in silence */
 		error_set(e, "%s: opening: no permission to write", path);
 		goto fail;
@@ -512,11 +525,13 @@ static int update_capture(struct store *s, struct error *e)
 	uint64_t sum = r->sum + sum_capture(r);
 
 	if (!stmt) {
-		stmt = db_prepare(s->db, s->path,
-				  "UPDATE capture SET first_t = iif(?7, ?2, NULL), last_t = iif(?7, ?3, NULL), first_event "
-				  "= iif(?7, ?5, NULL), last_event = iif(?7, ?6, NULL), events = ?7, sum = ?8, state = ?9, "
-				  "note = ?4 WHERE id = ?1",
-				  e);
+		stmt = db_prepare(
+			s->db, s->path,
+			"UPDATE capture SET first_t = iif(?7, ?2, NULL), last_t = iif(?7, ?3, NULL), first_event "
+			"= iif(?7, ?5, NULL), last_event = iif(?7, ?6, NULL), events = ?7, sum = ?8, state = ?9, "
+			"note = ?4, failed_maps = ?10, failed_accesses = ?11, empty_unmaps = ?12, other_records = ?13 "
+			"WHERE id = ?1",
+			e);
 		if (!stmt)
 			return -1;
 		s->update_capture = stmt;
@@ -530,6 +545,10 @@ static int update_capture(struct store *s, struct error *e)
 	sqlite3_bind_int64(stmt, 7, (int64_t)r->events);
 	sqlite3_bind_int64(stmt, 8, (int64_t)sum);
 	sqlite3_bind_text(stmt, 9, r->c.state, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 10, (int64_t)r->dropped.failed_maps);
+	sqlite3_bind_int64(stmt, 11, (int64_t)r->dropped.failed_accesses);
+	sqlite3_bind_int64(stmt, 12, (int64_t)r->dropped.empty_unmaps);
+	sqlite3_bind_int64(stmt, 13, (int64_t)r->dropped.other);
 	sqlite3_step(stmt);
 	if (sqlite3_reset(stmt) != SQLITE_OK)
 		return db_error(s->db, s->path, "writing the capture", e);
@@ -602,6 +621,9 @@ int store_capture_begin(struct store *s, const struct capture *c, uint64_t *id, 
 	own->id = (uint64_t)largest + 1;
 	own->state = "recording";
 	own->note = "";
+	if (c->origin && c->origin[0]) /* a database copies events as they are */
+		own->format = c->origin;
+	own->origin = NULL;
 	if (keep(s, &own->source, e) || keep(s, &own->format, e) || keep(s, &own->host, e) ||
 	    keep(s, &own->kernel, e) || keep(s, &own->clock, e) || keep(s, &own->probes, e))
 		return -1;
@@ -611,6 +633,14 @@ int store_capture_begin(struct store *s, const struct capture *c, uint64_t *id, 
 	s->open = true;
 	if (id)
 		*id = own->id;
+	return 0;
+}
+
+int store_capture_dropped(struct store *s, const struct dropped *d, struct error *e)
+{
+	if (!s->in_transaction || !s->open)
+		return error_set(e, "%s: no capture or no transaction is open", s->path);
+	s->row.dropped = *d;
 	return 0;
 }
 
@@ -932,6 +962,7 @@ int store_captures(struct store *s, int (*fn)(void *ctx, const struct store_capt
 		c.c = rows[i].c;
 		c.events = rows[i].events;
 		c.first_t = rows[i].first_t;
+		c.dropped = rows[i].dropped;
 		c.last_t = rows[i].last_t;
 		rc = fn(ctx, &c);
 	}

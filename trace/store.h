@@ -64,6 +64,9 @@ int store_capture_begin(struct store *s, const struct capture *c, uint64_t *id, 
  */
 int store_append(struct store *s, const struct event *ev, size_t n, const struct strings *strings, struct error *e);
 
+/* What was dropped of the present capture, all in all; its row has it at the latest when it ends. */
+int store_capture_dropped(struct store *s, const struct dropped *d, struct error *e);
+
 /* Ends the present capture: state "complete", "partial" or "cut-off"; note says why ("" for complete). */
 int store_capture_end(struct store *s, const char *state, const char *note, struct error *e);
 
@@ -92,6 +95,7 @@ struct store_capture {
 	struct capture c; /* format: as stored. Texts are valid during the call */
 	uint64_t events;
 	uint64_t first_t, last_t; /* 0 without events */
+	struct dropped dropped;
 };
 
 /* Calls fn for each capture in order of id until it returns other than 0. What it returned, 0, or -1 and the error. */

@@ -13,12 +13,12 @@
 #define BUSY_MS 5000
 #define MAX_TEXT (16 * 1024 * 1024) /* no text or row of ours is longer: a damaged length must not cost memory */
 
-const uint64_t sum_key[EVENT_MAX_FIELDS + 6] = {
+const uint64_t sum_key[EVENT_MAX_FIELDS + 7] = {
 	0x01846bb5e2e08da3ull, 0x5df12d5c5fb7cc75ull, 0xb1ff952a5579a835ull, 0xf7f7837a5ef27931ull,
 	0xa42e57fcd3fe8bfbull, 0xbf96fb6568b6049bull, 0x2934080ebba93db7ull, 0x2fbf23f7a71a2549ull,
 	0xb80991a62e6d5ab1ull, 0x9eea587b0b2d73b7ull, 0x7e4104378440c7f7ull, 0xd858f28d8a6e8d8bull,
 	0x2bef38b92e63272full, 0xad82ca84cf9a1f79ull, 0xc1cbf89bd5aa33b5ull, 0x7e3fa95286f036b7ull,
-	0x141bd5ee19a022f3ull,
+	0x141bd5ee19a022f3ull, 0x6c62272e07bb0143ull,
 };
 
 int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
@@ -31,8 +31,8 @@ int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 		return error_set(e, "%s: %s: not a database, or its first page is damaged", path, what);
 	case SQLITE_CORRUPT:
 		return error_set(e,
-				 "%s: %s: the database is damaged (%s); import the trace again, or save what can be read "
-				 "with the sqlite3 shell's .recover",
+				 "%s: %s: the database is damaged (%s); make it again from its traces, or, if it was "
+				 "recorded, save what can be read with the sqlite3 shell's .recover",
 				 path, what, sqlite3_errmsg(db));
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -162,7 +162,8 @@ static const char *keep_text(sqlite3_stmt *stmt, int column, struct strings *tex
 /* As load_capture() takes them. */
 #define CAPTURE_COLUMNS                                                          \
 	"id, page_size, first_t, last_t, first_event, last_event, events, sum, " \
-	"source, format, host, kernel, clock, probes, state, note"
+	"source, format, host, kernel, clock, probes, state, note, "             \
+	"failed_maps, failed_accesses, empty_unmaps, other_records"
 
 static int load_capture(sqlite3_stmt *stmt, const char *path, struct strings *texts, struct capture_row *r,
 			struct error *e)
@@ -185,6 +186,10 @@ static int load_capture(sqlite3_stmt *stmt, const char *path, struct strings *te
 		if (!*text[i])
 			return error_set(e, "%s: out of memory", path);
 	}
+	r->dropped.failed_maps = (uint64_t)sqlite3_column_int64(stmt, 16);
+	r->dropped.failed_accesses = (uint64_t)sqlite3_column_int64(stmt, 17);
+	r->dropped.empty_unmaps = (uint64_t)sqlite3_column_int64(stmt, 18);
+	r->dropped.other = (uint64_t)sqlite3_column_int64(stmt, 19);
 	if (page_size != (int64_t)PAGE_SIZE_BYTES)
 		return error_set(e,
 				 "%s: capture %" PRIu64 ": page_size: %" PRId64
@@ -266,7 +271,9 @@ uint64_t sum_capture(const struct capture_row *r)
 {
 	const struct capture *c = &r->c;
 	const char *const text[] = {c->source, c->format, c->host, c->kernel, c->clock, c->probes, c->state, c->note};
-	const uint64_t number[] = {c->id, r->first_t, r->last_t, r->first_event, r->last_event, r->events};
+	const struct dropped *d = &r->dropped;
+	const uint64_t number[] = {c->id,     r->first_t,     r->last_t,	  r->first_event,  r->last_event,
+				   r->events, d->failed_maps, d->failed_accesses, d->empty_unmaps, d->other};
 	uint64_t h = 0;
 	size_t i;
 

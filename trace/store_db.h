@@ -26,6 +26,7 @@ struct capture_row {
 	uint64_t first_t, last_t;
 	uint64_t first_event, last_event; /* 0: it has no events */
 	uint64_t events;
+	struct dropped dropped;
 	uint64_t sum; /* of the row and all events */
 };
 
@@ -63,7 +64,7 @@ sqlite3 *store_handle(struct store *s);
 
 /* ---- sums ---- */
 
-extern const uint64_t sum_key[EVENT_MAX_FIELDS + 6]; /* odd, so that no change of one value goes unseen */
+extern const uint64_t sum_key[EVENT_MAX_FIELDS + 7]; /* odd, so that no change of one value goes unseen */
 
 static inline uint64_t sum_mix(uint64_t h)
 {

@@ -158,6 +158,8 @@ static int load_text(struct store_source *s, sqlite3_stmt *stmt, struct error *e
 	if (grow(s, (void **)&s->text, s->n_texts, sizeof(*t), e))
 		return -1;
 	t = &s->text[s->n_texts];
+	if (text && strlen(text) > EVENT_MAX_STRING)
+		return damaged_row(s, "string", id, "longer than 255 bytes", e);
 	if (s->n_texts && id <= t[-1].id)
 		return damaged_row(s, "string", id, "ids do not rise", e);
 	if (!text || !text[0])
@@ -490,15 +492,17 @@ static int store_source_capture(struct source *src, struct capture *c, struct er
 	struct store_source *s = store_source(src);
 	const struct capture_row *r;
 
-	if (s->failed)
-		return error_set(e, "%s", s->error.text);
+	(void)e;
 	if (s->next && !s->ended)
 		__atomic_fetch_add(&s->done, s->row[s->next - 1].events - s->events, __ATOMIC_RELAXED);
 	sqlite3_reset(s->scan);
 	if (s->next == s->rows)
 		return 0;
 	r = &s->row[s->next++];
+	s->failed = false; /* each has its own rows and sum */
+	s->error.text[0] = '\0';
 	*c = r->c;
+	c->origin = r->c.format;
 	c->format = "database";
 	c->events = r->events;
 	s->ended = false;
@@ -507,6 +511,14 @@ static int store_source_capture(struct source *src, struct capture *c, struct er
 	sqlite3_bind_int64(s->scan, 1, r->events ? (int64_t)r->first_event : 1);
 	sqlite3_bind_int64(s->scan, 2, r->events ? (int64_t)r->last_event : 0);
 	return 1;
+}
+
+static void store_source_dropped(struct source *src, struct dropped *d)
+{
+	struct store_source *s = store_source(src);
+
+	if (s->next)
+		*d = s->row[s->next - 1].dropped;
 }
 
 static double store_source_progress(struct source *src)
@@ -537,6 +549,7 @@ static const struct source_ops store_source_ops = {
 	.read = store_source_read,
 	.progress = store_source_progress,
 	.close = store_source_close,
+	.dropped = store_source_dropped,
 };
 
 int store_source_open(struct source **out, const struct source_input *in, struct error *e)

@@ -40,7 +40,7 @@ struct cpu_reader {
 struct tracedat {
 	struct source source;
 	struct tracefile *file;
-	char *label;
+	char *label, *probes;
 
 	/* the present capture */
 	uint32_t next_buffer, captures;
@@ -355,11 +355,11 @@ static int tracedat_capture(struct source *s, struct capture *c, struct error *e
 	const struct tracefile *tf = td->file;
 	const struct tracefile_buffer *b;
 
-	if (td->failed)
-		return error_set(e, "%s", td->failure.text);
 	end_capture(td);
 	if (td->next_buffer == tf->buffers)
 		return 0;
+	td->failed = false; /* the records of one buffer say nothing of another's */
+	td->failure.text[0] = '\0';
 	b = &tf->buffer[td->next_buffer++];
 	if (set_label(td, b, e))
 		return -1;
@@ -375,7 +375,7 @@ static int tracedat_capture(struct source *s, struct capture *c, struct error *e
 		.clock = b->clock && b->clock[0] ? b->clock :
 			 tf->clock		 ? tf->clock :
 						   "",
-		.probes = "",
+		.probes = td->probes,
 		.state = "complete",
 		.note = "",
 	};
@@ -387,8 +387,10 @@ static int more(struct source *s, struct event out[SPILL_EVENTS])
 	struct tracedat *td = (struct tracedat *)s;
 	int n = 0;
 
-	if (td->failed || !td->decoder)
+	if (!td->decoder)
 		return 0;
+	if (td->failed) /* what was held back came before the damage */
+		return decoder_finish(td->decoder, out);
 	if (td->stats_pending) {
 		n = drain_stats(td, out);
 		td->stats_pending = n;
@@ -404,6 +406,14 @@ static ssize_t tracedat_read(struct source *s, struct event *ev, size_t max, str
 	if (!n && td->failed)
 		return error_set(e, "%s", td->failure.text);
 	return (ssize_t)n;
+}
+
+static void tracedat_dropped(struct source *s, struct dropped *d)
+{
+	const struct tracedat *td = (const struct tracedat *)s;
+
+	if (td->decoder)
+		decoder_dropped(td->decoder, d);
 }
 
 static double tracedat_progress(struct source *s)
@@ -422,6 +432,7 @@ static void tracedat_close(struct source *s)
 	end_capture(td);
 	tracefile_close(td->file);
 	free(td->label);
+	free(td->probes);
 	strings_free(td->source.strings);
 	free(td->source.path);
 	free(td);
@@ -432,6 +443,7 @@ static const struct source_ops tracedat_ops = {
 	.read = tracedat_read,
 	.progress = tracedat_progress,
 	.close = tracedat_close,
+	.dropped = tracedat_dropped,
 };
 
 /* --- opening */
@@ -495,12 +507,15 @@ fail:
 	return -1;
 }
 
-/* A descriptor that can seek, in place of in->fd, which is closed if another is needed. */
+/*
+ * A descriptor whose byte 0 is the trace's, in place of in->fd, which is closed if another is needed: for a pipe, and for
+ * standard input that was read from before.
+ */
 static int seekable_fd(const struct source_input *in, struct error *e)
 {
 	int fd;
 
-	if (lseek(in->fd, 0, SEEK_CUR) >= 0)
+	if (!lseek(in->fd, 0, SEEK_CUR))
 		return in->fd;
 	fd = spool(in, e);
 	close(in->fd);
@@ -525,6 +540,28 @@ static int set_up(struct tracedat *td, const char *path, struct error *e)
 	if (td->cause == UINT32_MAX || td->cause_stats == UINT32_MAX)
 		return error_set(e, "out of memory");
 	return 0;
+}
+
+/* The events of ours that the file has formats of: "SYSTEM:NAME" lines. 0, or -1 and the error. */
+static int list_probes(struct tracedat *td, struct error *e)
+{
+	struct tep_handle *tep = td->file->tep;
+	const struct tep_event *event;
+	size_t len = 0;
+	FILE *out = open_memstream(&td->probes, &len);
+	bool failed = !out;
+	int i;
+
+	for (i = 0; out && i < tep_get_events_count(tep); i++) {
+		event = tep_get_event(tep, i);
+		if (event && event->system && decoder_reads(event))
+			fprintf(out, "%s%s:%s", ftell(out) ? "\n" : "", event->system, event->name);
+	}
+	if (out) {
+		failed = ferror(out);
+		failed |= fclose(out) != 0;
+	}
+	return failed ? error_set(e, "out of memory") : 0;
 }
 
 static uint64_t count_bytes(const struct tracefile *tf)
@@ -555,6 +592,9 @@ int tracedat_open(struct source **out, const struct source_input *in, struct err
 		fd = -1;
 		goto fail;
 	}
+	fd = -1; /* the file's */
+	if (list_probes(td, e))
+		goto fail;
 	td->bytes_total = count_bytes(td->file);
 	*out = &td->source;
 	return 0;

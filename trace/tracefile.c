@@ -145,8 +145,8 @@ static bool format_ok(const char *p, const char *end)
 
 static int format_error(const struct cursor *c, const char *system, const char *name, size_t len, const char *what)
 {
-	return error_set(c->e, "%s: %s at offset %" PRIu64 ": the format of %s/%.*s %s", c->path, c->what,
-			 cursor_offset(c), system, (int)len, name, what);
+	return error_set(c->e, "%s: %s at offset %" PRIu64 ": the format of %s/%s %s", c->path, c->what,
+			 cursor_offset(c), error_quote(system, strlen(system)).text, error_quote(name, len).text, what);
 }
 
 /*

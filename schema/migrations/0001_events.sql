@@ -28,7 +28,11 @@ CREATE TABLE capture (
 	events INTEGER NOT NULL,
 	sum INTEGER NOT NULL,        -- check sum of this row and its events, see trace/store.c
 	state TEXT NOT NULL,         -- complete, partial, recording, or cut-off: the recorder died
-	note TEXT NOT NULL           -- why it is not complete
+	note TEXT NOT NULL,          -- why it is not complete
+	failed_maps INTEGER NOT NULL DEFAULT 0,     -- records that no event was made of: map calls that failed,
+	failed_accesses INTEGER NOT NULL DEFAULT 0, -- access_add calls that failed,
+	empty_unmaps INTEGER NOT NULL DEFAULT 0,    -- unmap calls that unmapped nothing,
+	other_records INTEGER NOT NULL DEFAULT 0    -- and records of other events
 );
 
 -- Which process records a capture of a live host, so that a later one can tell whether it still does.
