@@ -1,0 +1,602 @@
+/*
+ * Options of ioflushd; see config.h. All of it is driven by options.def: struct members, defaults, keys of the file, the
+ * command line, --help and the sample file (--help-config), so none of them can forget an option.
+ *
+ * Precedence: defaults, then the file, then the command line. A value is checked where it is read, so that the error can
+ * name its place; what values must be together is config_check()'s.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "tracer.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unconfigured"
+#endif
+#ifndef IOFLUSH_SYSCONFDIR
+#define IOFLUSH_SYSCONFDIR "/etc"
+#endif
+
+#define DEFAULT_FILE IOFLUSH_SYSCONFDIR "/ioflush/ioflushd.conf"
+#define MAX_LINE 4096
+
+enum option_type { TYPE_STR, TYPE_U64, TYPE_MS, TYPE_BOOL };
+
+struct option_desc {
+	enum option_type type;
+	size_t offset;	 /* in struct config */
+	const char *key; /* with '_' */
+	const char *def, *ph, *doc;
+};
+
+#define OPTION(type, key, def, ph, doc) {TYPE_##type, offsetof(struct config, key), #key, def, ph, doc},
+static const struct option_desc options[] = {
+#include "options.def"
+};
+#undef OPTION
+
+#define NOPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* Long options beside the table's. */
+enum { OPT_CONFIG = 1000, OPT_FOREGROUND, OPT_CHECK, OPT_HELP, OPT_HELP_CONFIG, OPT_VERSION };
+
+static const struct option more_options[] = {
+	{"config", required_argument, NULL, OPT_CONFIG},
+	{"foreground", no_argument, NULL, OPT_FOREGROUND},
+	{"check", no_argument, NULL, OPT_CHECK},
+	{"help", no_argument, NULL, OPT_HELP},
+	{"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+	{"version", no_argument, NULL, OPT_VERSION},
+};
+
+#define NMORE (sizeof(more_options) / sizeof(more_options[0]))
+#define MAX_KEY 64
+
+static void *member_of(struct config *c, const struct option_desc *o)
+{
+	return (char *)c + o->offset;
+}
+
+/* The key as users write it: dashes. */
+static const char *dashed(const char *key, char out[MAX_KEY])
+{
+	size_t i;
+
+	for (i = 0; key[i] && i < MAX_KEY - 1; i++)
+		out[i] = key[i] == '_' ? '-' : key[i];
+	out[i] = 0;
+	return out;
+}
+
+/* --- names that are nearly right */
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+	a = a < b ? a : b;
+	return a < c ? a : c;
+}
+
+/* Edits between two names; names longer than MAX_KEY are far from all. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[MAX_KEY + 1], la = strlen(a), lb = strlen(b), i, j, diagonal, old;
+
+	if (la >= MAX_KEY || lb >= MAX_KEY)
+		return MAX_KEY;
+	for (j = 0; j <= lb; j++)
+		row[j] = j;
+	for (i = 1; i <= la; i++) {
+		diagonal = row[0];
+		row[0] = i;
+		for (j = 1; j <= lb; j++) {
+			old = row[j];
+			row[j] = min3(row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = old;
+		}
+	}
+	return row[lb];
+}
+
+static void consider(const char *have, const char *name, char best[MAX_KEY], size_t *least)
+{
+	size_t d = distance(have, name);
+
+	if (d >= *least)
+		return;
+	*least = d;
+	snprintf(best, MAX_KEY, "%s", name);
+}
+
+/* The known key nearest to name. with_more: those that are on the command line only as well. */
+static const char *nearest(const char *name, bool with_more, char best[MAX_KEY])
+{
+	size_t i, least = MAX_KEY + 1;
+	char key[MAX_KEY];
+
+	for (i = 0; i < NOPTIONS; i++)
+		consider(name, dashed(options[i].key, key), best, &least);
+	for (i = 0; with_more && i < NMORE; i++)
+		consider(name, more_options[i].name, best, &least);
+	return best;
+}
+
+static const struct option_desc *find_option(const char *name)
+{
+	char key[MAX_KEY];
+	size_t i;
+
+	for (i = 0; i < NOPTIONS; i++)
+		if (!strcmp(dashed(options[i].key, key), name))
+			return &options[i];
+	return NULL;
+}
+
+/* --- values */
+
+/* A number and what follows it; -1: none, or too large. */
+static int parse_number(const char *text, uint64_t *n, const char **rest)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -1;
+	errno = 0;
+	*n = strtoull(text, &end, 10);
+	*rest = end;
+	return errno ? -1 : 0;
+}
+
+static int parse_count(const char *text, uint64_t *out)
+{
+	static const char suffixes[] = "KMG";
+	const char *rest, *s;
+	unsigned shift = 0;
+	uint64_t n;
+
+	if (parse_number(text, &n, &rest))
+		return -1;
+	if (*rest) {
+		s = strchr(suffixes, *rest);
+		if (!s || rest[1])
+			return -1;
+		shift = 10 * (unsigned)(s - suffixes + 1);
+	}
+	if (n > UINT64_MAX >> shift)
+		return -1;
+	*out = n << shift;
+	return 0;
+}
+
+static int parse_time(const char *text, uint64_t *out)
+{
+	static const struct {
+		const char *suffix;
+		uint64_t ms;
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+	const char *rest;
+	uint64_t n;
+	size_t i;
+
+	if (parse_number(text, &n, &rest))
+		return -1;
+	*out = 0;
+	if (!n && !*rest)
+		return 0;
+	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (!strcmp(rest, units[i].suffix)) {
+			if (n > UINT64_MAX / 1000000 / units[i].ms) /* so that nanoseconds fit too */
+				return -1;
+			*out = n * units[i].ms;
+			return 0;
+		}
+	return -1;
+}
+
+static int parse_bool(const char *text, bool *out)
+{
+	*out = !strcmp(text, "yes");
+	return *out || !strcmp(text, "no") ? 0 : -1;
+}
+
+/* Sets one option from text. where: "file:line: " or "--", as the error begins. */
+static int set_option(struct config *c, const struct option_desc *o, const char *where, const char *text, struct error *e)
+{
+	void *member = member_of(c, o);
+	const char *want = NULL;
+	char key[MAX_KEY], **str = member;
+	char *copy;
+
+	switch (o->type) {
+	case TYPE_STR:
+		copy = strdup(text);
+		if (!copy)
+			return error_set(e, "out of memory");
+		free(*str);
+		*str = copy;
+		break;
+	case TYPE_U64:
+		if (parse_count(text, member))
+			want = "a whole number is wanted, which may end in K, M or G";
+		break;
+	case TYPE_MS:
+		if (parse_time(text, member))
+			want = "a whole number with its unit is wanted: ms, s, m, h or d (or 0)";
+		break;
+	case TYPE_BOOL:
+		if (parse_bool(text, member))
+			want = "yes or no is wanted";
+		break;
+	}
+	return want ? error_set(e, "%s%s: \"%s\": %s", where, dashed(o->key, key), text, want) : 0;
+}
+
+int config_defaults(struct config *c, struct error *e)
+{
+	size_t i;
+
+	memset(c, 0, sizeof(*c));
+	for (i = 0; i < NOPTIONS; i++)
+		if (set_option(c, &options[i], "default of ", options[i].def, e)) {
+			config_free(c);
+			return -1;
+		}
+	return 0;
+}
+
+void config_free(struct config *c)
+{
+	size_t i;
+
+	for (i = 0; i < NOPTIONS; i++) {
+		char **str = member_of(c, &options[i]);
+
+		if (options[i].type == TYPE_STR)
+			free(*str);
+	}
+	free(c->config_file);
+	memset(c, 0, sizeof(*c));
+}
+
+/* --- the file */
+
+static char *trim(char *s)
+{
+	size_t n;
+
+	s += strspn(s, " \t\r\n");
+	for (n = strlen(s); n && strchr(" \t\r\n", s[n - 1]); n--)
+		;
+	s[n] = 0;
+	return s;
+}
+
+/* A comment begins at a '#' that begins the line or follows a blank. */
+static void cut_comment(char *line)
+{
+	char *p;
+
+	for (p = line; *p; p++)
+		if (*p == '#' && (p == line || p[-1] == ' ' || p[-1] == '\t')) {
+			*p = 0;
+			return;
+		}
+}
+
+static int read_line(struct config *c, const char *path, unsigned n, char *line, unsigned seen[NOPTIONS], struct error *e)
+{
+	char where[MAX_LINE], best[MAX_KEY];
+	const struct option_desc *o;
+	char *key, *value;
+
+	cut_comment(line);
+	key = trim(line);
+	if (!*key)
+		return 0;
+	value = strchr(key, '=');
+	if (!value)
+		return error_set(e, "%s:%u: \"%.60s\": a line is \"key = value\"", path, n, key);
+	*value++ = 0;
+	key = trim(key);
+	value = trim(value);
+	o = find_option(key);
+	if (!o)
+		return error_set(e, "%s:%u: unknown key \"%.60s\"; the nearest is \"%s\"", path, n, key,
+				 nearest(key, false, best));
+	if (seen[o - options])
+		return error_set(e, "%s:%u: %s was set in line %u already", path, n, key, seen[o - options]);
+	seen[o - options] = n;
+	snprintf(where, sizeof(where), "%s:%u: ", path, n);
+	return set_option(c, o, where, value, e);
+}
+
+int config_read(struct config *c, const char *path, struct error *e)
+{
+	unsigned seen[NOPTIONS] = {0}, n = 0;
+	char line[MAX_LINE + 2];
+	FILE *f = fopen(path, "re");
+	char *copy;
+	int ret = 0;
+
+	if (!f)
+		return error_errno(e, "%s", path);
+	copy = strdup(path);
+	if (!copy) {
+		ret = error_set(e, "out of memory");
+		goto out;
+	}
+	free(c->config_file);
+	c->config_file = copy;
+	while (!ret && fgets(line, sizeof(line), f)) {
+		n++;
+		if (strlen(line) > MAX_LINE)
+			ret = error_set(e, "%s:%u: the line is longer than %d bytes", path, n, MAX_LINE);
+		else
+			ret = read_line(c, path, n, line, seen, e);
+	}
+	if (!ret && ferror(f))
+		ret = error_errno(e, "%s", path);
+out:
+	fclose(f);
+	return ret;
+}
+
+/* --- the command line */
+
+static void print_default(const struct option_desc *o, FILE *out)
+{
+	fprintf(out, "%s", *o->def ? o->def : "none");
+}
+
+static void print_help(void)
+{
+	char key[MAX_KEY];
+	size_t i;
+
+	printf("usage: ioflushd [OPTION]...\n\n"
+	       "Records what iommufd does on this host into a database, for ioflush to replay.\n\n"
+	       "      --config=FILE  options from FILE; else from " DEFAULT_FILE ", if it is there\n"
+	       "      --foreground   log to standard error with times, as for a person\n"
+	       "      --check        say what would be recorded and what would be lacking, and exit\n"
+	       "      --help         this text\n"
+	       "      --help-config  a config file with every option explained\n"
+	       "      --version\n\n"
+	       "Each of these is a key of the config file too; the command line wins:\n\n");
+	for (i = 0; i < NOPTIONS; i++) {
+		bool flag = options[i].type == TYPE_BOOL;
+
+		printf("      --%s%s=%s%s\n            %s (", dashed(options[i].key, key), flag ? "[" : "",
+		       options[i].ph, flag ? "]" : "", options[i].doc);
+		print_default(&options[i], stdout);
+		printf(")\n");
+	}
+	printf("\nExit status of --check: 0 all that is needed can be recorded, %d no tracefs, %d no privilege, %d lockdown,\n"
+	       "%d no probes in this kernel, %d no iommufd, %d needed events cannot be had; 1 other errors, 2 usage.\n",
+	       TRACER_HOST_NO_TRACEFS, TRACER_HOST_NO_PRIVILEGE, TRACER_HOST_LOCKDOWN, TRACER_HOST_NO_PROBES,
+	       TRACER_HOST_NO_IOMMUFD, TRACER_HOST_INCOMPLETE);
+}
+
+static void print_sample(void)
+{
+	static const char *const values[] = {
+		[TYPE_STR] = "text",
+		[TYPE_U64] = "a number; may end in K, M or G (1024, 1024^2, 1024^3)",
+		[TYPE_MS] = "a time: a number with ms, s, m, h or d",
+		[TYPE_BOOL] = "yes or no",
+	};
+	char key[MAX_KEY];
+	size_t i;
+
+	printf("# Options of ioflushd: \"key = value\", comments from a # on. What is not set here has the default shown.\n"
+	       "# Unknown keys are errors. On the command line the same options are --key=value, and win.\n");
+	for (i = 0; i < NOPTIONS; i++)
+		printf("\n# %s: %s\n# %s\n#%s =%s%s\n", options[i].ph, values[options[i].type], options[i].doc,
+		       dashed(options[i].key, key), *options[i].def ? " " : "", options[i].def);
+}
+
+/* getopt's table: ours, then more_options; keys live as long as it. */
+struct long_options {
+	struct option o[NOPTIONS + NMORE + 1];
+	char key[NOPTIONS][MAX_KEY];
+};
+
+static void make_long_options(struct long_options *l)
+{
+	size_t i;
+
+	memset(l, 0, sizeof(*l));
+	for (i = 0; i < NOPTIONS; i++) {
+		l->o[i].name = dashed(options[i].key, l->key[i]);
+		l->o[i].has_arg = options[i].type == TYPE_BOOL ? optional_argument : required_argument;
+		l->o[i].val = (int)i;
+	}
+	memcpy(&l->o[NOPTIONS], more_options, sizeof(more_options));
+}
+
+static int bad_option(int opt, char *const *argv, struct error *e)
+{
+	const char *arg = argv[optind - 1];
+	char name[MAX_KEY], best[MAX_KEY];
+
+	if (opt == ':')
+		return error_set(e, "%s: a value is missing; see ioflushd --help", arg);
+	if (strncmp(arg, "--", 2))
+		return error_set(e, "unknown option %s; see ioflushd --help", arg);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(arg + 2, "="), arg + 2);
+	if (find_option(name) || !strcmp(name, nearest(name, true, best)))
+		return error_set(e, "%s: the option takes no value; see ioflushd --help", arg);
+	return error_set(e, "unknown or ambiguous option --%s; the nearest is --%s", name, best);
+}
+
+/*
+ * One pass over the line. c NULL: only looks for --config and for what prints and ends. 0, 1: printed, or -1.
+ */
+static int scan_args(struct config *c, int argc, char **argv, const char **file, struct error *e)
+{
+	struct long_options l;
+	int opt;
+
+	make_long_options(&l);
+	optind = 0; /* begins anew, whoever used getopt before */
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":", l.o, NULL)) != -1) {
+		switch (opt) {
+		case OPT_CONFIG:
+			*file = optarg;
+			break;
+		case OPT_FOREGROUND:
+		case OPT_CHECK:
+			if (c)
+				*(opt == OPT_CHECK ? &c->check : &c->foreground) = true;
+			break;
+		case OPT_HELP:
+			print_help();
+			return 1;
+		case OPT_HELP_CONFIG:
+			print_sample();
+			return 1;
+		case OPT_VERSION:
+			printf("ioflushd %s\n", PACKAGE_VERSION);
+			return 1;
+		case ':':
+		case '?':
+			return bad_option(opt, argv, e);
+		default:
+			if (c && set_option(c, &options[opt], "--", optarg ? optarg : "yes", e))
+				return -1;
+		}
+	}
+	if (optind < argc)
+		return error_set(e, "\"%s\" is no option; see ioflushd --help", argv[optind]);
+	return 0;
+}
+
+int config_args(struct config *c, int argc, char **argv, struct error *e)
+{
+	const char *file = NULL;
+	int ret = scan_args(NULL, argc, argv, &file, e);
+
+	if (ret)
+		return ret;
+	if (!file && !access(DEFAULT_FILE, F_OK))
+		file = DEFAULT_FILE;
+	if (file && config_read(c, file, e))
+		return -1;
+	return scan_args(c, argc, argv, &file, e);
+}
+
+/* --- what values must be together */
+
+static int in_range(const char *key, uint64_t value, uint64_t min, uint64_t max, struct error *e)
+{
+	if (value >= min && value <= max)
+		return 0;
+	return error_set(e, "%s: %llu is out of range: %llu to %llu", key, (unsigned long long)value,
+			 (unsigned long long)min, (unsigned long long)max);
+}
+
+/* ADDR:PORT or [ADDR6]:PORT, numbers only. 0, or -1; whether the address is a loopback one. */
+static int parse_address(const char *listen, bool *loopback)
+{
+	char host[64];
+	struct in_addr in;
+	struct in6_addr in6;
+	const char *colon = strrchr(listen, ':'), *rest;
+	uint64_t port;
+	size_t len;
+
+	if (!colon || parse_number(colon + 1, &port, &rest) || *rest || port > 65535)
+		return -1;
+	len = (size_t)(colon - listen);
+	if (len >= 2 && listen[0] == '[' && colon[-1] == ']') {
+		snprintf(host, sizeof(host), "%.*s", (int)len - 2, listen + 1);
+		if (inet_pton(AF_INET6, host, &in6) != 1)
+			return -1;
+		*loopback = IN6_IS_ADDR_LOOPBACK(&in6);
+		return 0;
+	}
+	snprintf(host, sizeof(host), "%.*s", (int)len, listen);
+	if (inet_pton(AF_INET, host, &in) != 1)
+		return -1;
+	*loopback = ntohl(in.s_addr) >> 24 == 127;
+	return 0;
+}
+
+static int check_listen(const struct config *c, struct error *e)
+{
+	struct sockaddr_un un;
+	bool loopback;
+
+	if (!strcmp(c->listen, "none"))
+		return 0;
+	if (!strncmp(c->listen, "unix:", 5)) {
+		if (c->listen[5] != '/')
+			return error_set(e, "listen: \"%s\": the path of a socket begins with /", c->listen);
+		if (strlen(c->listen + 5) >= sizeof(un.sun_path))
+			return error_set(e, "listen: the path of a socket has at most %zu bytes",
+					 sizeof(un.sun_path) - 1);
+		return 0;
+	}
+	if (parse_address(c->listen, &loopback))
+		return error_set(e, "listen: \"%s\": unix:PATH, ADDR:PORT, [ADDR6]:PORT (numbers) or none is wanted",
+				 c->listen);
+	if (!loopback && !*c->token_file)
+		return error_set(
+			e, "listen: \"%s\" is not a loopback address: set token-file, so that not everybody may ask",
+			c->listen);
+	return 0;
+}
+
+static int check_ranges(const struct config *c, struct error *e)
+{
+	const uint64_t kib = 1024, gib = kib << 20, day = 86400000;
+
+	return in_range("buffer-size", c->buffer_size, 4 * kib, 4 * gib, e) ||
+			       in_range("drain-interval", c->drain_interval, 1, 10000, e) ||
+			       in_range("merge-window", c->merge_window, 0, 10000, e) ||
+			       in_range("merge-bytes", c->merge_bytes, 64 * kib, 16 * gib, e) ||
+			       in_range("queue-events", c->queue_events, 64, 1 << 26, e) ||
+			       in_range("batch-rows", c->batch_rows, 1, 1 << 24, e) ||
+			       in_range("batch-time", c->batch_time, 1, 3600000, e) ||
+			       in_range("retain-age", c->retain_age, 0, 36500 * day, e) ||
+			       in_range("http-max-body", c->http_max_body, 256, gib, e) ||
+			       in_range("http-max-headers", c->http_max_headers, 256, gib, e) ||
+			       in_range("http-max-connections", c->http_max_connections, 1, 65536, e) ||
+			       in_range("http-timeout", c->http_timeout, 10, 3600000, e) ||
+			       in_range("replay-max", c->replay_max, 0, 1024, e) ||
+			       in_range("replay-timeout", c->replay_timeout, 10, 30 * day, e) ||
+			       in_range("replay-memory", c->replay_memory, 16 * kib * kib, 1024 * gib, e) ?
+		       -1 :
+		       0;
+}
+
+int config_check(const struct config *c, struct error *e)
+{
+	enum log_level level;
+
+	if (!*c->db)
+		return error_set(e, "db: name a file to record into");
+	if (!*c->probes)
+		return error_set(e, "probes: name a file, or auto");
+	if (!tracer_instance_valid(c->instance))
+		return error_set(
+			e, "instance: \"%s\": 1 to %d letters, digits, '_' and '-' are wanted, a letter or '_' first",
+			c->instance, TRACER_MAX_INSTANCE);
+	if (c->tracefs[0] != '/')
+		return error_set(e, "tracefs: \"%s\": a path that begins with / is wanted", c->tracefs);
+	if (log_level_parse(c->log_level, &level))
+		return error_set(e, "log-level: \"%s\": error, warning, notice, info or debug is wanted", c->log_level);
+	if (!*c->policies)
+		return error_set(e, "policies: name some, or all");
+	return check_listen(c, e) || check_ranges(c, e) ? -1 : 0;
+}

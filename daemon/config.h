@@ -1,0 +1,44 @@
+/*
+ * Options of ioflushd, from defaults, a config file ("key = value" lines, # comments) and the command line, which wins.
+ * Table: options.def. Unknown keys, bad values and keys given twice are errors with file and line.
+ */
+#ifndef IOFLUSHD_CONFIG_H
+#define IOFLUSHD_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+
+#define OPT_TYPE_STR char *
+#define OPT_TYPE_U64 uint64_t
+#define OPT_TYPE_MS uint64_t
+#define OPT_TYPE_BOOL bool
+
+struct config {
+#define OPTION(type, key, def, ph, doc) OPT_TYPE_##type key;
+#include "options.def"
+#undef OPTION
+	char *config_file; /* read from, or NULL */
+	bool foreground;   /* log to standard error, whatever started us */
+	bool check;	   /* --check: say what would be recorded, and exit */
+};
+
+/* All defaults. 0 or -1. */
+int config_defaults(struct config *c, struct error *e);
+
+/* Reads a config file over what c holds. 0 or -1. */
+int config_read(struct config *c, const char *path, struct error *e);
+
+/*
+ * The command line: finds --config (or the installed default file, if it exists), reads it, then lets the rest of the line
+ * win. 0; 1: --help or --version was printed; -1: a usage error, or one in the file.
+ */
+int config_args(struct config *c, int argc, char **argv, struct error *e);
+
+/* Whether the values make sense together (a token for addresses that are not loopback, sizes in range). 0 or -1. */
+int config_check(const struct config *c, struct error *e);
+
+void config_free(struct config *c);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * The one logging module; see log.h. A message is written by one write() a line, so lines of several threads do not mix;
+ * a message of several lines becomes several entries, and what is not printable becomes '?', so that no text from
+ * outside can forge an entry.
+ *
+ * Level and form are the daemon's only mutable globals: set once by log_init(), and again by a reload; each is one
+ * atomic word, so any thread may log meanwhile.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static atomic_int log_max = LOG_L_INFO;
+static atomic_bool log_journal;
+
+static const struct {
+	const char *name;
+	enum log_level level;
+} levels[] = {
+	{"error", LOG_L_ERROR}, {"warning", LOG_L_WARNING}, {"notice", LOG_L_NOTICE},
+	{"info", LOG_L_INFO},	{"debug", LOG_L_DEBUG},
+};
+
+#define LEVELS (sizeof(levels) / sizeof(levels[0]))
+
+void log_init(enum log_level max, bool journal)
+{
+	log_max = max;
+	log_journal = journal;
+}
+
+int log_level_parse(const char *name, enum log_level *out)
+{
+	size_t i;
+
+	for (i = 0; i < LEVELS; i++)
+		if (!strcmp(levels[i].name, name)) {
+			*out = levels[i].level;
+			return 0;
+		}
+	return -1;
+}
+
+static const char *level_name(enum log_level level)
+{
+	size_t i;
+
+	for (i = 0; i < LEVELS; i++)
+		if (levels[i].level == level)
+			return levels[i].name;
+	return "?";
+}
+
+/* What stands before each line: "<4>" for the journal, else the time and the level. */
+static void make_prefix(char *buf, size_t size, enum log_level level)
+{
+	struct timespec now;
+	struct tm tm;
+	char when[32];
+
+	if (log_journal) {
+		snprintf(buf, size, "<%d>", (int)level);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (!localtime_r(&now.tv_sec, &tm) || !strftime(when, sizeof(when), "%F %T", &tm))
+		strcpy(when, "?");
+	snprintf(buf, size, "%s.%03ld ioflushd: %s: ", when, now.tv_nsec / 1000000, level_name(level));
+}
+
+static void put_line(const char *prefix, const char *line, size_t len)
+{
+	char out[2304];
+	size_t n, i;
+
+	n = (size_t)snprintf(out, sizeof(out) - 1, "%s%.*s", prefix, (int)len, line);
+	if (n > sizeof(out) - 2)
+		n = sizeof(out) - 2;
+	for (i = 0; i < n; i++)
+		if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)
+			out[i] = '?';
+	out[n++] = '\n';
+	/* Nobody is there to be told that this fails. */
+	while (write(STDERR_FILENO, out, n) < 0 && errno == EINTR)
+		;
+}
+
+static void log_v(enum log_level level, const char *fmt, va_list ap)
+{
+	char text[2048], prefix[64];
+	const char *line, *end;
+	int saved = errno;
+
+	if ((int)level > log_max)
+		return;
+	vsnprintf(text, sizeof(text), fmt, ap);
+	make_prefix(prefix, sizeof(prefix), level);
+	for (line = text;; line = end + 1) {
+		end = strchrnul(line, '\n');
+		if (end > line || line == text)
+			put_line(prefix, line, (size_t)(end - line));
+		if (!*end)
+			break;
+	}
+	errno = saved;
+}
+
+#define LOG_FUNCTION(name, level)             \
+	void log_##name(const char *fmt, ...) \
+	{                                     \
+		va_list ap;                   \
+                                              \
+		va_start(ap, fmt);            \
+		log_v(level, fmt, ap);        \
+		va_end(ap);                   \
+	}
+
+LOG_FUNCTION(error, LOG_L_ERROR)
+LOG_FUNCTION(warning, LOG_L_WARNING)
+LOG_FUNCTION(notice, LOG_L_NOTICE)
+LOG_FUNCTION(info, LOG_L_INFO)
+LOG_FUNCTION(debug, LOG_L_DEBUG)

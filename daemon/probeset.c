@@ -1,0 +1,376 @@
+/*
+ * Probe sets; see probeset.h. A set is checked as a whole when it is read: every name is one that the decoder knows,
+ * every directive speaks of something, and no line is one that would do more than define a probe (remove one, say).
+ * Events keep the order in which the file first names them, alternatives that of their lines.
+ *
+ * What the kernel makes of a line is the kernel's to say: nothing behind the name is parsed here.
+ */
+#include "probeset.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decoder.h"
+
+#define MAX_LINE 4000 /* the kernel takes 4094 bytes, and our group may be longer than the file's */
+#define MAX_ALTS 64
+
+/* --- lines of dynamic_events */
+
+/* The parts of "p12:group/name rest". */
+struct probe_line {
+	int head;	  /* length of "p12:" */
+	const char *name; /* behind the group */
+	int name_len;
+	const char *rest; /* what is behind the name, without blanks */
+};
+
+/* 0, or -1: not such a line. */
+static int split_line(const char *line, struct probe_line *l)
+{
+	const char *p = line, *end, *slash;
+
+	if (!*p || !strchr("fpret", *p))
+		return -1;
+	for (p++; isdigit((unsigned char)*p); p++)
+		;
+	if (*p++ != ':')
+		return -1;
+	l->head = (int)(p - line);
+	end = p + strcspn(p, " \t");
+	slash = memchr(p, '/', (size_t)(end - p));
+	if (!slash)
+		slash = memchr(p, '.', (size_t)(end - p));
+	l->name = slash ? slash + 1 : p;
+	l->name_len = (int)(end - l->name);
+	l->rest = end + strspn(end, " \t");
+	return l->name_len > 0 && *l->rest ? 0 : -1;
+}
+
+char *probe_line_in_group(const char *line, const char *group)
+{
+	struct probe_line l;
+	char *out;
+
+	if (split_line(line, &l))
+		return NULL;
+	if (asprintf(&out, "%.*s%s/%.*s %s", l.head, line, group, l.name_len, l.name, l.rest) < 0)
+		return NULL;
+	return out;
+}
+
+bool probe_line_is_uprobe(const char *line)
+{
+	struct probe_line l;
+
+	return strchr("pr", line[0]) && !split_line(line, &l) && l.rest[0] == '/';
+}
+
+bool probe_set_needs_kernel(const struct probe_set *s)
+{
+	size_t i, j;
+
+	for (i = 0; i < s->nevents; i++)
+		for (j = 0; j < s->event[i].nalts; j++)
+			if (!s->event[i].alt[j].line || !probe_line_is_uprobe(s->event[i].alt[j].line))
+				return true;
+	return false;
+}
+
+/* --- reading */
+
+struct reader {
+	struct probe_set *set;
+	const char *path;
+	unsigned line;
+	char *lost;	     /* of the next alternative */
+	char event[64];	     /* of @tracepoint lines; "": none yet */
+	char *needs;	     /* names, each followed by a blank */
+	unsigned needs_line; /* of the last @needs */
+	struct error *e;
+};
+
+#define FAIL(r, ...) read_error(r, __VA_ARGS__)
+
+static int read_error(struct reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static int read_error(struct reader *r, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return error_set(r->e, "%s:%u: %s", r->path, r->line, text);
+}
+
+static struct probe_event *find_event(const struct probe_set *s, const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < s->nevents; i++)
+		if (strlen(s->event[i].name) == len && !memcmp(s->event[i].name, name, len))
+			return &s->event[i];
+	return NULL;
+}
+
+static struct probe_event *get_event(struct reader *r, const char *name, size_t len)
+{
+	struct probe_event *ev = find_event(r->set, name, len), *grown;
+
+	if (ev)
+		return ev;
+	grown = realloc(r->set->event, (r->set->nevents + 1) * sizeof(*grown));
+	if (!grown)
+		goto fail;
+	r->set->event = grown;
+	ev = &grown[r->set->nevents];
+	memset(ev, 0, sizeof(*ev));
+	ev->name = strndup(name, len);
+	if (!ev->name)
+		goto fail;
+	r->set->nevents++;
+	return ev;
+fail:
+	FAIL(r, "out of memory");
+	return NULL;
+}
+
+/* A new alternative of the event, with the @lost that was read before it. */
+static struct probe_alt *add_alt(struct reader *r, const char *name, size_t len)
+{
+	struct probe_event *ev = get_event(r, name, len);
+	struct probe_alt *grown;
+
+	if (!ev)
+		return NULL;
+	if (ev->nalts >= MAX_ALTS) {
+		FAIL(r, "%s has more than %d alternatives", ev->name, MAX_ALTS);
+		return NULL;
+	}
+	grown = realloc(ev->alt, (ev->nalts + 1) * sizeof(*grown));
+	if (!grown) {
+		FAIL(r, "out of memory");
+		return NULL;
+	}
+	ev->alt = grown;
+	grown = &ev->alt[ev->nalts++];
+	memset(grown, 0, sizeof(*grown));
+	grown->file_line = r->line;
+	grown->lost = r->lost;
+	r->lost = NULL;
+	return grown;
+}
+
+static int check_name(struct reader *r, const char *name, size_t len)
+{
+	if (len < sizeof(r->event) && raw_kind_by_name(name, len) != RAW_OTHER)
+		return 0;
+	return FAIL(r, "no event is called \"%.*s\": the name of a probe says which event it gives", (int)len, name);
+}
+
+static int read_probe(struct reader *r, const char *text)
+{
+	struct probe_line l;
+	struct probe_alt *alt;
+
+	if (split_line(text, &l))
+		return FAIL(r,
+			    "\"%.40s\": a line is a probe as dynamic_events takes it (f:, p:, r:, e: or t:, then GROUP/EVENT "
+			    "and what to probe), an @directive or a # comment",
+			    text);
+	if (check_name(r, l.name, (size_t)l.name_len))
+		return -1;
+	alt = add_alt(r, l.name, (size_t)l.name_len);
+	if (!alt)
+		return -1;
+	alt->line = strdup(text);
+	return alt->line ? 0 : FAIL(r, "out of memory");
+}
+
+static bool is_word(const char *s, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (!isalnum((unsigned char)s[i]) && s[i] != '_')
+			return false;
+	return len > 0 && len < 64;
+}
+
+static int read_tracepoint(struct reader *r, const char *arg)
+{
+	const char *colon = strchr(arg, ':');
+	struct probe_alt *alt;
+
+	if (!r->event[0])
+		return FAIL(r, "@tracepoint needs an @event before it that says which event it gives");
+	if (!colon || !is_word(arg, (size_t)(colon - arg)) || !is_word(colon + 1, strlen(colon + 1)))
+		return FAIL(r, "@tracepoint %.60s: SYSTEM:EVENT is wanted", arg);
+	alt = add_alt(r, r->event, strlen(r->event));
+	if (!alt)
+		return -1;
+	alt->system = strndup(arg, (size_t)(colon - arg));
+	alt->event = strdup(colon + 1);
+	return alt->system && alt->event ? 0 : FAIL(r, "out of memory");
+}
+
+static int read_event(struct reader *r, const char *arg)
+{
+	if (check_name(r, arg, strlen(arg)))
+		return -1;
+	snprintf(r->event, sizeof(r->event), "%s", arg);
+	return 0;
+}
+
+/* Several @lost lines are one text. */
+static int read_lost(struct reader *r, const char *arg)
+{
+	char *text;
+
+	if (!*arg)
+		return FAIL(r, "@lost: say what is lost");
+	if (asprintf(&text, "%s%s%s", r->lost ? r->lost : "", r->lost ? " " : "", arg) < 0)
+		return FAIL(r, "out of memory");
+	free(r->lost);
+	r->lost = text;
+	return 0;
+}
+
+/* Names are kept until the end: the lines that give them may follow. */
+static int read_needs(struct reader *r, const char *arg)
+{
+	const char *p = arg;
+	size_t len;
+	char *text;
+
+	if (!*arg)
+		return FAIL(r, "@needs: name the events");
+	for (; *p; p += len, p += strspn(p, " \t")) {
+		len = strcspn(p, " \t");
+		if (check_name(r, p, len))
+			return -1;
+	}
+	if (asprintf(&text, "%s%s ", r->needs ? r->needs : "", arg) < 0)
+		return FAIL(r, "out of memory");
+	free(r->needs);
+	r->needs = text;
+	r->needs_line = r->line;
+	return 0;
+}
+
+static int read_directive(struct reader *r, char *text)
+{
+	static const struct {
+		const char *name;
+		int (*read)(struct reader *r, const char *arg);
+	} directives[] = {
+		{"@needs", read_needs}, {"@lost", read_lost}, {"@event", read_event}, {"@tracepoint", read_tracepoint}};
+	size_t len = strcspn(text, " \t"), i;
+	const char *arg = text + len + strspn(text + len, " \t");
+
+	if (r->lost && strncmp(text, "@tracepoint", len) && strncmp(text, "@lost", len))
+		return FAIL(r, "the @lost before this line speaks of no alternative");
+	for (i = 0; i < sizeof(directives) / sizeof(directives[0]); i++)
+		if (strlen(directives[i].name) == len && !memcmp(text, directives[i].name, len))
+			return directives[i].read(r, arg);
+	return FAIL(r, "unknown directive %.*s: @needs, @lost, @event and @tracepoint are known", (int)len, text);
+}
+
+static int read_line(struct reader *r, char *text)
+{
+	size_t len;
+
+	text += strspn(text, " \t\r\n");
+	/* The kernel, too, takes what follows a '#' for a comment. In directives it is text. */
+	if (*text != '@')
+		text[strcspn(text, "#")] = 0;
+	for (len = strlen(text); len && strchr(" \t\r\n", text[len - 1]); len--)
+		;
+	text[len] = 0;
+	if (!len)
+		return 0;
+	return *text == '@' ? read_directive(r, text) : read_probe(r, text);
+}
+
+static int apply_needs(struct reader *r)
+{
+	const char *p = r->needs ? r->needs : "";
+	struct probe_event *ev;
+	size_t len;
+
+	r->line = r->needs_line;
+	for (p += strspn(p, " \t"); *p; p += len, p += strspn(p, " \t")) {
+		len = strcspn(p, " \t");
+		ev = find_event(r->set, p, len);
+		if (!ev)
+			return FAIL(r, "@needs %.*s: no line of the set gives this event", (int)len, p);
+		ev->needed = true;
+	}
+	return 0;
+}
+
+static int read_lines(struct reader *r, FILE *f)
+{
+	char line[MAX_LINE + 2];
+
+	while (fgets(line, sizeof(line), f)) {
+		r->line++;
+		if (strlen(line) > MAX_LINE)
+			return FAIL(r, "the line is longer than %d bytes", MAX_LINE);
+		if (read_line(r, line))
+			return -1;
+	}
+	if (ferror(f))
+		return error_errno(r->e, "%s", r->path);
+	if (r->lost)
+		return FAIL(r, "the last @lost speaks of no alternative");
+	if (!r->set->nevents)
+		return error_set(r->e, "%s: the set has no probes", r->path);
+	return apply_needs(r);
+}
+
+int probe_set_read(struct probe_set *s, const char *path, struct error *e)
+{
+	struct reader r = {.set = s, .path = path, .e = e};
+	FILE *f;
+	int ret;
+
+	memset(s, 0, sizeof(*s));
+	f = fopen(path, "re");
+	if (!f)
+		return error_errno(e, "probe set %s", path);
+	s->path = strdup(path);
+	ret = s->path ? read_lines(&r, f) : error_set(e, "out of memory");
+	fclose(f);
+	free(r.lost);
+	free(r.needs);
+	if (ret)
+		probe_set_free(s);
+	return ret;
+}
+
+void probe_set_free(struct probe_set *s)
+{
+	size_t i, j;
+
+	for (i = 0; i < s->nevents; i++) {
+		for (j = 0; j < s->event[i].nalts; j++) {
+			struct probe_alt *a = &s->event[i].alt[j];
+
+			free(a->line);
+			free(a->system);
+			free(a->event);
+			free(a->lost);
+		}
+		free(s->event[i].alt);
+		free(s->event[i].name);
+	}
+	free(s->event);
+	free(s->path);
+	memset(s, 0, sizeof(*s));
+}

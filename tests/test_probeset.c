@@ -1,0 +1,255 @@
+/*
+ * Probe sets: the two that are shipped, the directives, and that what is wrong is refused with its line.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "decoder.h"
+#include "probeset.h"
+
+static int read_text(struct probe_set *s, const char *text, struct error *e)
+{
+	const char *dir = getenv("TMPDIR");
+	char path[4096];
+	FILE *f;
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%s/test_probeset.XXXXXX", dir ? dir : "/tmp");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	f = fdopen(fd, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	ret = probe_set_read(s, path, e);
+	unlink(path);
+	return ret;
+}
+
+static void refuse(const char *text, const char *part, const char *part2)
+{
+	struct error e = {{0}};
+	struct probe_set s;
+
+	assert_int_equal(read_text(&s, text, &e), -1);
+	if (!strstr(e.text, part) || !strstr(e.text, part2))
+		fail_msg("the error is \"%s\", without \"%s\" or \"%s\"", e.text, part, part2);
+	assert_int_equal(s.nevents, 0);
+	assert_null(s.event);
+	probe_set_free(&s);
+}
+
+static void read_shipped(struct probe_set *s, const char *name)
+{
+	const char *src = getenv("IOFLUSH_SRCDIR");
+	struct error e = {{0}};
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/probes/%s", src ? src : ".", name);
+	if (probe_set_read(s, path, &e))
+		fail_msg("%s", e.text);
+}
+
+static const struct probe_event *find(const struct probe_set *s, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < s->nevents; i++)
+		if (!strcmp(s->event[i].name, name))
+			return &s->event[i];
+	return NULL;
+}
+
+static void test_plain(void **state)
+{
+	struct probe_set s;
+	size_t i;
+
+	(void)state;
+	read_shipped(&s, "6.12.txt");
+	assert_int_equal(s.nevents, 22);
+	for (i = 0; i < s.nevents; i++) {
+		assert_int_equal(s.event[i].nalts, 1);
+		assert_false(s.event[i].needed);
+		assert_null(s.event[i].alt[0].lost);
+	}
+	assert_string_equal(s.event[2].name, "domain_add");
+	assert_string_equal(s.event[2].alt[0].line, "f:ioflush/domain_add iopt_table_add_domain iopt domain");
+	assert_int_equal(s.event[2].alt[0].file_line, 3);
+	assert_true(probe_set_needs_kernel(&s));
+	probe_set_free(&s);
+}
+
+/* Each alternative has the fields that the decoder needs, as far as they are said by name. */
+static void check_fields(const char *event, const char *line)
+{
+	unsigned kind = raw_kind_by_name(event, strlen(event));
+	uint16_t present = 0;
+	const char *p, *lacking;
+	size_t len;
+	int field;
+
+	p = strchr(line, ' ') + 1; /* to the place */
+	for (p = strchr(p, ' '); p && *p; p += len) {
+		p += strspn(p, " ");
+		len = strcspn(p, " =");
+		field = raw_field_by_name(kind, p, len, -1);
+		if (field >= 0)
+			present |= (uint16_t)(1u << field);
+		len = strcspn(p, " ");
+	}
+	lacking = raw_field_lacking(kind, present);
+	if (lacking)
+		fail_msg("\"%s\" has no %s", line, lacking);
+}
+
+static void test_auto(void **state)
+{
+	struct probe_set plain, s;
+	const struct probe_event *ev;
+	size_t i, j;
+
+	(void)state;
+	read_shipped(&s, "auto.probes");
+	read_shipped(&plain, "6.12.txt");
+	for (i = 0; i < plain.nevents; i++) {
+		if (!strncmp(plain.event[i].name, "area_un", 7) && strstr(plain.event[i].name, "_domain"))
+			continue; /* recorded once, not needed */
+		ev = find(&s, plain.event[i].name);
+		if (!ev)
+			fail_msg("auto.probes has no %s", plain.event[i].name);
+		/* The form that the recordings were made with is the best. */
+		assert_string_equal(ev->alt[0].line, plain.event[i].alt[0].line);
+	}
+	for (i = 0; i < s.nevents; i++)
+		for (j = 0; j < s.event[i].nalts; j++)
+			if (s.event[i].alt[j].line)
+				check_fields(s.event[i].name, s.event[i].alt[j].line);
+	assert_true(find(&s, "map")->needed);
+	assert_false(find(&s, "unpin")->needed);
+	ev = find(&s, "attach_device_to_domain");
+	assert_null(ev->alt[0].line);
+	assert_string_equal(ev->alt[0].system, "iommu");
+	assert_string_equal(ev->alt[0].event, "attach_device_to_domain");
+	probe_set_free(&s);
+	probe_set_free(&plain);
+}
+
+static void test_directives(void **state)
+{
+	struct error e = {{0}};
+	struct probe_set s;
+
+	(void)state;
+	if (read_text(&s,
+		      "# comment\n@needs map\n\n"
+		      "f:ioflush/map iommu_map%return domain # as the kernel, no more\r\n"
+		      "@lost the return\n@lost code\n"
+		      "p:other/map iommu_map domain=%di\n"
+		      "p:unmap /bin/x:0x10 domain=%di\n"
+		      "@event attach_device_to_domain\n@lost nothing #1\n@tracepoint iommu:attach_device_to_domain\n"
+		      "@needs unmap",
+		      &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(s.nevents, 3);
+	assert_string_equal(s.event[0].name, "map");
+	assert_true(s.event[0].needed);
+	assert_int_equal(s.event[0].nalts, 2);
+	assert_string_equal(s.event[0].alt[0].line, "f:ioflush/map iommu_map%return domain");
+	assert_null(s.event[0].alt[0].lost);
+	assert_string_equal(s.event[0].alt[1].lost, "the return code");
+	assert_int_equal(s.event[0].alt[1].file_line, 7);
+	assert_true(s.event[1].needed);
+	assert_false(s.event[2].needed);
+	assert_string_equal(s.event[2].alt[0].lost, "nothing #1");
+	probe_set_free(&s);
+}
+
+static void test_bad(void **state)
+{
+	(void)state;
+	refuse("", "no probes", "");
+	refuse("# only this\n", "no probes", "");
+	refuse("\nf:ioflush/mapp iommu_map\n", ":2: ", "\"mapp\"");
+	refuse("f:ioflush/lost iommu_map\n", ":1: ", "\"lost\"");
+	refuse("-:ioflush/map\n", ":1: ", "a line is a probe");
+	refuse("f:ioflush/map\n", ":1: ", "a line is a probe");
+	refuse("f iommu_map\n", ":1: ", "a line is a probe");
+	refuse("s:ioflush/map u64 x\n", ":1: ", "a line is a probe");
+	refuse("iommu_map\n", ":1: ", "a line is a probe");
+	refuse("@need map\n", ":1: ", "@need:");
+	refuse("@needs\n", ":1: ", "name the events");
+	refuse("@needs map\np:x/unmap y\n", ":1: @needs map", "no line");
+	refuse("@needs mup\n", ":1: ", "\"mup\"");
+	refuse("@tracepoint iommu:map\n", ":1: ", "@event");
+	refuse("@event map\n@tracepoint iommu\n", ":2: ", "SYSTEM:EVENT");
+	refuse("@event map\n@tracepoint ../x:map\n", ":2: ", "SYSTEM:EVENT");
+	refuse("@event nothing\n", ":1: ", "\"nothing\"");
+	refuse("@lost\n", ":1: ", "say what");
+	refuse("@lost x\n@event map\n", ":2: ", "no alternative");
+	refuse("p:a/map b\n@lost x\n", "@lost", "no alternative");
+}
+
+static void test_bad_files(void **state)
+{
+	struct error e = {{0}}, e2 = {{0}};
+	char *big = malloc(9000);
+	struct probe_set s;
+
+	(void)state;
+	assert_int_equal(probe_set_read(&s, "/nowhere/at/all", &e), -1);
+	assert_non_null(strstr(e.text, "/nowhere/at/all: No such file"));
+	assert_non_null(big);
+	memset(big, 'x', 8999);
+	big[8999] = 0;
+	memcpy(big, "p:a/map ", 8);
+	assert_int_equal(read_text(&s, big, &e2), -1);
+	assert_non_null(strstr(e2.text, ":1: the line is longer"));
+	free(big);
+}
+
+static void expect_line(const char *line, const char *group, const char *want)
+{
+	char *got = probe_line_in_group(line, group);
+
+	if (!want)
+		assert_null(got);
+	else
+		assert_string_equal(got, want);
+	free(got);
+}
+
+static void test_group(void **state)
+{
+	(void)state;
+	expect_line("f:ioflush/map iommu_map domain", "g_1", "f:g_1/map iommu_map domain");
+	expect_line("f:map  iommu_map domain", "g", "f:g/map iommu_map domain");
+	expect_line("r16:a.map iommu_map", "g", "r16:g/map iommu_map");
+	expect_line("p:a/map\t/bin/x:0x10 a=+8(%di):x64", "g", "p:g/map /bin/x:0x10 a=+8(%di):x64");
+	expect_line("e:a/map sys.ev x=$y", "g", "e:g/map sys.ev x=$y");
+	expect_line("-:a/map x", "g", NULL);
+	expect_line("", "g", NULL);
+	expect_line("p:a/ x", "g", NULL);
+	assert_true(probe_line_is_uprobe("p:a/map /bin/x:0x10"));
+	assert_true(probe_line_is_uprobe("r8:a/map /bin/x:0x10"));
+	assert_false(probe_line_is_uprobe("p:a/map iommu_map"));
+	assert_false(probe_line_is_uprobe("f:a/map /bin/x:0x10"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain), cmocka_unit_test(test_auto),	cmocka_unit_test(test_directives),
+		cmocka_unit_test(test_bad),   cmocka_unit_test(test_bad_files), cmocka_unit_test(test_group),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
