@@ -174,6 +174,9 @@ row "peak memory : that of a tenth of the events" "$ratio" "<= 1.1" "$ratio <= 1
 ratio=$(calc "$(seconds 1t) / $(seconds 4k)")
 row "$mappings mappings of 1 TiB : of 4 KiB, time" "$ratio" "0.9 to 1.1" "$ratio >= 0.9 && $ratio <= 1.1"
 rate=$(calc "$text_lines / $(seconds text) / 1e6")
+mkdir "$dir/writer"
+ratio=$("$bin/writer" "$dir/writer" 1000000 "$runs" | awk '{ print $NF }')
+row "ioflushd, queue to committed rows : bare inserts, rate" "$ratio" ">= 0.6" "$ratio >= 0.6"
 row "ftrace text, $text_lines lines, a second" "$rate M" ">= 1 M" "$rate >= 1"
 
 printf '\nfor orientation: %s M events/s (ten policies), %s M/s (none), %s M/s (scan)\n' \

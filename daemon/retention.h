@@ -1,0 +1,43 @@
+/*
+ * Retention: the oldest events go first, by age and by size, and the space of their rows goes back to the file system.
+ * One step is one small transaction; its rows are bounded, and so is its time: a step that took long makes the next one
+ * smaller. So the writer does steps between its batches, and the queue does not feel them.
+ *
+ * The oldest are those of the oldest capture (which may be imported; only its size counts then, as nothing says how old it
+ * is). A capture that is being recorded by others is left alone. What is left of one says that its beginning is missing
+ * (trace/store_trim.h); one without events is deleted.
+ */
+#ifndef IOFLUSHD_RETENTION_H
+#define IOFLUSHD_RETENTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "recorder.h"
+#include "store.h"
+
+struct retention {
+	size_t rows; /* of the next step; 0: as at first */
+};
+
+struct retention_limits {
+	uint64_t age_ns;   /* 0: none */
+	uint64_t size;	   /* 0: none: of the database and its log */
+	uint64_t log_size; /* what the log has now */
+	uint64_t log_most; /* what it has at most, unless a reader holds it; only that much of it is counted, as deleting
+			    * rows would not make it smaller */
+};
+
+struct retention_done {
+	uint64_t events; /* deleted */
+	bool of_current; /* some of them were of the present capture */
+	bool more;	 /* there is more to do */
+};
+
+/* One step, not in a transaction. current: the capture that the store has open. 0, or -1 and the error: nothing was done. */
+int retention_step(struct retention *r, struct store *s, uint64_t current, const struct recorder *self,
+		   const struct retention_limits *limits, struct retention_done *done, struct error *e);
+
+#endif

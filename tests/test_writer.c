@@ -1,0 +1,901 @@
+/*
+ * The writer against real SQLite, and the faults it is made for: full disk, locked, read-only and moved databases, kill -9,
+ * readers that stay. What counts in each: rows plus losses are what was put, each event once, and a reader finds a capture
+ * that is whole or says what it lacks.
+ *
+ * "test_writer --read DB" reads a database as ioflush does, in a process of its own, as must be while it is written.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "source.h"
+#include "store.h"
+#include "store_trim.h"
+#include "writer.h"
+
+#define CHUNK 500
+#define PATIENCE 3000 /* times 10 ms until what must happen counts as not happening */
+
+struct fixture {
+	char dir[64];
+	char db[96];
+	struct strings *strings;
+	struct config c;
+	struct writer *w;
+	uint64_t put; /* events, all of them maps, the first of them number 0 */
+	uint64_t t;   /* of the next */
+};
+
+static const struct capture meta = {
+	.source = "ioflushd",
+	.format = "live",
+	.host = "h",
+	.kernel = "6.12",
+	.clock = "mono",
+	.probes = "p\nq",
+	.state = "recording",
+	.note = "",
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	snprintf(f->dir, sizeof(f->dir), "/tmp/ioflush-writer-XXXXXX");
+	if (!mkdtemp(f->dir))
+		return -1;
+	snprintf(f->db, sizeof(f->db), "%s/a.db", f->dir);
+	f->strings = strings_new();
+	f->c.db = f->db;
+	f->c.queue_events = 65536;
+	f->c.batch_rows = 1000;
+	f->c.batch_time = 20;
+	f->t = 1000;
+	*state = f;
+	return 0;
+}
+
+static void remove_all(const char *dir)
+{
+	static const char *const name[] = {"a.db",	 "a.db-wal",   "a.db-shm", "old.db",
+					   "old.db-wal", "old.db-shm", "other.db"};
+	char path[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, name[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	writer_close(f->w, NULL);
+	strings_free(f->strings);
+	remove_all(f->dir);
+	free(f);
+	return 0;
+}
+
+static void start(struct fixture *f)
+{
+	struct error e = {""};
+
+	f->w = writer_new(&f->c, &meta, f->strings, &e);
+	if (!f->w)
+		fail_msg("writer_new: %s", e.text);
+}
+
+static void stop(struct fixture *f)
+{
+	struct error e = {""};
+	int rc = writer_close(f->w, &e);
+
+	f->w = NULL;
+	if (rc)
+		fail_msg("writer_close: %s", e.text);
+}
+
+/* The next events: maps whose iova is their number. */
+static void put(struct fixture *f, size_t n)
+{
+	struct event ev[CHUNK];
+	size_t i, k;
+
+	for (; n; n -= k) {
+		k = n < CHUNK ? n : CHUNK;
+		memset(ev, 0, sizeof(ev));
+		for (i = 0; i < k; i++) {
+			ev[i].t = f->t++;
+			ev[i].cpu = (uint32_t)(f->put & 1);
+			ev[i].tid = 7;
+			ev[i].comm = strings_intern(f->strings, "qemu", 4);
+			ev[i].kind = EV_map;
+			ev[i].map.domain = 0xff11000000000100ull;
+			ev[i].map.iova = f->put++ << 12;
+			ev[i].map.paddr = 0x100000000ull;
+			ev[i].map.size = 4096;
+			ev[i].missing = 1u << 4;
+		}
+		writer_put(f->w, ev, k);
+	}
+}
+
+static void nap(void)
+{
+	poll(NULL, 0, 10);
+}
+
+static struct writer_stats stats(struct fixture *f)
+{
+	struct writer_stats s;
+
+	writer_stats(f->w, &s);
+	return s;
+}
+
+/* Puts n events no faster than they are written. */
+static void put_slowly(struct fixture *f, size_t n)
+{
+	size_t k;
+
+	for (; n; n -= k) {
+		k = n < CHUNK ? n : CHUNK;
+		while (stats(f).queued + k > f->c.queue_events)
+			nap();
+		put(f, k);
+	}
+}
+
+#define WAIT_FOR(f, what)                                                     \
+	do {                                                                  \
+		int patience = PATIENCE;                                      \
+		struct writer_stats s;                                        \
+		while (s = stats(f), !(what)) {                               \
+			if (!patience--)                                      \
+				fail_msg("never: %s (%s)", #what, s.failing); \
+			nap();                                                \
+		}                                                             \
+	} while (0)
+
+/* ---- what a reader finds ---- */
+
+#define MAX_CAPTURES 40
+
+struct found {
+	unsigned captures;
+	uint64_t rows, doubled; /* maps; those with a number that is not above the one before */
+	uint64_t gap;		/* numbers that were jumped over */
+	uint64_t queue, database, retention, invalid, unknown; /* lost, by cause */
+	unsigned lost_events;
+	uint64_t rows_of[MAX_CAPTURES], first_of[MAX_CAPTURES];
+	char state[MAX_CAPTURES][16];
+	char note[MAX_CAPTURES][128];
+	bool lost_first; /* the last capture begins with a lost event */
+};
+
+static void find_lost(struct found *r, const struct event *ev, const struct strings *strings)
+{
+	const char *cause = strings_get(strings, (uint32_t)ev->lost.cause);
+
+	r->lost_events++;
+	if (ev->missing & 1)
+		r->unknown++;
+	else if (!strcmp(cause, "queue"))
+		r->queue += ev->lost.count;
+	else if (!strcmp(cause, "database"))
+		r->database += ev->lost.count;
+	else if (!strcmp(cause, "retention"))
+		r->retention += ev->lost.count;
+	else if (!strcmp(cause, "invalid"))
+		r->invalid += ev->lost.count;
+}
+
+/* Reads all captures. Numbers go on from one to the next, unless afresh: then each begins anew. 0, or -1. */
+static int read_db(const char *path, struct found *r, bool afresh, struct error *e)
+{
+	struct source_input in = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+	uint64_t next = 0, number;
+	struct event ev[64];
+	struct source *s;
+	struct capture c;
+	ssize_t n = 0, i;
+	bool first;
+	int rc;
+
+	memset(r, 0, sizeof(*r));
+	if (in.fd < 0)
+		return error_errno(e, "%s", path);
+	if (store_source_open(&s, &in, e))
+		return -1;
+	while ((rc = source_capture(s, &c, e)) > 0 && r->captures < MAX_CAPTURES) {
+		snprintf(r->state[r->captures], sizeof(r->state[0]), "%s", c.state);
+		snprintf(r->note[r->captures], sizeof(r->note[0]), "%s", c.note);
+		if (afresh)
+			next = 0;
+		first = true;
+		while ((n = source_read(s, ev, 64, e)) > 0) {
+			for (i = 0; i < n; i++) {
+				if (first)
+					r->lost_first = ev[i].kind == EV_lost;
+				first = false;
+				if (ev[i].kind == EV_lost) {
+					find_lost(r, &ev[i], s->strings);
+					continue;
+				}
+				number = ev[i].map.iova >> 12;
+				if (!r->rows_of[r->captures]++)
+					r->first_of[r->captures] = number;
+				r->rows++;
+				r->doubled += number < next;
+				r->gap += number > next ? number - next : 0;
+				next = number + 1;
+			}
+		}
+		if (n < 0)
+			break;
+		r->captures++;
+	}
+	source_close(s);
+	return rc < 0 || n < 0 ? -1 : 0;
+}
+
+static struct found found(const char *path, bool afresh)
+{
+	struct error e = {""};
+	struct found r;
+
+	if (read_db(path, &r, afresh, &e))
+		fail_msg("%s", e.text);
+	return r;
+}
+
+/* One result of a query. */
+static int64_t number(const char *path, const char *sql)
+{
+	sqlite3_stmt *stmt;
+	int64_t value;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) || sqlite3_step(stmt) != SQLITE_ROW)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	value = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return value;
+}
+
+static sqlite3 *other_connection(struct fixture *f, const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000);
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL))
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	return db;
+}
+
+static void check_sound(const char *path)
+{
+	assert_int_equal(number(path, "SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+}
+
+/* ---- tests ---- */
+
+static void test_batch_rows(void **state)
+{
+	struct fixture *f = *state;
+	struct found r;
+
+	f->c.batch_rows = 100;
+	f->c.batch_time = 3600 * 1000;
+	start(f);
+	put(f, 250);
+	WAIT_FOR(f, s.rows == 200 && s.queued == 50);
+	assert_int_equal(stats(f).batches, 2);
+	assert_int_equal(number(f->db, "SELECT events FROM capture"), 200);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM capture WHERE state = 'recording'"), 1);
+	put(f, 50);
+	WAIT_FOR(f, s.rows == 300);
+	put(f, 7);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.rows, 307);
+	assert_int_equal(r.gap + r.doubled + r.lost_events, 0);
+	assert_string_equal(r.state[0], "complete");
+	assert_string_equal(r.note[0], "");
+	check_sound(f->db);
+}
+
+static void test_batch_time(void **state)
+{
+	struct fixture *f = *state;
+
+	f->c.batch_rows = 1000000;
+	start(f);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 10);
+	put(f, 5);
+	WAIT_FOR(f, s.rows == 15);
+	assert_true(stats(f).batches >= 2);
+	f->c.batch_rows = 3; /* a reload is heeded */
+	f->c.batch_time = 3600 * 1000;
+	writer_reload(f->w, &f->c);
+	WAIT_FOR(f, s.db_bytes > 0);
+	put(f, 3);
+	WAIT_FOR(f, s.rows == 18);
+	stop(f);
+	assert_int_equal(found(f->db, false).rows, 18);
+}
+
+static void test_overflow(void **state)
+{
+	struct fixture *f = *state;
+	struct writer_stats last;
+	struct found r;
+	unsigned i;
+
+	f->c.queue_events = 100;
+	start(f);
+	for (i = 0; i < 20; i++) {
+		put(f, CHUNK); /* in one go: 400 of them at least find no room */
+		nap();
+	}
+	WAIT_FOR(f, s.queued == 0);
+	put(f, 1);
+	last = stats(f);
+	stop(f);
+	r = found(f->db, false);
+	assert_true(last.lost_queue >= 20 * 400);
+	assert_int_equal(r.queue, last.lost_queue);
+	assert_int_equal(r.rows + r.queue, f->put);
+	assert_int_equal(r.gap, r.queue);
+	assert_int_equal(r.doubled + r.database, 0);
+	assert_true(r.lost_events <= 21);
+	assert_true(last.queue_max <= 100);
+}
+
+/* An event that cannot be must not cost the capture its reader. */
+static void test_invalid(void **state)
+{
+	struct fixture *f = *state;
+	struct event bad = {.t = 2000, .tid = 1, .kind = EV_unmap};
+	struct found r;
+
+	start(f);
+	put(f, 10);
+	writer_put(f->w, &bad, 1); /* of size 0 */
+	bad.unmap.size = 4096;
+	bad.t = 1;
+	writer_put(f->w, &bad, 1); /* earlier */
+	put(f, 10);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.rows, 20);
+	assert_int_equal(r.invalid, 2);
+	assert_int_equal(r.lost_events, 1);
+}
+
+static void test_locked(void **state)
+{
+	struct fixture *f = *state;
+	struct writer_stats last;
+	struct found r;
+	sqlite3 *other;
+
+	f->c.queue_events = 1000;
+	start(f);
+	put(f, 100);
+	WAIT_FOR(f, s.rows == 100);
+	other = other_connection(f, "BEGIN EXCLUSIVE");
+	put(f, 300);
+	WAIT_FOR(f, s.failures >= 2);
+	assert_non_null(strstr(stats(f).failing, "another process is using the database"));
+	put(f, 5000);
+	assert_int_equal(stats(f).lost_database, 300 + 5000 - 1000);
+	assert_int_equal(stats(f).lost_queue, 0);
+	sqlite3_exec(other, "COMMIT", NULL, NULL, NULL);
+	sqlite3_close(other);
+	WAIT_FOR(f, s.queued == 0 && !s.failing[0]);
+	put(f, 50);
+	last = stats(f);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.database, last.lost_database);
+	assert_int_equal(r.rows + r.database, f->put);
+	assert_int_equal(r.gap, r.database);
+	assert_int_equal(r.lost_events, 1);
+	assert_int_equal(r.doubled, 0);
+	check_sound(f->db);
+}
+
+/* The lock stays: closing gives up, and says so. */
+static void test_give_up(void **state)
+{
+	struct fixture *f = *state;
+	struct error e = {""};
+	struct found r;
+	sqlite3 *other;
+
+	start(f);
+	put(f, 100);
+	WAIT_FOR(f, s.rows == 100);
+	other = other_connection(f, "BEGIN EXCLUSIVE");
+	put(f, 30);
+	assert_int_equal(writer_close(f->w, &e), -1);
+	f->w = NULL;
+	assert_non_null(strstr(e.text, "that are lost: 30"));
+	sqlite3_close(other);
+	start(f);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.rows, 100);
+	assert_string_equal(r.state[0], "cut-off");
+}
+
+static void test_full_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct writer_stats last;
+	struct found r;
+
+	if (mount("none", f->dir, "tmpfs", 0, "size=1M")) {
+		print_message("not run: no tmpfs can be mounted: %s\n", strerror(errno));
+		skip();
+	}
+	f->c.queue_events = 4000;
+	f->c.batch_rows = 700;
+	start(f);
+	while (!stats(f).failing[0]) {
+		put(f, 100);
+		poll(NULL, 0, 1);
+	}
+	assert_non_null(strstr(stats(f).failing, "no space left"));
+	put(f, 10000);
+	assert_true(stats(f).lost_database >= 6000);
+	assert_int_equal(mount("none", f->dir, "tmpfs", MS_REMOUNT, "size=64M"), 0);
+	WAIT_FOR(f, s.queued == 0 && !s.failing[0]);
+	put(f, 500);
+	last = stats(f);
+	stop(f);
+	r = found(f->db, false);
+	check_sound(f->db);
+	remove_all(f->dir);
+	umount(f->dir);
+	assert_int_equal(r.captures, 1);
+	assert_string_equal(r.state[0], "complete");
+	assert_int_equal(r.database, last.lost_database);
+	assert_int_equal(r.queue, last.lost_queue);
+	assert_int_equal(r.rows + r.database + r.queue, f->put);
+	assert_int_equal(r.gap, r.database + r.queue);
+	assert_int_equal(r.doubled, 0);
+}
+
+/* The file is taken away, and what lies there then cannot be written; later it can. Runs without root's rights. */
+static int read_only_scenario(struct fixture *f)
+{
+	struct error e = {""};
+	struct writer *none;
+	char old[128], other[128];
+	int patience;
+
+	/* a database without captures of this test's writer */
+	snprintf(other, sizeof(other), "%s/other.db", f->dir);
+	f->c.db = other;
+	f->w = writer_new(&f->c, &meta, f->strings, &e);
+	f->c.db = f->db;
+	if (!f->w || writer_close(f->w, &e) || chmod(other, 0444))
+		return 1;
+	f->w = writer_new(&f->c, &meta, f->strings, &e);
+	if (!f->w)
+		return 1;
+	put(f, 100);
+	for (patience = PATIENCE; stats(f).rows < 100 && patience; patience--)
+		nap();
+	snprintf(old, sizeof(old), "%s/old.db", f->dir);
+	if (rename(f->db, old) || rename(other, f->db))
+		return 2;
+	put(f, 20);
+	for (patience = PATIENCE; stats(f).failures < 2 && patience; patience--)
+		nap();
+	if (!strstr(stats(f).failing, "no permission to write"))
+		return 4;
+	none = writer_new(&f->c, &meta, f->strings, &e);
+	if (none || !strstr(e.text, "no permission to write"))
+		return 5;
+	if (chmod(f->db, 0644))
+		return 6;
+	for (patience = PATIENCE; stats(f).rows < 120 && patience; patience--)
+		nap();
+	put(f, 3);
+	if (stats(f).failing[0] || writer_close(f->w, &e))
+		return 7;
+	return 0;
+}
+
+static void test_read_only(void **state)
+{
+	struct fixture *f = *state;
+	char old[128];
+	struct found r;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(chmod(f->dir, 0777), 0);
+	pid = fork();
+	if (!pid) {
+		if (!geteuid() && (setgid(65534) || setuid(65534)))
+			_exit(99);
+		_exit(read_only_scenario(f));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	snprintf(old, sizeof(old), "%s/old.db", f->dir);
+	r = found(old, false);
+	assert_int_equal(r.rows, 100);
+	assert_string_equal(r.state[0], "cut-off");
+	assert_non_null(strstr(r.note[0], "moved away"));
+	r = found(f->db, false);
+	assert_int_equal(r.rows, 23);
+	assert_int_equal(r.database, 100);
+	assert_int_equal(r.gap, 100);
+	assert_true(r.lost_first);
+	assert_int_equal(r.lost_events, 1);
+	check_sound(f->db);
+	check_sound(old);
+}
+
+/* Gone, with its log: recording goes on in a new file that says what it lacks. */
+static void test_removed(void **state)
+{
+	struct fixture *f = *state;
+	char log[128];
+	struct found r;
+
+	start(f);
+	put(f, 100);
+	WAIT_FOR(f, s.rows == 100);
+	snprintf(log, sizeof(log), "%s-wal", f->db);
+	unlink(f->db);
+	unlink(log);
+	snprintf(log, sizeof(log), "%s-shm", f->db);
+	unlink(log);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 110);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.rows, 10);
+	assert_int_equal(r.database, 100);
+	assert_true(r.lost_first);
+	check_sound(f->db);
+}
+
+/* A failure that needs the database opened anew: the capture goes on, nothing is doubled. */
+static void test_reopened(void **state)
+{
+	struct fixture *f = *state;
+	char away[128];
+	struct found r;
+
+	start(f);
+	put(f, 100);
+	WAIT_FOR(f, s.rows == 100);
+	snprintf(away, sizeof(away), "%s/old.db", f->dir);
+	/* for a moment nothing is there, and none can be made */
+	assert_int_equal(rename(f->db, away), 0);
+	assert_int_equal(mkdir(f->db, 0700), 0);
+	put(f, 20);
+	WAIT_FOR(f, s.failures >= 1);
+	assert_int_equal(rmdir(f->db), 0);
+	assert_int_equal(rename(away, f->db), 0);
+	WAIT_FOR(f, s.rows == 120 && !s.failing[0]);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.rows, 120);
+	assert_int_equal(r.doubled + r.gap, 0);
+	check_sound(f->db);
+}
+
+/* A reader that stays in its transaction costs nothing but log. */
+static void test_long_reader(void **state)
+{
+	struct fixture *f = *state;
+	struct found r;
+	sqlite3 *other;
+
+	start(f);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 10);
+	other = other_connection(f, "BEGIN; SELECT count(*) FROM event");
+	put_slowly(f, 400000);
+	WAIT_FOR(f, s.queued == 0);
+	assert_int_equal(stats(f).failures, 0);
+	sqlite3_exec(other, "COMMIT", NULL, NULL, NULL);
+	sqlite3_close(other);
+	put_slowly(f, 100);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.rows, f->put);
+	assert_int_equal(r.lost_events + r.gap + r.doubled, 0);
+	check_sound(f->db);
+}
+
+static int run_reader(const char *db)
+{
+	int status;
+	pid_t pid = vfork(); /* nothing of SQLite's may be taken over */
+
+	if (!pid) {
+		execl("/proc/self/exe", "test_writer", "--read", db, (char *)NULL);
+		_exit(99);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* As ioflush reads it: what is committed, as a capture under way. */
+static void test_read_while_recording(void **state)
+{
+	struct fixture *f = *state;
+	unsigned i;
+
+	f->c.retain_size = 2 << 20; /* the beginning goes away meanwhile, too */
+	start(f);
+	for (i = 0; i < 10; i++) {
+		put_slowly(f, 10000);
+		assert_int_equal(run_reader(f->db), 0);
+	}
+	stop(f);
+}
+
+static int reader_main(const char *db)
+{
+	struct error e = {""};
+	struct found r;
+
+	if (read_db(db, &r, false, &e)) {
+		fprintf(stderr, "%s\n", e.text);
+		return 1;
+	}
+	if (r.captures != 1 || strcmp(r.state[0], "recording") || r.doubled || r.gap != r.retention)
+		return 2;
+	return 0;
+}
+
+/* ---- kill -9 ---- */
+
+/* Records until it is killed; says how many rows are committed. */
+static void record_until_killed(struct fixture *f, _Atomic uint64_t *rows)
+{
+	uint64_t seed = (uint64_t)getpid();
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	f->w = writer_new(&f->c, &meta, f->strings, NULL);
+	if (!f->w)
+		_exit(1);
+	for (;;) {
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		put_slowly(f, 1 + (size_t)(seed >> 33) % 900);
+		atomic_store(rows, stats(f).rows + 1);
+	}
+}
+
+static void test_kill(void **state)
+{
+	struct fixture *f = *state;
+	_Atomic uint64_t *rows = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t seed = 1, committed[20];
+	struct found r;
+	unsigned i;
+	pid_t pid;
+
+	assert_ptr_not_equal(rows, MAP_FAILED);
+	f->c.batch_rows = 200;
+	f->c.batch_time = 2;
+	for (i = 0; i < 20; i++) {
+		atomic_store(rows, 0);
+		pid = fork();
+		if (!pid)
+			record_until_killed(f, rows);
+		while (!atomic_load(rows))
+			nap();
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		usleep((useconds_t)(seed >> 33) % 60000);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		committed[i] = atomic_load(rows) - 1;
+	}
+	start(f);
+	stop(f);
+	check_sound(f->db);
+	r = found(f->db, true); /* each begins with number 0: with a gap there would be one of its own */
+	assert_int_equal(r.captures, 21);
+	assert_int_equal(r.doubled + r.gap + r.lost_events, 0);
+	for (i = 0; i < 20; i++) {
+		assert_true(r.rows_of[i] >= committed[i]);
+		assert_string_equal(r.state[i], "cut-off");
+		assert_non_null(strstr(r.note[i], "ended without closing it"));
+	}
+	assert_string_equal(r.state[20], "complete");
+	munmap(rows, 4096);
+}
+
+/* Two recorders: the second is refused while the first lives. */
+static void test_two_recorders(void **state)
+{
+	struct fixture *f = *state;
+	_Atomic uint64_t *rows = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct error e = {""};
+	pid_t pid = fork();
+
+	if (!pid)
+		record_until_killed(f, rows);
+	while (!atomic_load(rows))
+		nap();
+	assert_null(writer_new(&f->c, &meta, f->strings, &e));
+	if (!strstr(e.text, "is recording into it"))
+		fail_msg("%s", e.text);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	start(f);
+	stop(f);
+	munmap((void *)rows, 4096);
+}
+
+/* ---- retention ---- */
+
+static void test_retain_size(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t limit = 3 << 20, first;
+	struct writer_stats last;
+	struct found r;
+
+	start(f);
+	put_slowly(f, 20000); /* a capture of before */
+	stop(f);
+	first = f->put;
+	start(f);
+	stop(f); /* and one without events */
+	f->c.retain_size = limit;
+	start(f);
+	put_slowly(f, 200000);
+	WAIT_FOR(f, s.queued == 0 && s.retained_deleted > 100000);
+	WAIT_FOR(f, s.db_bytes <= limit);
+	last = stats(f);
+	stop(f);
+	assert_true(number(f->db, "SELECT page_count * 8192 FROM pragma_page_count") <= (int64_t)limit);
+	r = found(f->db, false);
+	assert_int_equal(r.captures, 1);
+	assert_string_equal(r.state[0], "complete");
+	assert_non_null(strstr(r.note[0], STORE_TRIM_NOTE));
+	assert_true(r.lost_first);
+	assert_int_equal(r.lost_events, 1);
+	assert_int_equal(r.rows + r.retention, f->put - first);
+	assert_int_equal(r.gap, r.retention + first);
+	assert_int_equal(last.retained_deleted, f->put - r.rows);
+	assert_true(r.rows > 10000);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM recorder"), 1);
+	check_sound(f->db);
+}
+
+static void test_retain_age(void **state)
+{
+	struct fixture *f = *state;
+	struct timespec ts;
+	struct found r;
+	uint64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * 1000000000u;
+	f->c.retain_age = now / 2 / 1000000; /* since half the time since boot */
+	start(f);
+	put_slowly(f, 5000);
+	f->t = now;
+	put_slowly(f, 500);
+	WAIT_FOR(f, s.retained_deleted == 5000);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.rows, 500);
+	assert_int_equal(r.retention, 5000);
+	assert_int_equal(r.first_of[0], 5000);
+	assert_true(r.lost_first);
+	/* a capture of another boot, of the same age by the wall clock; nothing of it is left */
+	sqlite3_close(
+		other_connection(f, "UPDATE recorder SET boot = 'other', wall = wall - 1000000000 * 86400 * 365 * 10"));
+	f->c.retain_age = UINT64_C(86400000) * 365;
+	start(f);
+	WAIT_FOR(f, s.retained_deleted == 500);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.captures, 1);
+	assert_int_equal(r.rows, 0);
+	check_sound(f->db);
+}
+
+/* Losses among what is deleted stay counted. */
+static void test_trim_counts(void **state)
+{
+	struct fixture *f = *state;
+	struct event lost = {.kind = EV_lost, .cpu = 1, .tid = EVENT_NO_TID};
+	struct store_trimmed done;
+	struct error e = {""};
+	struct store *s;
+	struct found r;
+	unsigned i;
+
+	start(f);
+	put(f, 10);
+	lost.t = f->t;
+	lost.lost.count = 90;
+	lost.lost.cause = strings_intern(f->strings, "ring buffer", 11);
+	writer_put(f->w, &lost, 1);
+	put(f, 10);
+	stop(f);
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(store_open(&s, f->db, STORE_WAL, &e), 0);
+		assert_int_equal(store_begin(s, &e), 0);
+		if (store_trim(s, 1, UINT64_MAX, 4, &done, &e))
+			fail_msg("%s", e.text);
+		assert_int_equal(store_commit(s, &e), 0);
+		store_close(s);
+		assert_int_equal(done.events, i ? 3 : 4);
+		r = found(f->db, false); /* and with it counts and check sum */
+		assert_int_equal(r.rows + r.retention, i < 3 ? 20 : 110);
+	}
+	assert_int_equal(r.rows, 5);
+	assert_int_equal(r.retention, 105);
+	assert_int_equal(store_open(&s, f->db, STORE_WAL, &e), 0);
+	assert_int_equal(store_begin(s, &e), 0);
+	assert_int_equal(store_trim(s, 1, UINT64_MAX, 100, &done, &e), 0);
+	assert_true(done.gone);
+	assert_int_equal(store_commit(s, &e), 0);
+	store_close(s);
+	assert_int_equal(found(f->db, false).captures, 0);
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_batch_rows), TEST(test_batch_time),	 TEST(test_overflow),
+		TEST(test_invalid),    TEST(test_locked),	 TEST(test_give_up),
+		TEST(test_full_disk),  TEST(test_read_only),	 TEST(test_removed),
+		TEST(test_reopened),   TEST(test_long_reader),	 TEST(test_read_while_recording),
+		TEST(test_kill),       TEST(test_two_recorders), TEST(test_retain_size),
+		TEST(test_retain_age), TEST(test_trim_counts),
+	};
+
+	if (argc == 2)
+		cmocka_set_test_filter(argv[1]);
+	if (argc == 3 && !strcmp(argv[1], "--read"))
+		return reader_main(argv[2]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
