@@ -1,0 +1,18 @@
+/*
+ * The HTTP server: evhttp on a Unix socket or a TCP address, on a thread and an event base of its own, so that no client
+ * costs the capture anything. Transport only: limits, token, Host header, JSON errors. What is answered is api.h's.
+ */
+#ifndef IOFLUSHD_HTTP_H
+#define IOFLUSHD_HTTP_H
+
+#include "api.h"
+#include "config.h"
+#include "error.h"
+
+struct http;
+
+struct http *http_new(const struct config *c, struct api *api, struct error *e); /* binds; NULL and the error */
+int http_start(struct http *h, struct error *e);				 /* starts the thread */
+void http_free(struct http *h);							 /* stops it; NULL is fine */
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * The head of an HTTP request, looked at before evhttp sees any of it: strict about what evhttp is lax in (line ends,
+ * folded and doubled headers, chunked bodies), so that where a request ends is never in doubt, and so that every error
+ * has an answer of ours.
+ */
+#ifndef IOFLUSHD_HTTP_HEAD_H
+#define IOFLUSHD_HTTP_HEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_head {
+	uint64_t body;	      /* bytes that follow */
+	bool expect_continue; /* the client waits for a word before it sends them */
+	/* of an error: */
+	const char *code, *message;
+};
+
+/* text: all of the head, its empty line included. 0: fine; else the status to answer with. */
+int http_head_check(const char *text, size_t len, uint64_t max_body, struct http_head *out);
+
+#endif

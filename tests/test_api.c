@@ -1,0 +1,731 @@
+/*
+ * The API without a socket: requests in, answers out, over a database made here, made-up live numbers, and the real
+ * ioflush for what it is asked for (IOFLUSH; without it those tests are skipped).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "api_fixture.h"
+
+struct test {
+	struct fixture f;
+	struct api *api;
+	struct api_response late;
+	bool answered;
+};
+
+static void on_late(void *ctx, struct api_response *r)
+{
+	struct test *t = ctx;
+
+	assert_false(t->answered);
+	t->late = *r;
+	t->answered = true;
+}
+
+static void nap(void)
+{
+	const struct timespec ts = {.tv_nsec = 5000000};
+
+	nanosleep(&ts, NULL);
+}
+
+/* Asks and, if need be, ticks until the answer is there. The body is the caller's. */
+static struct api_response ask_body(struct test *t, const char *method, const char *path, const char *query,
+				    const char *body)
+{
+	const struct api_request q = {
+		.method = method, .path = path, .query = query, .body = body, .body_len = body ? strlen(body) : 0};
+	struct api_response r;
+
+	t->answered = false;
+	if (api_handle(t->api, &q, &r, on_late, t))
+		return r;
+	for (int i = 0; i < 4000 && !t->answered; i++) {
+		api_tick(t->api);
+		nap();
+	}
+	assert_true(t->answered);
+	return t->late;
+}
+
+/* The JSON of an answer that must have this status. */
+static json_t *json_of(struct test *t, int status, const char *method, const char *path, const char *query,
+		       const char *body)
+{
+	struct api_response r = ask_body(t, method, path, query, body);
+	json_t *json = json_loadb(r.body, r.body_len, 0, NULL);
+
+	if (r.status != status)
+		print_error("%s %s?%s: %d %s\n", method, path, query ? query : "", r.status, r.body);
+	assert_int_equal(r.status, status);
+	assert_string_equal(r.content_type, "application/json");
+	assert_non_null(json);
+	free(r.body);
+	return json;
+}
+
+static json_t *get(struct test *t, const char *path, const char *query)
+{
+	return json_of(t, 200, "GET", path, query, NULL);
+}
+
+/* An answer that must be an error about a field (NULL: none). */
+static void refused_body(struct test *t, int status, const char *method, const char *path, const char *query,
+			 const char *body, const char *field)
+{
+	json_t *json = json_of(t, status, method, path, query, body), *e = json_object_get(json, "error");
+	const char *got = json_string_value(json_object_get(e, "field"));
+
+	assert_true(json_string_length(json_object_get(e, "code")) > 0);
+	assert_true(json_string_length(json_object_get(e, "message")) > 0);
+	if (!field)
+		assert_true(json_is_null(json_object_get(e, "field")));
+	else
+		assert_string_equal(got, field);
+	json_decref(json);
+}
+
+static void refused(struct test *t, int status, const char *path, const char *query, const char *field)
+{
+	refused_body(t, status, "GET", path, query, NULL, field);
+}
+
+static long long number(json_t *json, const char *key)
+{
+	json_t *v = json_object_get(json, key);
+
+	assert_true(json_is_integer(v));
+	return json_integer_value(v);
+}
+
+static const char *text(json_t *json, const char *key)
+{
+	const char *s = json_string_value(json_object_get(json, key));
+
+	assert_non_null(s);
+	return s;
+}
+
+static int set_up(void **state)
+{
+	struct test *t = calloc(1, sizeof(*t));
+	struct error e = {""};
+
+	*state = t;
+	if (!t || fixture_make(&t->f, &e) || !(t->api = api_new(&t->f.config, &t->f.live, &e))) {
+		print_error("%s\n", e.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct test *t = *state;
+
+	api_free(t->api);
+	fixture_remove(&t->f);
+	free(t);
+	return 0;
+}
+
+static void need_ioflush(struct test *t)
+{
+	if (access(t->f.program, X_OK)) {
+		print_message("no ioflush at %s\n", t->f.program);
+		skip();
+	}
+}
+
+static void test_status(void **state)
+{
+	struct test *t = *state;
+	json_t *s = get(t, "/v1/status", NULL), *losses = json_object_get(s, "losses"), *probe;
+
+	assert_int_equal(number(json_object_get(s, "capture"), "id"), 3);
+	assert_int_equal(number(losses, "records"), 15);
+	assert_int_equal(number(losses, "unknown"), 1);
+	assert_int_equal(number(json_object_get(losses, "by_cause"), "ring buffer"), 7);
+	assert_int_equal(number(json_object_get(s, "queue"), "events"), 3);
+	assert_int_equal(number(json_object_get(s, "database"), "bytes"), 123456);
+	assert_int_equal(json_array_size(json_object_get(s, "probes")), 3);
+	probe = json_array_get(json_object_get(s, "probes"), 1);
+	assert_int_equal(number(probe, "alternative"), 1);
+	assert_string_equal(text(probe, "lost"), "the size");
+	probe = json_array_get(json_object_get(s, "probes"), 2);
+	assert_true(json_is_null(json_object_get(probe, "alternative")));
+	assert_string_equal(text(probe, "refused"), "No such file");
+	json_decref(s);
+}
+
+static void test_health(void **state)
+{
+	struct test *t = *state;
+	json_t *h = get(t, "/healthz", NULL);
+
+	assert_string_equal(text(h, "status"), "ok");
+	json_decref(h);
+	strcpy(t->f.writer.failing, "disk full");
+	h = json_of(t, 503, "GET", "/healthz", NULL, NULL);
+	assert_string_equal(text(h, "status"), "failing");
+	assert_non_null(strstr(json_string_value(json_array_get(json_object_get(h, "causes"), 0)), "disk full"));
+	json_decref(h);
+	t->f.writer.failing[0] = '\0';
+	h = get(t, "/healthz", NULL);
+	json_decref(h);
+}
+
+static void test_captures(void **state)
+{
+	struct test *t = *state;
+	json_t *all = get(t, "/v1/captures", NULL), *c, *list = json_object_get(all, "captures");
+
+	assert_int_equal(json_array_size(list), 3);
+	assert_true(json_is_null(json_object_get(all, "cursor")));
+	c = json_array_get(list, 0);
+	assert_int_equal(number(c, "id"), 3);
+	assert_string_equal(text(c, "state"), "recording");
+	json_decref(all);
+	c = get(t, "/v1/captures/2", NULL);
+	assert_string_equal(text(c, "state"), "cut-off");
+	assert_string_equal(text(c, "host"), "h\xc3\xa9");
+	assert_int_equal(number(json_object_get(c, "losses"), "records"), 12);
+	assert_int_equal(number(json_object_get(c, "losses"), "unknown"), 1);
+	assert_int_equal(number(json_object_get(json_object_get(c, "losses"), "by_cause"), "ring buffer"), 12);
+	assert_int_equal(json_array_size(json_object_get(c, "probes")), 2);
+	json_decref(c);
+	/* by pages of one */
+	all = get(t, "/v1/captures", "limit=1&cursor=3");
+	assert_int_equal(number(json_array_get(json_object_get(all, "captures"), 0), "id"), 2);
+	assert_int_equal(number(all, "cursor"), 2);
+	json_decref(all);
+	refused(t, 404, "/v1/captures/9", NULL, NULL);
+	refused(t, 404, "/v1/captures/0", NULL, NULL);
+	refused(t, 404, "/v1/captures/xyz", NULL, NULL);
+	refused(t, 404, "/v1/captures/1/x", NULL, NULL);
+	refused(t, 400, "/v1/captures", "limit=0", "limit");
+	refused(t, 400, "/v1/captures", "nonsense=1", "nonsense");
+}
+
+/* Follows the cursor to the end; how many events came, whose ids must rise (fall) without a repeat. */
+static size_t follow(struct test *t, const char *filter, bool descending)
+{
+	long long cursor = -1, last = descending ? INT64_MAX : 0;
+	size_t n = 0, i;
+	json_t *page, *ev;
+	char query[256];
+	bool more = true;
+
+	for (int guard = 0; more && guard < 1000; guard++) {
+		if (cursor < 0)
+			snprintf(query, sizeof(query), "%s", filter);
+		else
+			snprintf(query, sizeof(query), "%s&cursor=%lld", filter, cursor);
+		page = get(t, "/v1/events", query);
+		json_array_foreach(json_object_get(page, "events"), i, ev) {
+			assert_true(descending ? number(ev, "id") < last : number(ev, "id") > last);
+			last = number(ev, "id");
+			n++;
+		}
+		cursor = number(page, "cursor");
+		more = json_is_true(json_object_get(page, "more"));
+		json_decref(page);
+	}
+	assert_false(more);
+	return n;
+}
+
+static void test_events(void **state)
+{
+	struct test *t = *state;
+	json_t *page, *ev;
+
+	assert_int_equal(follow(t, "capture=1", false), 26);
+	assert_int_equal(follow(t, "capture=1&limit=1", false), 26);
+	assert_int_equal(follow(t, "capture=1&limit=7&order=desc", true), 26);
+	assert_int_equal(follow(t, "capture=all&limit=5", false), 48);
+	assert_int_equal(follow(t, "capture=all&limit=5&order=desc", true), 48);
+	assert_int_equal(follow(t, "limit=3", false), 11); /* the newest */
+	assert_int_equal(follow(t, "capture=2&kind=map,lost", false), 4);
+	assert_int_equal(follow(t, "capture=2&domain=0xff11000000000100", false), 7);
+	assert_int_equal(follow(t, "capture=2&domain=0xff11000000000100&kind=map", false), 2);
+	assert_int_equal(follow(t, "capture=2&iopt=0xff11000000000040", false), 4);
+	assert_int_equal(follow(t, "capture=2&iopt=0x1", false), 0);
+	assert_int_equal(follow(t, "capture=1&from=1000014460&to=1000018285", false), 3);
+	assert_int_equal(follow(t, "capture=1&from=1000014460&to=1000018285&order=desc&limit=1", true), 3);
+	assert_int_equal(follow(t, "capture=1&from=1000014461", false), 21);
+	assert_int_equal(follow(t, "capture=1&to=5", false), 0);
+	assert_int_equal(follow(t, "capture=1&from=9999999999", false), 0);
+
+	page = get(t, "/v1/events", "capture=2&limit=1");
+	ev = json_array_get(json_object_get(page, "events"), 0);
+	assert_string_equal(text(ev, "e"), "attach");
+	assert_string_equal(text(ev, "domain"), "0xff11000000000100");
+	assert_string_equal(text(ev, "device"), "0000:00:02.0");
+	assert_string_equal(text(ev, "comm"), "qemu");
+	json_decref(page);
+	page = get(t, "/v1/events", "capture=2&kind=lost");
+	ev = json_array_get(json_object_get(page, "events"), 1);
+	assert_true(json_is_null(json_object_get(ev, "count")));
+	assert_true(json_is_null(json_object_get(ev, "tid")));
+	assert_string_equal(text(ev, "cause"), "ring buffer");
+	json_decref(page);
+}
+
+static void test_events_refused(void **state)
+{
+	static const struct {
+		int status;
+		const char *query, *field;
+	} bad[] = {
+		{400, "kind=nonsense", "kind"},
+		{400, "limit=0", "limit"},
+		{400, "limit=1001", "limit"},
+		{400, "limit=-1", "limit"},
+		{400, "limit=1e3", "limit"},
+		{400, "domain=0x", "domain"},
+		{400, "domain=0x10000000000000000", "domain"},
+		{400, "order=up", "order"},
+		{400, "cursor=zz", "cursor"},
+		{400, "limit=1&limit=2", "limit"},
+		{400, "a%00=1", NULL},
+		{400, "a%4=1", NULL},
+		{400, "%zz=1", NULL},
+		{400, "unknown=1", "unknown"},
+		{404, "capture=99", "capture"},
+		{400, "capture=-1", "capture"},
+		{422, "capture=all&from=1", "capture"},
+		{422, "capture=1&from=5&to=4", "from"},
+	};
+	struct test *t = *state;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refused(t, bad[i].status, "/v1/events", bad[i].query, bad[i].field);
+}
+
+/* A filter that lets nothing through must not look at all rows at once. */
+static void test_bounded(void **state)
+{
+	enum { ROWS = 100000 };
+	struct test *t = *state;
+	struct strings *strings = strings_new();
+	struct event *ev = calloc(ROWS, sizeof(*ev));
+	const struct capture c = {
+		.source = "live", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
+	struct error e = {""};
+	struct store *st;
+	uint64_t id;
+	json_t *page;
+
+	assert_non_null(ev);
+	for (size_t i = 0; i < ROWS; i++) {
+		ev[i] = (struct event){.t = 10 * i, .tid = 1, .kind = EV_unmap};
+		ev[i].unmap.domain = 0x100 + i;
+		ev[i].unmap.size = 4096;
+	}
+	assert_int_equal(store_open(&st, t->f.db, STORE_WAL, &e), 0);
+	assert_int_equal(store_begin(st, &e) || store_capture_begin(st, &c, &id, &e) ||
+				 store_append(st, ev, ROWS, strings, &e) || store_capture_end(st, "complete", "", &e) ||
+				 store_commit(st, &e),
+			 0);
+	store_close(st);
+	strings_free(strings);
+	free(ev);
+	page = get(t, "/v1/events", "kind=map");
+	assert_int_equal(json_array_size(json_object_get(page, "events")), 0);
+	assert_true(json_is_true(json_object_get(page, "more")));
+	assert_true(number(page, "cursor") < ROWS / 2);
+	json_decref(page);
+	assert_int_equal(follow(t, "kind=map", false), 0);
+	assert_int_equal(follow(t, "kind=map&order=desc", true), 0);
+	assert_int_equal(follow(t, "domain=0x18000", false), 1);
+	/* times are found without looking at what is before */
+	page = get(t, "/v1/events", "from=900000&limit=1");
+	assert_int_equal(number(json_array_get(json_object_get(page, "events"), 0), "t"), 900000);
+	json_decref(page);
+	page = get(t, "/v1/events", "to=500005&limit=1&order=desc");
+	assert_int_equal(number(json_array_get(json_object_get(page, "events"), 0), "t"), 500000);
+	json_decref(page);
+}
+
+static void test_no_database(void **state)
+{
+	struct test *t = *state;
+	char away[1100];
+	json_t *json;
+
+	json_decref(get(t, "/v1/captures", NULL));
+	snprintf(away, sizeof(away), "%s-away", t->f.db);
+	assert_int_equal(rename(t->f.db, away), 0);
+	refused(t, 503, "/v1/captures", NULL, NULL);
+	refused(t, 503, "/v1/events", NULL, NULL);
+	refused(t, 503, "/v1/domains", NULL, NULL);
+	json_decref(get(t, "/v1/status", NULL));
+	assert_int_equal(rename(away, t->f.db), 0);
+	json = get(t, "/v1/captures/1", NULL); /* it is there again */
+	assert_int_equal(number(json, "events"), 26);
+	json_decref(json);
+}
+
+static void test_state(void **state)
+{
+	struct test *t = *state;
+	json_t *json, *d;
+
+	need_ioflush(t);
+	json = get(t, "/v1/domains", NULL);
+	assert_int_equal(number(json, "capture"), 3);
+	assert_int_equal(json_array_size(json_object_get(json, "domains")), 1);
+	d = json_array_get(json_object_get(json, "domains"), 0);
+	assert_string_equal(text(d, "domain"), "0xff11000000000100");
+	assert_int_equal(number(d, "coherent"), 0);
+	assert_string_equal(text(d, "device"), "0000:00:02.0");
+	assert_int_equal(number(d, "mapped_pages"), 16);
+	assert_int_equal(number(d, "exposed_pages"), 16);
+	json_decref(json);
+	json = get(t, "/v1/iopts", "capture=2&at=1000014460");
+	d = json_array_get(json_object_get(json, "iopts"), 0);
+	assert_int_equal(number(d, "mapped_pages"), 14);
+	assert_int_equal(number(d, "areas"), 1);
+	json_decref(json);
+	json = get(t, "/v1/iopts", "capture=1");
+	assert_int_equal(json_array_size(json_object_get(json, "iopts")), 0);
+	json_decref(json);
+	refused(t, 404, "/v1/domains", "capture=9", "capture");
+	refused(t, 400, "/v1/domains", "at=x", "at");
+}
+
+static void test_policies(void **state)
+{
+	struct test *t = *state;
+	json_t *json;
+
+	need_ioflush(t);
+	json = get(t, "/v1/policies", NULL);
+	assert_true(json_array_size(json_object_get(json, "policies")) >= 10);
+	json_decref(json);
+}
+
+/* Ticks until the replay is what is asked for, or fails. */
+static json_t *wait_replay(struct test *t, const char *path, const char *want)
+{
+	json_t *json;
+
+	for (int i = 0; i < 4000; i++) {
+		api_tick(t->api);
+		json = get(t, path, NULL);
+		if (!strcmp(text(json, "state"), want))
+			return json;
+		json_decref(json);
+		nap();
+	}
+	fail_msg("%s is never %s", path, want);
+	return NULL;
+}
+
+static char *post_replay(struct test *t, const char *body)
+{
+	struct api_response r = ask_body(t, "POST", "/v1/replays", NULL, body);
+	char *path;
+
+	assert_int_equal(r.status, 202);
+	assert_non_null(r.location);
+	path = strdup(r.location);
+	free(r.body);
+	return path;
+}
+
+static void test_replay(void **state)
+{
+	struct test *t = *state;
+	char gaps[128], *path;
+	json_t *json, *p;
+
+	need_ioflush(t);
+	path = post_replay(
+		t, "{\"capture\": 1, \"policies\": [\"none\", \"sticky-v1\"], \"cost\": {\"cycles_per_page\": 10}}");
+	json = wait_replay(t, path, "done");
+	p = json_object_get(json_object_get(json_object_get(json, "result"), "policies"), "sticky-v1");
+	assert_int_equal(number(p, "flush_pages"), 48);
+	assert_int_equal(number(p, "cycles"), 480);
+	assert_int_equal(number(json_object_get(p, "gaps"), "leak"), 16);
+	json_decref(json);
+	snprintf(gaps, sizeof(gaps), "%s/gaps", path);
+	json = get(t, gaps, "policy=sticky-v1&kind=leak");
+	assert_int_equal(json_array_size(json_object_get(json, "findings")), 1);
+	json_decref(json);
+	json = get(t, gaps, "policy=sticky-v1&kind=release");
+	assert_int_equal(json_array_size(json_object_get(json, "findings")), 0);
+	json_decref(json);
+	refused(t, 400, gaps, NULL, "policy");
+	refused(t, 400, gaps, "policy=all", "policy");
+	refused(t, 400, gaps, "policy=nonsense", "policy");
+	refused(t, 400, gaps, "policy=none&kind=bad", "kind");
+	refused(t, 404, "/v1/replays/0x1/gaps", "policy=none", NULL);
+	json_decref(get(t, "/v1/replays", NULL));
+	{
+		struct api_response r = ask_body(t, "DELETE", path, NULL, NULL);
+
+		assert_int_equal(r.status, 204);
+		free(r.body);
+	}
+	refused(t, 404, path, NULL, NULL);
+	refused_body(t, 404, "DELETE", path, NULL, NULL, NULL);
+	free(path);
+}
+
+/* A capture that is being recorded ends, for a replay, where it was then; a range ends it earlier. */
+static void test_replay_range(void **state)
+{
+	struct test *t = *state;
+	json_t *json, *trace;
+	char *path;
+
+	need_ioflush(t);
+	path = post_replay(t, "{\"policies\": \"none\"}");
+	json = wait_replay(t, path, "done");
+	assert_int_equal(number(json, "capture"), 3);
+	assert_int_equal(number(json, "to"), 1000022031);
+	assert_int_equal(number(json_object_get(json_object_get(json, "result"), "trace"), "events"), 11);
+	json_decref(json);
+	free(path);
+	path = post_replay(
+		t, "{\"capture\": 1, \"range\": {\"from\": 0, \"to\": \"1000014460\"}, \"policies\": [\"none\"]}");
+	json = wait_replay(t, path, "done");
+	trace = json_object_get(json_object_get(json, "result"), "trace");
+	assert_int_equal(number(trace, "events"), 5);
+	assert_true(json_is_string(json_object_get(json_array_get(json_object_get(trace, "captures"), 0), "partial")));
+	json_decref(json);
+	free(path);
+}
+
+static void test_replay_refused(void **state)
+{
+	static const struct {
+		int status;
+		const char *body, *field;
+	} bad[] = {
+		{400, "", NULL},
+		{400, "{", NULL},
+		{400, "[]", NULL},
+		{400, "{\"capture\": 1, \"capture\": 2}", NULL},
+		{422, "{\"capture\": 99}", "capture"},
+		{422, "{\"capture\": -1}", "capture"},
+		{422, "{\"capture\": 1.5}", "capture"},
+		{422, "{\"capture\": \"one\"}", "capture"},
+		{422, "{\"captures\": 1}", "captures"},
+		{422, "{\"range\": 1}", "range"},
+		{422, "{\"range\": {\"until\": 1}}", "range.until"},
+		{422, "{\"capture\": 1, \"range\": {\"from\": 1000014460}}", "range.from"},
+		{422, "{\"capture\": 1, \"range\": {\"to\": 1}}", "range.to"},
+		{422, "{\"policies\": []}", "policies"},
+		{422, "{\"policies\": [1]}", "policies"},
+		{422, "{\"policies\": [\"\"]}", "policies"},
+		{422, "{\"policies\": \"none,\"}", "policies"},
+		{422, "{\"policies\": [\"/tmp/x.so\"]}", "policies"},
+		{422, "{\"policies\": [\"--plugin\"]}", "policies"},
+		{422, "{\"policies\": [\"no-such-policy\"]}", "policies"},
+		{422, "{\"cost\": 5}", "cost"},
+		{422, "{\"cost\": {\"cpu_mhz\": 0}}", "cost.cpu_mhz"},
+		{422, "{\"cost\": {\"euros\": 1}}", "cost.euros"},
+	};
+	struct test *t = *state;
+
+	need_ioflush(t);
+	json_decref(get(t, "/v1/policies", NULL)); /* the names are known */
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refused_body(t, bad[i].status, "POST", "/v1/replays", NULL, bad[i].body, bad[i].field);
+}
+
+/* Two run, two wait, one more is too many; one that is deleted makes room. */
+static void test_replay_limit(void **state)
+{
+	struct test *t = *state;
+	struct api_response r;
+	json_t *json;
+	char *path[4];
+
+	/* a program that never ends, to be sure of who runs */
+	api_free(t->api);
+	snprintf(t->f.program, sizeof(t->f.program), "%s/slow", t->f.dir);
+	{
+		FILE *f = fopen(t->f.program, "w");
+
+		assert_non_null(f);
+		fputs("#!/bin/sh\necho 'progress 0.250 17' >&2\nexec sleep 1000\n", f);
+		fclose(f);
+		assert_int_equal(chmod(t->f.program, 0755), 0);
+	}
+	t->api = api_new(&t->f.config, &t->f.live, &(struct error){""});
+	assert_non_null(t->api);
+	for (int i = 0; i < 4; i++)
+		path[i] = post_replay(t, "{\"capture\": 1}");
+	r = ask_body(t, "POST", "/v1/replays", NULL, "{}");
+	assert_int_equal(r.status, 429);
+	assert_true(r.retry_after > 0);
+	free(r.body);
+	json = wait_replay(t, path[1], "running");
+	json_decref(json);
+	json = get(t, path[2], NULL);
+	assert_string_equal(text(json, "state"), "queued");
+	json_decref(json);
+	for (int i = 0; i < 400; i++) { /* what it says of its progress is seen */
+		double share;
+
+		json = get(t, path[0], NULL);
+		share = json_real_value(json_object_get(json, "progress"));
+		json_decref(json);
+		if (share > 0.2)
+			break;
+		assert_true(i < 399);
+		nap();
+	}
+	r = ask_body(t, "DELETE", path[0], NULL, NULL);
+	assert_int_equal(r.status, 204);
+	free(r.body);
+	json = wait_replay(t, path[2], "running");
+	json_decref(json);
+	for (int i = 0; i < 4; i++)
+		free(path[i]);
+	unlink(t->f.program);
+}
+
+/* A program that fails, prints rubbish or too much, takes too long, or is not there. */
+static void failing_program(struct test *t, const char *script, const char *why)
+{
+	char program[1100];
+	json_t *json;
+	char *path;
+	FILE *f;
+
+	api_free(t->api);
+	snprintf(program, sizeof(program), "%s/bad", t->f.dir);
+	t->f.config.replay_program = program;
+	unlink(program);
+	if (script) {
+		f = fopen(program, "w");
+		assert_non_null(f);
+		fprintf(f, "#!/bin/sh\n%s\n", script);
+		fclose(f);
+		assert_int_equal(chmod(program, 0755), 0);
+	}
+	t->api = api_new(&t->f.config, &t->f.live, &(struct error){""});
+	path = post_replay(t, "{\"capture\": 1}");
+	json = wait_replay(t, path, "failed");
+	if (!strstr(text(json, "error"), why))
+		fail_msg("'%s' is not in '%s'", why, text(json, "error"));
+	json_decref(json);
+	free(path);
+	unlink(program);
+}
+
+static void test_replay_fails(void **state)
+{
+	struct test *t = *state;
+
+	failing_program(t, "echo 'progress 0.5 3' >&2; echo 'ioflush replay: it is broken' >&2; exit 1", "it is broken");
+	failing_program(t, "echo nonsense", "not understood");
+	failing_program(t, "kill -9 $$", "signal 9");
+	failing_program(t, NULL, "cannot be run");
+	failing_program(t, "head -c 6000000 /dev/zero; exit 0", "too large");
+	t->f.config.replay_timeout = 100;
+	failing_program(t, "exec sleep 1000", "too long");
+}
+
+static void test_paths(void **state)
+{
+	struct test *t = *state;
+	struct api_response r;
+
+	refused(t, 404, "/", NULL, NULL);
+	refused(t, 404, "/v1", NULL, NULL);
+	refused(t, 404, "/v1/status/", NULL, NULL);
+	refused(t, 404, "/../../etc/passwd", NULL, NULL);
+	refused(t, 404, "/v1/captures/../status", NULL, NULL);
+	refused(t, 404, "/v1/replays//gaps", NULL, NULL);
+	r = ask_body(t, "PUT", "/v1/status", NULL, NULL);
+	assert_int_equal(r.status, 405);
+	assert_string_equal(r.allow, "GET, HEAD");
+	free(r.body);
+	r = ask_body(t, "DELETE", "/v1/replays", NULL, NULL);
+	assert_int_equal(r.status, 405);
+	assert_string_equal(r.allow, "GET, HEAD, POST");
+	free(r.body);
+	r = ask_body(t, "HEAD", "/healthz", NULL, NULL);
+	assert_int_equal(r.status, 200);
+	free(r.body);
+}
+
+/* The text format: each family has HELP and TYPE once, before its samples; each sample is name, labels, number. */
+static void test_metrics(void **state)
+{
+	struct test *t = *state;
+	struct api_response r;
+	char family[128] = "", name[128], *save = NULL;
+
+	api_count(t->api, 200);
+	api_count(t->api, 404);
+	r = ask_body(t, "GET", "/metrics", NULL, NULL);
+	assert_int_equal(r.status, 200);
+	assert_non_null(strstr(r.content_type, "version=0.0.4"));
+	assert_non_null(strstr(r.body, "\nioflush_events_total{kind=\"map\"} 500\n"));
+	assert_non_null(strstr(r.body, "\nioflush_lost_records_total{cause=\"queue\"} 5\n"));
+	assert_non_null(strstr(r.body, "\nioflush_commit_seconds_sum 0.002000000\n"));
+	assert_non_null(strstr(r.body, "\nioflush_database_bytes 123456\n"));
+	assert_non_null(strstr(r.body, "\nioflush_api_requests_total{status=\"404\"} 1\n"));
+	assert_int_equal(r.body[r.body_len - 1], '\n');
+	for (char *line = strtok_r(r.body, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (!strncmp(line, "# HELP ", 7)) {
+			assert_int_equal(sscanf(line + 7, "%127s", family), 1);
+			continue;
+		}
+		if (!strncmp(line, "# TYPE ", 7)) {
+			assert_int_equal(sscanf(line + 7, "%127s", name), 1);
+			assert_string_equal(name, family);
+			continue;
+		}
+		assert_int_equal(strncmp(line, family, strlen(family)), 0);
+		assert_true(strrchr(line, ' ') && strspn(strrchr(line, ' ') + 1, "0123456789.-+e"));
+	}
+	free(r.body);
+}
+
+/* Who has gone away is not called. */
+static void test_cancel(void **state)
+{
+	struct test *t = *state;
+	const struct api_request q = {.method = "GET", .path = "/v1/domains"};
+	struct api_response r;
+
+	need_ioflush(t);
+	t->answered = false;
+	assert_false(api_handle(t->api, &q, &r, on_late, t));
+	api_cancel(t->api, t);
+	for (int i = 0; i < 100; i++) {
+		api_tick(t->api);
+		nap();
+	}
+	assert_false(t->answered);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(test_status),		T(test_health),	      T(test_captures),	    T(test_events),
+		T(test_events_refused), T(test_bounded),      T(test_no_database),  T(test_state),
+		T(test_policies),	T(test_replay),	      T(test_replay_range), T(test_replay_refused),
+		T(test_replay_limit),	T(test_replay_fails), T(test_paths),	    T(test_metrics),
+		T(test_cancel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

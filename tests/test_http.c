@@ -1,0 +1,749 @@
+/*
+ * The HTTP server as clients meet it, good and bad ones: raw sockets, so that what is sent is exactly what is meant.
+ * Nothing is asserted of how long anything takes; waits only bound how long a failure takes to show.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "api_fixture.h"
+#include "http.h"
+#include "http_head.h"
+#include "log.h"
+
+#define PATIENCE_MS 20000
+#define TOKEN "0123456789abcdefghijk"
+
+struct test {
+	struct fixture f;
+	struct api *api;
+	struct http *http;
+	char listen[64];
+	uint16_t port; /* of TCP */
+};
+
+static void start(struct test *t)
+{
+	struct error e = {""};
+
+	t->api = api_new(&t->f.config, &t->f.live, &e);
+	t->http = t->api ? http_new(&t->f.config, t->api, &e) : NULL;
+	if (!t->http || http_start(t->http, &e))
+		fail_msg("%s", e.text);
+}
+
+static void stop(struct test *t)
+{
+	http_free(t->http);
+	api_free(t->api);
+	t->http = NULL;
+	t->api = NULL;
+}
+
+static int set_up(void **state)
+{
+	struct test *t = calloc(1, sizeof(*t));
+	struct error e = {""};
+
+	*state = t;
+	log_init(LOG_L_ERROR, false);
+	if (!t || fixture_make(&t->f, &e)) {
+		print_error("%s\n", e.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct test *t = *state;
+
+	stop(t);
+	fixture_remove(&t->f);
+	free(t);
+	return 0;
+}
+
+/* On TCP at a port that is free now: the kernel is asked for one first. */
+static void use_tcp(struct test *t, const char *address)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, len) || getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	close(fd);
+	t->port = ntohs(in.sin_port);
+	snprintf(t->listen, sizeof(t->listen), "%s:%u", address, t->port);
+	t->f.config.listen = t->listen;
+}
+
+static int dial(struct test *t)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET, .sin_port = htons(t->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(t->port ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", t->f.config.listen + 5);
+	assert_true(fd >= 0);
+	if (t->port)
+		assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	else
+		assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	return fd;
+}
+
+static void put(int fd, const char *text)
+{
+	size_t len = strlen(text);
+
+	/* a server that has hung up is what some tests are about */
+	while (len) {
+		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return;
+		text += n;
+		len -= (size_t)n;
+	}
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, PATIENCE_MS) == 1;
+}
+
+/* All that comes until the server hangs up, malloc'ed. */
+static char *take_all(int fd)
+{
+	size_t n = 0, cap = 1 << 16;
+	char *buf = malloc(cap + 1);
+	ssize_t got = 1;
+
+	assert_non_null(buf);
+	while (got > 0) {
+		assert_true(readable(fd));
+		if (n == cap) {
+			cap *= 2;
+			buf = realloc(buf, cap + 1);
+			assert_non_null(buf);
+		}
+		got = recv(fd, buf + n, cap - n, 0);
+		n += got > 0 ? (size_t)got : 0;
+	}
+	buf[n] = '\0';
+	return buf;
+}
+
+/* One whole response, malloc'ed; the connection stays. */
+static char *take_one(int fd, bool head)
+{
+	char *buf = calloc(1, 1 << 20), *end, *length;
+	size_t n = 0, want = SIZE_MAX;
+
+	assert_non_null(buf);
+	while (n < want) {
+		ssize_t got;
+
+		assert_true(readable(fd));
+		got = recv(fd, buf + n, want == SIZE_MAX ? 1 : want - n, 0); /* not a byte of what follows */
+		assert_true(got > 0);
+		n += (size_t)got;
+		buf[n] = '\0';
+		end = want == SIZE_MAX ? strstr(buf, "\r\n\r\n") : NULL;
+		if (!end)
+			continue;
+		length = strstr(buf, "Content-Length: ");
+		want = (size_t)(end - buf) + 4 + (length && !head ? strtoul(length + 16, NULL, 10) : 0);
+	}
+	return buf;
+}
+
+static int status_of(const char *response)
+{
+	return strncmp(response, "HTTP/1.", 7) ? -1 : atoi(response + 9);
+}
+
+/* Sends a request on a connection of its own, and wants this status; errors must be JSON. */
+static void expect(struct test *t, int status, const char *request)
+{
+	int fd = dial(t);
+	char *r;
+
+	put(fd, request);
+	r = take_one(fd, !strncmp(request, "HEAD", 4));
+	if (status_of(r) != status)
+		fail_msg("%d expected: %s\n%s", status, request, r);
+	if (status >= 400)
+		assert_non_null(strstr(r, "{\"error\":{\"code\":"));
+	free(r);
+	close(fd);
+}
+
+#define END "Host: localhost\r\nConnection: close\r\n\r\n"
+
+static void test_requests(void **state)
+{
+	struct test *t = *state;
+
+	start(t);
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+	expect(t, 200, "GET /healthz HTTP/1.0\r\n\r\n");
+	expect(t, 200, "GET /v1/events?capture=1&limit=2 HTTP/1.1\r\n" END);
+	expect(t, 200, "HEAD /v1/status HTTP/1.1\r\n" END);
+	expect(t, 404, "GET /nothing HTTP/1.1\r\n" END);
+	expect(t, 404, "GET /../../etc/passwd HTTP/1.1\r\n" END);
+	expect(t, 404, "GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\n" END);
+	expect(t, 404, "GET //etc/passwd HTTP/1.1\r\n" END);
+	expect(t, 400, "GET /v1/status%00x HTTP/1.1\r\n" END);
+	expect(t, 405, "PUT /v1/status HTTP/1.1\r\n" END);
+	expect(t, 405, "OPTIONS /v1/status HTTP/1.1\r\n" END);
+	expect(t, 405, "NONSENSE /v1/status HTTP/1.1\r\n" END);
+	expect(t, 400, "POST /v1/replays HTTP/1.1\r\nContent-Length: 1\r\n" END "{");
+	expect(t, 202, "POST /v1/replays HTTP/1.1\r\nContent-Length: 13\r\n" END "{\"capture\":1}");
+}
+
+static void test_malformed(void **state)
+{
+	static const struct {
+		int status;
+		const char *request;
+	} bad[] = {
+		{400, "GET\r\n\r\n"},
+		{400, "GET /healthz\r\n\r\n"},
+		{400, " GET /healthz HTTP/1.1\r\n" END},
+		{400, "GET  /healthz HTTP/1.1\r\n" END},
+		{400, "GET http://localhost/healthz HTTP/1.1\r\n" END},
+		{400, "GET healthz HTTP/1.1\r\n" END},
+		{505, "GET /healthz HTTP/2.0\r\n" END},
+		{400, "GET /healthz HTTP/1.1\nHost: x\r\n\r\n"},
+		{400, "GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n"},
+		{400, "GET /healthz HTTP/1.1\r\nnonsense\r\n\r\n"},
+		{400, "GET /healthz HTTP/1.1\r\nA: b\r\n folded\r\n\r\n"},
+		{400, "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"},
+		{400, "POST /v1/replays HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n" END},
+		{400, "POST /v1/replays HTTP/1.1\r\nContent-Length: -1\r\n" END},
+		{400, "POST /v1/replays HTTP/1.1\r\nContent-Length: 1x\r\n" END},
+		{400, "POST /v1/replays HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n" END},
+		{411, "POST /v1/replays HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END "0\r\n\r\n"},
+		{417, "POST /v1/replays HTTP/1.1\r\nExpect: wonders\r\nContent-Length: 1\r\n" END},
+		{400, "\r\n\r\n"},
+		{400, "\x16\x03\x01\x02\r\n\r\n"},
+	};
+	struct test *t = *state;
+
+	start(t);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		expect(t, bad[i].status, bad[i].request);
+}
+
+static void test_head_checker(void **state)
+{
+	static const char fine[] =
+		"POST /v1/replays?a=b HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\ncontent-length:  12 \r\n\r\n";
+	struct http_head h;
+	char cut[sizeof(fine)];
+
+	(void)state;
+	assert_int_equal(http_head_check(fine, sizeof(fine) - 1, 12, &h), 0);
+	assert_int_equal(h.body, 12);
+	assert_true(h.expect_continue);
+	assert_int_equal(http_head_check(fine, sizeof(fine) - 1, 11, &h), 413);
+	/* no part of it passes for a head; a copy each, so that reading beyond shows */
+	for (size_t n = 0; n < sizeof(fine) - 1; n++) {
+		memcpy(cut, fine, n);
+		assert_true(http_head_check(cut, n, 12, &h) >= 400);
+	}
+}
+
+/* Keep-alive: several requests one after the other, a byte at a time too; HEAD has no body in between. */
+static void test_keep_alive(void **state)
+{
+	static const char slow[] = "GET /v1/captures/1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct test *t = *state;
+	int fd;
+	char *r;
+
+	start(t);
+	fd = dial(t);
+	for (int i = 0; i < 3; i++) {
+		put(fd, "HEAD /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n");
+		r = take_one(fd, true);
+		assert_int_equal(status_of(r), 200);
+		free(r);
+		put(fd, "POST /v1/replays HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[]");
+		r = take_one(fd, false);
+		assert_int_equal(status_of(r), 400);
+		free(r);
+		for (size_t k = 0; k < sizeof(slow) - 1; k++)
+			put(fd, (char[]){slow[k], '\0'});
+		r = take_one(fd, false);
+		assert_int_equal(status_of(r), 200);
+		assert_non_null(strstr(r, "\"events\":26"));
+		free(r);
+	}
+	close(fd);
+	/* what comes behind a request is not taken, and the client sees that */
+	fd = dial(t);
+	put(fd, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	r = take_all(fd);
+	assert_int_equal(status_of(r), 200);
+	assert_non_null(strstr(r, "Connection: close"));
+	assert_null(strstr(r + 1, "HTTP/1.1"));
+	free(r);
+	close(fd);
+	/* a client that asks before it sends its body */
+	fd = dial(t);
+	put(fd, "POST /v1/replays HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\nHost: localhost\r\n\r\n");
+	r = take_one(fd, false);
+	assert_int_equal(status_of(r), 100);
+	free(r);
+	put(fd, "[]");
+	r = take_one(fd, false);
+	assert_int_equal(status_of(r), 400);
+	free(r);
+	close(fd);
+}
+
+static char *repeated(const char *before, const char *unit, size_t times, const char *after)
+{
+	char *s = malloc(strlen(before) + times * strlen(unit) + strlen(after) + 1), *p = s;
+
+	assert_non_null(s);
+	p = stpcpy(p, before);
+	while (times--)
+		p = stpcpy(p, unit);
+	strcpy(p, after);
+	return s;
+}
+
+static void test_limits(void **state)
+{
+	struct test *t = *state;
+	char *s;
+
+	start(t);
+	s = repeated("GET /healthz HTTP/1.1\r\nA: ", "x", 3000, "\r\n" END); /* http_max_headers is 2048 */
+	expect(t, 431, s);
+	free(s);
+	s = repeated("GET /healthz HTTP/1.1\r\n", "A: b\r\n", 100000, ""); /* never ends */
+	expect(t, 431, s);
+	free(s);
+	s = repeated("GET /", "x", 3000, "");
+	expect(t, 431, s);
+	free(s);
+	s = repeated("POST /v1/replays HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n", "x", 5000, ""); /* 4096 */
+	expect(t, 413, s);
+	free(s);
+	expect(t, 413, "POST /v1/replays HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n");
+	s = repeated("POST /v1/replays HTTP/1.1\r\nHost: x\r\nContent-Length: 4096\r\n\r\n", "x", 4096, "");
+	expect(t, 400, s); /* as large as it may be: it is looked at */
+	free(s);
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+}
+
+/* Slow clients are told so, idle ones are let go, and neither is in the way of others. */
+static void test_slow(void **state)
+{
+	struct test *t = *state;
+	int slow, body, idle, used;
+	char *r;
+
+	t->f.config.http_timeout = 300;
+	start(t);
+	slow = dial(t);
+	body = dial(t);
+	idle = dial(t);
+	used = dial(t);
+	put(slow, "GET /healthz HTT");
+	put(body, "POST /v1/replays HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{");
+	put(used, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+	r = take_one(used, false);
+	assert_int_equal(status_of(r), 200);
+	free(r);
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+	r = take_all(slow);
+	assert_int_equal(status_of(r), 408);
+	free(r);
+	r = take_all(body);
+	assert_int_equal(status_of(r), 408);
+	free(r);
+	r = take_all(idle);
+	assert_string_equal(r, "");
+	free(r);
+	r = take_all(used);
+	assert_string_equal(r, "");
+	free(r);
+	close(slow);
+	close(body);
+	close(idle);
+	close(used);
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+}
+
+/* A capture whose events, as JSON, are more than a socket's buffers hold. */
+static void add_large_capture(struct test *t)
+{
+	const struct capture c = {.source = "", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
+	struct strings *strings = strings_new();
+	struct error e = {""};
+	struct store *st = NULL;
+	struct event ev;
+	uint64_t id;
+
+	memset(&ev, 0, sizeof(ev));
+	ev.kind = EV_area_fill;
+	ev.area_fill = (struct event_area_fill){.area = 0xff11000000000000ull,
+						.pages = 0xff11000000000100ull,
+						.iopt = 0xff11000000000200ull,
+						.iova = 0x1000000000ull,
+						.last = 0x1000000fffull,
+						.uptr = 0x7f0000000000ull,
+						.npages = 1};
+	assert_int_equal(store_open(&st, t->f.db, STORE_WAL, &e) || store_begin(st, &e) ||
+				 store_capture_begin(st, &c, &id, &e),
+			 0);
+	for (int i = 0; i < 1000; i++) {
+		ev.t = (uint64_t)i;
+		assert_int_equal(store_append(st, &ev, 1, strings, &e), 0);
+	}
+	assert_int_equal(store_capture_end(st, "complete", "", &e) || store_commit(st, &e), 0);
+	store_close(st);
+	strings_free(strings);
+}
+
+/* Clients that ask for much and read nothing: they are let go, and others are served meanwhile. */
+static void test_deaf(void **state)
+{
+	static const char request[] = "GET /v1/events?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct test *t = *state;
+	struct timespec ts = {.tv_nsec = 50000000};
+	size_t whole, len;
+	int fd[8], reader;
+	char *r;
+
+	add_large_capture(t);
+	t->f.config.http_timeout = 500;
+	start(t);
+	reader = dial(t);
+	put(reader, request);
+	r = take_one(reader, false);
+	whole = strlen(r);
+	free(r);
+	close(reader);
+	for (int i = 0; i < 8; i++) {
+		fd[i] = dial(t);
+		put(fd[i], request);
+	}
+	for (int i = 0; i < 30; i++) {
+		expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+		nanosleep(&ts, NULL);
+	}
+	for (int i = 0; i < 8; i++) {
+		r = take_all(fd[i]); /* ends, and before all of it came */
+		len = strlen(r);
+		free(r);
+		assert_true(len < whole);
+		close(fd[i]);
+	}
+}
+
+/* A hundred at a time are fine. */
+static void test_hundred(void **state)
+{
+	struct test *t = *state;
+	int fd[100];
+
+	start(t);
+	for (int i = 0; i < 100; i++)
+		fd[i] = dial(t);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 100; i++)
+			put(fd[i], i % 2 ? "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n" :
+					   "GET /v1/events?capture=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+		for (int i = 0; i < 100; i++) {
+			char *r = take_one(fd[i], false);
+
+			assert_int_equal(status_of(r), 200);
+			free(r);
+		}
+	}
+	for (int i = 0; i < 100; i++)
+		close(fd[i]);
+}
+
+/* One more than may be is told so; when one goes, another may come. */
+static void test_too_many(void **state)
+{
+	struct test *t = *state;
+	int fd[4];
+	char *r;
+
+	t->f.config.http_max_connections = 4;
+	start(t);
+	for (int i = 0; i < 4; i++) {
+		fd[i] = dial(t);
+		put(fd[i], "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+		r = take_one(fd[i], false);
+		assert_int_equal(status_of(r), 200);
+		free(r);
+	}
+	for (int i = 0; i < 100; i++)
+		expect(t, 503, "GET /healthz HTTP/1.1\r\n" END);
+	close(fd[0]);
+	for (int i = 0;; i++) {
+		const struct timespec ts = {.tv_nsec = 20000000};
+		int status;
+
+		fd[0] = dial(t);
+		put(fd[0], "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+		r = take_one(fd[0], false);
+		status = status_of(r);
+		free(r);
+		if (status == 200)
+			break;
+		close(fd[0]);
+		assert_true(i < 1000);
+		nanosleep(&ts, NULL);
+	}
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
+}
+
+/* Clients that hang up at any point, while an answer is being found out too. */
+static void test_hang_up(void **state)
+{
+	static const char request[] = "GET /v1/domains HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct test *t = *state;
+	char part[sizeof(request)];
+
+	start(t);
+	for (size_t n = 0; n < sizeof(request); n++) {
+		const struct linger reset = {.l_onoff = 1};
+		int fd = dial(t);
+
+		snprintf(part, sizeof(part), "%.*s", (int)n, request);
+		put(fd, part);
+		if (n % 2)
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		close(fd);
+	}
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+}
+
+/* The server ends while clients wait for an answer, or are in the middle of a request. */
+static void test_stop(void **state)
+{
+	struct test *t = *state;
+	int waiting, half, idle;
+
+	snprintf(t->f.program, sizeof(t->f.program),
+		 "/bin/cat"); /* "cat state ..." fails at once, or waits: either will do */
+	start(t);
+	waiting = dial(t);
+	half = dial(t);
+	idle = dial(t);
+	put(waiting, "GET /v1/domains HTTP/1.1\r\nHost: x\r\n\r\n");
+	put(half, "GET /v1/dom");
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+	stop(t);
+	close(waiting);
+	close(half);
+	close(idle);
+	assert_int_equal(access(t->f.config.listen + 5, F_OK), -1); /* its socket is gone */
+}
+
+/* What takes long is answered later, and others are served meanwhile, in whatever order they end. */
+static void test_late(void **state)
+{
+	struct test *t = *state;
+	int fd[10];
+	char *r;
+
+	if (access(t->f.program, X_OK))
+		skip();
+	start(t);
+	for (int i = 0; i < 10; i++) {
+		char request[128];
+
+		fd[i] = dial(t);
+		snprintf(request, sizeof(request), "GET /v1/%s?capture=%d HTTP/1.1\r\nHost: x\r\n\r\n",
+			 i % 2 ? "iopts" : "domains", i % 3 + 1);
+		put(fd[i], request);
+	}
+	expect(t, 200, "GET /v1/status HTTP/1.1\r\n" END);
+	for (int i = 9; i >= 0; i--) {
+		r = take_one(fd[i], false);
+		assert_int_equal(status_of(r), 200);
+		free(r);
+		close(fd[i]);
+	}
+}
+
+static void test_host(void **state)
+{
+	struct test *t = *state;
+	char s[256];
+
+	use_tcp(t, "127.0.0.1");
+	start(t);
+	snprintf(s, sizeof(s), "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", t->port);
+	expect(t, 200, s);
+	expect(t, 200, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	expect(t, 200, "GET /healthz HTTP/1.1\r\nHost: LOCALHOST:80\r\n\r\n");
+	expect(t, 200, "GET /healthz HTTP/1.1\r\nHost: [::1]:80\r\n\r\n");
+	expect(t, 421, "GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+	expect(t, 421, "GET /healthz HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n");
+	expect(t, 421, "GET /healthz HTTP/1.1\r\nHost: localhost:80.evil.example\r\n\r\n");
+	expect(t, 421, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1x\r\n\r\n");
+	expect(t, 421, "GET /healthz HTTP/1.1\r\nHost: [::1\r\n\r\n");
+	expect(t, 421, "GET /healthz HTTP/1.1\r\nHost:\r\n\r\n");
+	expect(t, 400, "GET /healthz HTTP/1.1\r\n\r\n");
+	expect(t, 403, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n");
+	expect(t, 403, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n");
+	expect(t, 403, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n");
+	expect(t, 200, "GET /healthz HTTP/1.1\r\nHost: localhost:1\r\nOrigin: http://localhost:1\r\n\r\n");
+}
+
+static void write_token(struct test *t, char path[1100], const char *text)
+{
+	FILE *f;
+
+	snprintf(path, 1100, "%s/token", t->f.dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	chmod(path, 0600);
+	t->f.config.token_file = path;
+}
+
+static void test_token(void **state)
+{
+	struct test *t = *state;
+	char path[1100];
+
+	write_token(t, path, TOKEN "\nmore\n");
+	use_tcp(t, "0.0.0.0");
+	start(t);
+	expect(t, 401, "GET /v1/status HTTP/1.1\r\n" END);
+	expect(t, 401, "GET /healthz HTTP/1.1\r\n" END);
+	expect(t, 401, "GET /v1/status HTTP/1.1\r\nAuthorization: Bearer \r\n" END);
+	expect(t, 401, "GET /v1/status HTTP/1.1\r\nAuthorization: Bearer 0123456789abcdefghijX\r\n" END);
+	expect(t, 401, "GET /v1/status HTTP/1.1\r\nAuthorization: Bearer " TOKEN "x\r\n" END);
+	expect(t, 401, "GET /v1/status HTTP/1.1\r\nAuthorization: Bearer 0123456789abcdefghij\r\n" END);
+	expect(t, 401, "GET /v1/status HTTP/1.1\r\nAuthorization: Basic " TOKEN "\r\n" END);
+	expect(t, 200, "GET /v1/status HTTP/1.1\r\nAuthorization: Bearer " TOKEN "\r\n" END);
+	expect(t, 200, "GET /v1/status HTTP/1.1\r\nAuthorization: bearer " TOKEN "\r\n" END);
+	/* the address that the client connected to is a name, too */
+	expect(t, 200, "GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " TOKEN "\r\n\r\n");
+	expect(t, 421, "GET /v1/status HTTP/1.1\r\nHost: 10.1.2.3\r\nAuthorization: Bearer " TOKEN "\r\n\r\n");
+}
+
+static void no_server(struct test *t, const char *listen, const char *why)
+{
+	struct error e = {""};
+	struct api *api = api_new(&t->f.config, &t->f.live, &e);
+	char copy[1200];
+
+	snprintf(copy, sizeof(copy), "%s", listen);
+	t->f.config.listen = copy;
+	assert_non_null(api);
+	assert_null(http_new(&t->f.config, api, &e));
+	if (!strstr(e.text, why))
+		fail_msg("'%s' is not in '%s'", why, e.text);
+	api_free(api);
+}
+
+static void test_listen(void **state)
+{
+	struct test *t = *state;
+	char path[1100], listen[1200], plain[1100];
+	struct stat st;
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	FILE *f;
+	int fd;
+
+	no_server(t, "0.0.0.0:1", "needs a token");
+	no_server(t, "[::]:1", "needs a token");
+	no_server(t, "192.0.2.1:1", "needs a token");
+	no_server(t, "nonsense", "not unix:PATH");
+	no_server(t, "127.0.0.1:99999", "not unix:PATH");
+	no_server(t, "127.0.0.1:", "not unix:PATH");
+	no_server(t, "unix:", "a path of 1 to");
+	no_server(t, "unix:/nonexistent/x", "No such file");
+	write_token(t, path, "short\n");
+	no_server(t, "127.0.0.1:1", "16 to");
+	write_token(t, path, "0123456789 0123456789\n");
+	no_server(t, "127.0.0.1:1", "not visible");
+	t->f.config.token_file = (char *)"/nonexistent";
+	no_server(t, "127.0.0.1:1", "No such file");
+	t->f.config.token_file = (char *)"";
+
+	/* a file that is no socket stays */
+	snprintf(plain, sizeof(plain), "%s/plain", t->f.dir);
+	f = fopen(plain, "w");
+	assert_non_null(f);
+	fclose(f);
+	snprintf(listen, sizeof(listen), "unix:%s", plain);
+	no_server(t, listen, "no socket");
+	assert_int_equal(unlink(plain), 0);
+
+	/* a socket that nobody listens on is removed, and the new one is not for everybody */
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", t->f.listen + 5);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	close(fd);
+	t->f.config.listen = t->f.listen;
+	start(t);
+	assert_int_equal(stat(un.sun_path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0660);
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+
+	/* one that somebody listens on stays */
+	no_server(t, t->f.listen, "another process listens");
+	t->f.config.listen = t->f.listen;
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+	stop(t);
+
+	t->f.config.listen = (char *)"none";
+	start(t);
+	stop(t);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_head_checker),
+		T(test_requests),
+		T(test_malformed),
+		T(test_keep_alive),
+		T(test_limits),
+		T(test_slow),
+		T(test_deaf),
+		T(test_hundred),
+		T(test_too_many),
+		T(test_hang_up),
+		T(test_stop),
+		T(test_late),
+		T(test_host),
+		T(test_token),
+		T(test_listen),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
