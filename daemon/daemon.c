@@ -1,0 +1,745 @@
+/*
+ * See daemon.h. One struct holds the whole recording process; it is made from the tracer's side inwards (probes, ring,
+ * writer, HTTP) and taken down so that nothing outlives what it uses: tracing off, last drain, HTTP, writer, ring.
+ *
+ * Threads: this one runs the loop and the ring, and alone interns strings; the writer and HTTP read strings by ids that
+ * were handed to them under a lock.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "check.h"
+#include "config.h"
+#include "health.h"
+#include "http.h"
+#include "log.h"
+#include "loop.h"
+#include "notify.h"
+#include "priv.h"
+#include "ring.h"
+#include "strings.h"
+#include "writer.h"
+
+#ifndef IOFLUSH_PKGDATADIR
+#define IOFLUSH_PKGDATADIR "/usr/share/ioflush"
+#endif
+#ifndef IOFLUSH_BINDIR
+#define IOFLUSH_BINDIR "/usr/bin"
+#endif
+
+#define DRAIN_PAGES 256	     /* of a CPU at once; then signals and timers have their turn */
+#define CPU_RETRY_S 10	     /* a CPU whose buffer has gone is tried again this often */
+#define STATUS_INTERVAL_S 10 /* systemd's status line */
+
+struct cpu {
+	unsigned number;
+	bool open;	   /* the ring has its buffer */
+	bool said_gone;	   /* logged; not again until it has come back */
+	uint64_t retry_at; /* seconds */
+};
+
+struct ioflushd {
+	int argc;
+	char **argv;
+	struct config config;
+	struct notify notify;
+	struct priv *priv;
+	struct priv_armed armed;
+	struct strings *strings;
+	struct ring *ring;
+	struct writer *writer;
+	struct api *api;
+	struct http *http;
+	struct loop *loop;
+	struct cpu *cpu;
+	size_t ncpus;
+	struct health health;
+	uint64_t alive_at, status_at;  /* seconds: when due */
+	uint64_t drains, events, lost; /* at the last sign of life / status line */
+	struct error failed;	       /* why the loop ended, unless it was told to */
+};
+
+static uint64_t now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
+/* --- options */
+
+static int set_path(char **option, struct error *e, const char *dir, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		return error_errno(e, "options");
+	free(*option);
+	*option = path;
+	return 0;
+}
+
+/* A build tree is run with IOFLUSH_DATA, the folder that holds probes/. */
+static int resolve_probes(struct config *c, struct error *e)
+{
+	const char *data = getenv("IOFLUSH_DATA");
+
+	if (strcmp(c->probes, "auto"))
+		return 0;
+	return set_path(&c->probes, e, data && *data ? data : IOFLUSH_PKGDATADIR, "probes/auto.probes");
+}
+
+/* ioflush is beside this program, in a build tree as well as in some installations, or where make install puts it. */
+static int resolve_replay_program(struct config *c, struct error *e)
+{
+	char self[PATH_MAX], *slash;
+	ssize_t len;
+
+	if (*c->replay_program)
+		return 0;
+	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (len > 0) {
+		self[len] = '\0';
+		slash = strrchr(self, '/');
+		if (slash) {
+			*slash = '\0';
+			if (set_path(&c->replay_program, e, self, "ioflush"))
+				return -1;
+			if (!access(c->replay_program, X_OK))
+				return 0;
+		}
+	}
+	return set_path(&c->replay_program, e, IOFLUSH_BINDIR, "ioflush");
+}
+
+/* 0; 1: nothing more to do (--help and the like); -1. */
+static int read_options(struct config *c, int argc, char **argv, struct error *e)
+{
+	int rc = config_defaults(c, e);
+
+	if (!rc)
+		rc = config_args(c, argc, argv, e);
+	if (!rc)
+		rc = config_check(c, e);
+	if (!rc)
+		rc = resolve_probes(c, e);
+	if (!rc)
+		rc = resolve_replay_program(c, e);
+	return rc;
+}
+
+static void open_log(const struct config *c)
+{
+	enum log_level level = LOG_L_INFO;
+
+	log_level_parse(c->log_level, &level);
+	log_init(level, !c->foreground && getenv("JOURNAL_STREAM"));
+}
+
+/* --- reload */
+
+static bool reloads(const char *key)
+{
+	static const char *const live[] = {"log_level",	 "drain_interval", "batch_rows",
+					   "batch_time", "retain_age",	   "retain_size"};
+
+	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++)
+		if (!strcmp(key, live[i]))
+			return true;
+	return false;
+}
+
+static bool differs_str(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+static bool differs_u64(uint64_t a, uint64_t b)
+{
+	return a != b;
+}
+
+#define differs_STR differs_str
+#define differs_U64 differs_u64
+#define differs_MS differs_u64
+#define differs_BOOL differs_u64
+
+/* As users write the key, with dashes. */
+static void say_change(const char *key)
+{
+	char name[64];
+	size_t i;
+
+	for (i = 0; key[i] && i < sizeof(name) - 1; i++)
+		name[i] = key[i] == '_' ? '-' : key[i];
+	name[i] = '\0';
+	if (reloads(key))
+		log_notice("reload: %s has changed", name);
+	else
+		log_warning("reload: %s has changed; it takes effect when ioflushd is restarted", name);
+}
+
+/* Says what has changed, and what of it waits for a restart. */
+static void say_changes(const struct config *old, const struct config *new)
+{
+	unsigned changes = 0;
+
+#define OPTION(type, key, def, ph, doc)           \
+	if (differs_##type(old->key, new->key)) { \
+		changes++;                        \
+		say_change(#key);                 \
+	}
+#include "options.def"
+#undef OPTION
+	if (!changes)
+		log_notice("reload: no option has changed");
+}
+
+/* What may change under way, from one to the other. The log level's text changes hands. */
+static void take_live(struct config *to, struct config *from)
+{
+	char *level = to->log_level;
+
+	to->log_level = from->log_level;
+	from->log_level = level;
+	to->drain_interval = from->drain_interval;
+	to->batch_rows = from->batch_rows;
+	to->batch_time = from->batch_time;
+	to->retain_age = from->retain_age;
+	to->retain_size = from->retain_size;
+}
+
+static void on_reload(void *ctx)
+{
+	struct ioflushd *d = ctx;
+	struct config new = {0};
+	struct error e = {0};
+
+	notify_reloading();
+	if (read_options(&new, d->argc, d->argv, &e)) {
+		log_error("reload: %s; all options stay as they were", e.text);
+	} else {
+		say_changes(&d->config, &new);
+		take_live(&d->config, &new);
+		open_log(&d->config);
+		writer_reload(d->writer, &d->config);
+		if (loop_set_interval(d->loop, d->config.drain_interval, &e))
+			log_error("reload: %s", e.text);
+	}
+	config_free(&new);
+	notify_ready();
+}
+
+/* --- CPUs */
+
+static struct cpu *find_cpu(struct ioflushd *d, unsigned number)
+{
+	for (size_t i = 0; i < d->ncpus; i++)
+		if (d->cpu[i].number == number)
+			return &d->cpu[i];
+	return NULL;
+}
+
+static struct cpu *new_cpu(struct ioflushd *d, unsigned number, struct error *e)
+{
+	struct cpu *grown = realloc(d->cpu, (d->ncpus + 1) * sizeof(*grown));
+
+	if (!grown) {
+		error_errno(e, "CPU %u", number);
+		return NULL;
+	}
+	d->cpu = grown;
+	d->cpu[d->ncpus] = (struct cpu){.number = number};
+	return &d->cpu[d->ncpus++];
+}
+
+static int open_cpu(struct ioflushd *d, struct cpu *cpu, struct error *e)
+{
+	int fd = priv_open_buffer(d->priv, cpu->number), stats;
+
+	if (fd < 0)
+		return error_errno(e, "CPU %u: its buffer cannot be opened", cpu->number);
+	stats = priv_open_stats(d->priv, cpu->number);
+	if (stats < 0)
+		log_warning("CPU %u: its statistics cannot be opened; what it loses may not be counted", cpu->number);
+	if (loop_watch(d->loop, cpu->number, fd, e)) {
+		close(fd);
+		if (stats >= 0)
+			close(stats);
+		return -1;
+	}
+	if (ring_cpu_add(d->ring, cpu->number, fd, stats, e)) {
+		loop_unwatch(d->loop, cpu->number);
+		return -1;
+	}
+	cpu->open = true;
+	return 0;
+}
+
+static void cpu_gone(struct ioflushd *d, unsigned number)
+{
+	struct cpu *cpu = find_cpu(d, number);
+
+	loop_unwatch(d->loop, number);
+	if (!cpu)
+		return;
+	cpu->open = false;
+	cpu->retry_at = now_s() + CPU_RETRY_S;
+	if (!cpu->said_gone)
+		log_notice("CPU %u has gone; it is looked for every %d seconds", number, CPU_RETRY_S);
+	cpu->said_gone = true;
+}
+
+/* Opens what is there and not open. first: at the start, where a CPU that cannot be opened is an error. */
+static int update_cpu(struct ioflushd *d, unsigned number, bool first, struct error *e)
+{
+	struct cpu *cpu = find_cpu(d, number);
+	struct error why = {0};
+
+	if (cpu && cpu->open) {
+		if (cpu->said_gone) /* it has lasted for a tick */
+			log_notice("CPU %u is back", number);
+		cpu->said_gone = false;
+		return 0;
+	}
+	if (cpu && now_s() < cpu->retry_at)
+		return 0;
+	if (!cpu) {
+		cpu = new_cpu(d, number, e);
+		if (!cpu)
+			return -1;
+		if (!first)
+			log_notice("CPU %u is new", number);
+	}
+	if (!open_cpu(d, cpu, first ? e : &why))
+		return 0;
+	if (first)
+		return -1;
+	if (!cpu->said_gone)
+		log_warning("%s; tried again every %d seconds", why.text, CPU_RETRY_S);
+	cpu->said_gone = true;
+	cpu->retry_at = now_s() + CPU_RETRY_S;
+	return 0;
+}
+
+static void remove_missing(struct ioflushd *d, const unsigned *number, size_t n)
+{
+	for (size_t i = 0; i < d->ncpus; i++) {
+		bool there = false;
+
+		for (size_t k = 0; k < n; k++)
+			there = there || number[k] == d->cpu[i].number;
+		if (there || !d->cpu[i].open)
+			continue;
+		ring_cpu_remove(d->ring, d->cpu[i].number);
+		cpu_gone(d, d->cpu[i].number);
+	}
+}
+
+static int update_cpus(struct ioflushd *d, bool first, struct error *e)
+{
+	size_t n;
+	unsigned *number = priv_cpus(d->priv, &n, e);
+	int rc = 0;
+
+	if (!number)
+		return -1;
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = update_cpu(d, number[i], first, e);
+	if (!rc)
+		remove_missing(d, number, n);
+	free(number);
+	return rc;
+}
+
+/* --- what the loop asks for */
+
+static void fail(struct ioflushd *d, const struct error *e)
+{
+	error_set(&d->failed, "%s", e->text);
+	loop_stop(d->loop);
+}
+
+static bool on_drain(void *ctx)
+{
+	struct ioflushd *d = ctx;
+	struct error e = {0};
+	int gone = -1;
+	long pages = ring_drain(d->ring, DRAIN_PAGES, &gone, &e);
+
+	if (gone >= 0)
+		cpu_gone(d, (unsigned)gone);
+	if (pages < 0) {
+		fail(d, &e);
+		return false;
+	}
+	return pages >= DRAIN_PAGES; /* some CPU may have more */
+}
+
+static void stats(struct ioflushd *d, struct ring_stats *r, struct writer_stats *w)
+{
+	ring_stats(d->ring, r);
+	writer_stats(d->writer, w);
+}
+
+static void tell_status(struct ioflushd *d, const struct ring_stats *r, const struct writer_stats *w)
+{
+	uint64_t lost = health_lost(r, w);
+
+	if (now_s() < d->status_at || (d->status_at && r->events == d->events && lost == d->lost && !w->failing[0]))
+		return;
+	d->status_at = now_s() + STATUS_INTERVAL_S;
+	d->events = r->events;
+	d->lost = lost;
+	notify_status("Capture %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " lost%s%s", w->capture, r->events, lost,
+		      w->failing[0] ? "; the database takes no rows: " : "", w->failing);
+}
+
+/* The watchdog is fed only when buffers were drained since it was fed last. */
+static void tell_alive(struct ioflushd *d, const struct ring_stats *r)
+{
+	if (!d->notify.watchdog_us || now_s() < d->alive_at || r->drains == d->drains)
+		return;
+	notify_alive();
+	d->drains = r->drains;
+	d->alive_at = now_s() + d->notify.watchdog_us / 2000000;
+}
+
+static void on_tick(void *ctx)
+{
+	struct ioflushd *d = ctx;
+	struct writer_stats w;
+	struct ring_stats r;
+	struct error e = {0};
+
+	if (update_cpus(d, false, &e)) {
+		fail(d, &e);
+		return;
+	}
+	stats(d, &r, &w);
+	health_update(&d->health, now_s(), &r, &w);
+	tell_alive(d, &r);
+	tell_status(d, &r, &w);
+}
+
+static void on_stop(void *ctx, int signal)
+{
+	struct ioflushd *d = ctx;
+
+	log_info("stopping (signal %d)", signal);
+	loop_stop(d->loop);
+}
+
+/* --- what HTTP asks for, on its thread */
+
+static void live_capture(void *ctx, struct ring_stats *out)
+{
+	struct ioflushd *d = ctx;
+
+	ring_stats(d->ring, out);
+}
+
+static void live_writer(void *ctx, struct writer_stats *out)
+{
+	struct ioflushd *d = ctx;
+
+	writer_stats(d->writer, out);
+}
+
+static void sink_events(void *ctx, const struct event *ev, size_t n)
+{
+	struct ioflushd *d = ctx;
+
+	writer_put(d->writer, ev, n);
+}
+
+/* --- start */
+
+/* The lines in use, one a line: a report that reads them knows which events the capture cannot have. */
+static char *armed_lines(const struct priv_armed *a)
+{
+	size_t len;
+	char *text = NULL;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	for (size_t i = 0; i < a->nevents; i++)
+		if (a->event[i].alt >= 0 && a->event[i].line)
+			fprintf(f, "%s\n", a->event[i].line);
+	if (fclose(f)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static void say_armed(const struct priv_armed *a)
+{
+	size_t had = 0;
+
+	for (size_t i = 0; i < a->nevents; i++) {
+		const struct armed_event *ev = &a->event[i];
+
+		had += ev->alt >= 0;
+		if (ev->alt < 0)
+			log_warning("no event %s: %s", ev->name, ev->refused ? ev->refused : "no alternative");
+		else if (ev->lost)
+			log_notice("event %s by alternative %d; lost with it: %s", ev->name, ev->alt + 1, ev->lost);
+	}
+	log_info("%zu of %zu events armed", had, a->nevents);
+}
+
+static int start_writer(struct ioflushd *d, struct error *e)
+{
+	struct capture meta = {
+		.format = "live", .host = "", .kernel = "", .clock = "mono", .state = "recording", .note = ""};
+	char *lines = armed_lines(&d->armed), *source = NULL;
+	struct utsname u;
+
+	if (!lines || asprintf(&source, "%s/instances/%s", d->config.tracefs, d->config.instance) < 0) {
+		free(lines);
+		return error_errno(e, "starting the writer");
+	}
+	meta.source = source;
+	meta.probes = lines;
+	if (!uname(&u)) {
+		meta.host = u.nodename;
+		meta.kernel = u.release;
+	}
+	d->writer = writer_new(&d->config, &meta, d->strings, e);
+	free(source);
+	free(lines);
+	return d->writer ? 0 : -1;
+}
+
+/* The decoder knows by the system that a probe is ours, whatever our group is called. A tracepoint's line has no blank. */
+static const char *system_of(const struct armed_event *a)
+{
+	return strchr(a->line, ' ') ? "ioflush" : a->system;
+}
+
+static int start_ring(struct ioflushd *d, struct error *e)
+{
+	const struct ring_options o = {
+		.merge_window_ns = d->config.merge_window * 1000000,
+		.merge_bytes = d->config.merge_bytes,
+		.sink = {d, sink_events},
+	};
+	const struct priv_armed *a = &d->armed;
+
+	d->ring = ring_new(&o, d->strings, e);
+	if (!d->ring || ring_header_page(d->ring, a->header_page, a->header_page_len, e))
+		return -1;
+	for (size_t i = 0; i < a->nevents; i++)
+		if (a->format[i] && ring_format(d->ring, system_of(&a->event[i]), a->format[i], a->format_len[i], e))
+			return -1;
+	ring_cmdlines(d->ring, priv_open_cmdlines(d->priv));
+	return 0;
+}
+
+static int start_http(struct ioflushd *d, struct error *e)
+{
+	const struct api_live live = {d, live_capture, live_writer, &d->armed, NULL};
+
+	if (!strcmp(d->config.listen, "none"))
+		return 0;
+	d->api = api_new(&d->config, &live, e);
+	if (!d->api)
+		return -1;
+	d->http = http_new(&d->config, d->api, e);
+	if (!d->http)
+		return -1;
+	return http_start(d->http, e);
+}
+
+static int start(struct ioflushd *d, struct error *e)
+{
+	const struct loop_ops ops = {d, on_drain, on_tick, on_reload, on_stop};
+
+	d->loop = loop_new(&ops, d->config.drain_interval, e);
+	if (!d->loop)
+		return -1;
+	if (priv_armed(d->priv, &d->armed, e))
+		return -1;
+	say_armed(&d->armed);
+	d->strings = strings_new();
+	if (!d->strings)
+		return error_errno(e, "strings");
+	if (start_ring(d, e) || start_writer(d, e) || update_cpus(d, true, e) || start_http(d, e))
+		return -1;
+	return priv_trace_on(d->priv, true, e);
+}
+
+/* --- stop */
+
+/* What the buffers hold. Not more: when the privileged process is gone, tracing cannot be turned off, and goes on. */
+static void drain_rest(struct ioflushd *d)
+{
+	uint64_t most = d->ncpus * (d->config.buffer_size / 4096 + 2), done = 0;
+	struct error e = {0};
+	long pages;
+	int gone;
+
+	if (priv_trace_on(d->priv, false, &e))
+		log_error("%s", e.text);
+	e.text[0] = '\0';
+	do {
+		pages = ring_drain(d->ring, DRAIN_PAGES, &gone, &e);
+		done += pages > 0 ? (uint64_t)pages : 0;
+	} while (pages > 0 && done < most);
+	if (pages < 0 || ring_finish(d->ring, &e))
+		log_error("last drain: %s", e.text);
+}
+
+static int stop_recording(struct ioflushd *d)
+{
+	struct ring_stats r;
+	struct writer_stats w;
+	struct error e = {0};
+	int rc = 0;
+
+	if (!d->writer)
+		return 0;
+	drain_rest(d);
+	http_free(d->http);
+	d->http = NULL;
+	api_free(d->api);
+	d->api = NULL;
+	stats(d, &r, &w);
+	health_finish(&d->health, &r, &w);
+	log_info("capture %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " lost", w.capture, r.events, health_lost(&r, &w));
+	rc = writer_close(d->writer, &e);
+	if (rc)
+		log_error("closing the capture: %s", e.text);
+	d->writer = NULL;
+	return rc;
+}
+
+static void free_all(struct ioflushd *d)
+{
+	http_free(d->http);
+	api_free(d->api);
+	ring_free(d->ring);
+	loop_free(d->loop);
+	priv_armed_free(&d->armed);
+	priv_close(d->priv);
+	strings_free(d->strings);
+	free(d->cpu);
+}
+
+/* In the child: all that records. Its exit status becomes that of ioflushd. */
+static int record(struct ioflushd *d)
+{
+	struct error e = {0};
+	int rc = DAEMON_EXIT_OK;
+
+	if (start(d, &e)) {
+		log_error("%s", e.text);
+		rc = DAEMON_EXIT_ERROR;
+	} else {
+		notify_ready();
+		log_info("recording into %s", d->config.db);
+		d->alive_at = d->status_at = 0;
+		if (loop_run(d->loop, &d->failed) || d->failed.text[0]) {
+			log_error("%s", d->failed.text);
+			rc = DAEMON_EXIT_ERROR;
+		}
+		notify_stopping();
+	}
+	if (stop_recording(d) && !rc)
+		rc = DAEMON_EXIT_ERROR;
+	free_all(d);
+	return rc;
+}
+
+/*
+ * The API's socket lives in a folder under /run, which is empty after each boot. Where nobody has made it (systemd would
+ * have), it is made before the rights to do so are dropped, and given to who will listen there. Its parent must be there;
+ * if it cannot be made, listening says why.
+ */
+static void make_socket_folder(const struct config *c)
+{
+	char *dir = NULL, *slash;
+	const struct passwd *pw;
+
+	if (strncmp(c->listen, "unix:/", 6))
+		return;
+	dir = strdup(c->listen + 5);
+	slash = dir ? strrchr(dir, '/') : NULL;
+	if (!slash || slash == dir)
+		goto out;
+	*slash = '\0';
+	if (mkdir(dir, 0750))
+		goto out;
+	log_info("made the folder %s for the API's socket", dir);
+	pw = *c->user ? getpwnam(c->user) : NULL;
+	if (pw && chown(dir, pw->pw_uid, pw->pw_gid))
+		log_warning("%s: giving it to %s: %s", dir, c->user, strerror(errno));
+out:
+	free(dir);
+}
+
+/* Before the loop takes them: a reload has nothing to reload, and a client that hangs up is not a reason to die. */
+static void calm_signals(void)
+{
+	struct sigaction sa = {.sa_handler = SIG_IGN};
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGPIPE, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+}
+
+static int say_error(int status, const struct error *e)
+{
+	fprintf(stderr, "ioflushd: %s\n", e->text);
+	return status;
+}
+
+static int run_daemon(struct ioflushd *d)
+{
+	struct error e = {0};
+	int status = DAEMON_EXIT_ERROR;
+	int rc = read_options(&d->config, d->argc, d->argv, &e);
+
+	if (rc)
+		return rc > 0 ? DAEMON_EXIT_OK : say_error(DAEMON_EXIT_USAGE, &e);
+	open_log(&d->config);
+	if (d->config.check) {
+		status = check_host(&d->config, stdout, &e);
+		return status ? say_error(status, &e) : 0;
+	}
+	calm_signals();
+	notify_init(&d->notify);
+	if (!*d->config.user && !geteuid())
+		log_notice("no user is configured: decoding, database and HTTP run as root too (option user)");
+	make_socket_folder(&d->config);
+	if (priv_start(&d->priv, &d->config, &status, &e)) {
+		log_error("%s", e.text);
+		return status;
+	}
+	return record(d);
+}
+
+int daemon_main(int argc, char **argv)
+{
+	struct ioflushd d = {.argc = argc, .argv = argv};
+	int status = run_daemon(&d);
+
+	config_free(&d.config);
+	return status;
+}

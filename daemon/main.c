@@ -1,0 +1,7 @@
+/* ioflushd: everything is in a library, so that tests and fuzzers link all but this. */
+#include "daemon.h"
+
+int main(int argc, char **argv)
+{
+	return daemon_main(argc, argv);
+}

@@ -1,0 +1,23 @@
+/*
+ * What systemd is told: ready, reloading, stopping, alive, and one line of status. Without systemd (no NOTIFY_SOCKET)
+ * all of it does nothing.
+ */
+#ifndef IOFLUSHD_NOTIFY_H
+#define IOFLUSHD_NOTIFY_H
+
+#include <stdint.h>
+
+struct notify {
+	uint64_t watchdog_us; /* a sign of life is due this often; 0: no watchdog */
+};
+
+/* In the process that systemd started, before it forks: the watchdog is addressed to that process id. */
+void notify_init(struct notify *n);
+
+void notify_ready(void);
+void notify_reloading(void);
+void notify_stopping(void);
+void notify_alive(void);
+void notify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# The whole way, on this machine's kernel: functions of a helper program with the names and arguments of the events ->
+# uprobes -> ring buffer -> ioflushd -> SQLite -> ioflush replay, which must give the expected numbers of each case. A
+# flood with tiny buffers loses records, and each loss is accounted for; one with default buffers loses none.
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=tests/live_lib.sh
+source "$here/live_lib.sh"
+need_tools jq sqlite3
+need_live
+trap cleanup EXIT
+
+# shellcheck disable=SC2016
+differences='
+	$want[0] as $w | $got[0] as $g
+	| [$w.policies | paths(numbers)] as $paths
+	| if ($paths | length) < 9 then "the expected file has no numbers" else empty end,
+	  ($paths[] | . as $p | ($w.policies | getpath($p)) as $a | ($g.policies | getpath($p)) as $b
+	   | select($a != $b) | "\($p | join(".")): expected \($a), got \($b)")'
+
+# compare NAME EXPECTED: the report in $scratch/out
+compare() {
+	local diff
+	if ((status != 0)); then
+		not_ok "$1" "$(run_report)"
+	elif ! diff=$(jq -rn --slurpfile want "$2" --slurpfile got "$scratch/out" "$differences" 2>&1); then
+		not_ok "$1" "$diff"
+	elif [[ -n $diff ]]; then
+		not_ok "$1" "$diff; $(daemon_report)"
+	else
+		ok "$1"
+	fi
+}
+
+# One run of the daemon for each: a capture must begin from an empty state.
+play_case() {
+	local file=$1 name=${1##*/}
+	rm -f "$db" "$db"-*
+	if ! start_daemon; then
+		not_ok "$name" "$(wait_daemon; daemon_report)"
+		return
+	fi
+	run "$live_events" --play "$file"
+	if ((status != 0)); then
+		not_ok "$name: played" "$(run_report)"
+	fi
+	stop_daemon
+	is "$name: stops with status 0" 0 "$status"
+	run "$ioflush" replay --format json "$db"
+	compare "$name" "${file%.jsonl}.expected.json"
+	is "$name: the capture is complete" complete "$(state_of 1)"
+	is "$name: nothing is lost" 0 "$(lost_of 1)"
+}
+
+# The database is read while it is written.
+replay_under_way() {
+	rm -f "$db" "$db"-*
+	start_daemon --batch-time 50ms || { not_ok "replay under way" "$(daemon_report)"; return; }
+	run "$live_events" --play "$data/cases/hotplug.jsonl"
+	for _ in {1..100}; do
+		[[ $(rows_of 1) == 26 ]] && break
+		sleep 0.05
+	done
+	run "$ioflush" replay --format json "$db"
+	compare "hotplug.jsonl, replayed while it is recorded" "$data/cases/hotplug.expected.json"
+	is "the capture is under way" recording "$(state_of 1)"
+	stop_daemon
+	is "... and complete when stopped" complete "$(state_of 1)"
+}
+
+# flood NAME COUNT OPTION...: from both CPUs; rows and losses add up to what was sent
+flood() {
+	local name=$1 count=$2 pids=() pid sent=0 rows lost cpu
+	shift 2
+	rm -f "$db" "$db"-*
+	start_daemon "$@" || { not_ok "$name" "$(daemon_report)"; return; }
+	for cpu in 0 1; do
+		"$live_events" --cpu "$((cpu % $(nproc)))" --flood "$count" >"$scratch/flood.$cpu" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || not_ok "$name: the flood ran"
+	done
+	sent=$((2 * count))
+	stop_daemon
+	is "$name: stops with status 0" 0 "$status"
+	rows=$(rows_of 1)
+	lost=$(lost_of 1)
+	is "$name: $rows rows + $lost lost = sent" "$sent" "$((rows + lost))"
+	is "$name: no loss of unknown size" 0 "$(sql 'SELECT count(*) FROM lost WHERE count IS NULL')"
+	flood_lost=$lost
+	flood_rows=$rows
+}
+
+cases=0
+for file in "$data"/cases/*.jsonl; do
+	play_case "$file"
+	cases=$((cases + 1))
+done
+if ((cases >= 24)); then
+	ok "all cases were played"
+else
+	not_ok "all cases were played" "$cases under $data/cases"
+fi
+replay_under_way
+
+flood "tiny buffers" 200000 --buffer-size 8K --drain-interval 1s
+if ((flood_lost > 0 && flood_rows > 0)); then
+	ok "tiny buffers: $flood_lost are lost, $flood_rows are not"
+else
+	not_ok "tiny buffers: some are lost, some are not" "rows $flood_rows, lost $flood_lost"
+fi
+if grep -q 'records lost in the ring buffer' "$log"; then
+	ok "tiny buffers: the log says so"
+else
+	not_ok "tiny buffers: the log says so" "$(daemon_report)"
+fi
+flood "default buffers" 200000
+keeps_up is "default buffers: nothing is lost" 0 "$flood_lost"
+
+no_leftovers "after all of it"
+tap_done checks

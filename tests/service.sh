@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# What makes ioflushd a service: the unit is sound and hardened, the user and the folders are what the unit expects, the
+# manual and the sample config have every option.
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+src=$here/..
+ioflushd=${IOFLUSHD:-$src/build/ioflushd}
+threshold=3.0
+unit=$scratch/ioflushd.service
+
+# The unit as it is installed, but for the program: systemd-analyze wants one that is there.
+make_unit() {
+	sed "s,@sbindir@/ioflushd,$(command -v true)," "$src/daemon/ioflushd.service.in" >"$unit"
+}
+
+check_placeholders() {
+	if grep -n '@[a-z_]*@' "$unit" >"$scratch/left"; then
+		not_ok "the unit has no placeholder but sbindir" "$(cat "$scratch/left")"
+	else
+		ok "the unit has no placeholder but sbindir"
+	fi
+}
+
+# has NAME LINE: the unit has the line as it stands
+has() {
+	if grep -qxF -- "$2" "$unit"; then
+		ok "$1"
+	else
+		not_ok "$1" "no line $2"
+	fi
+}
+
+check_promises() {
+	has "ready is said by the daemon itself" Type=notify
+	has "the recording child is heard" NotifyAccess=all
+	has "a reload is SIGHUP" "ExecReload=kill -HUP \$MAINPID"
+	has "one SIGTERM, to the first process" KillMode=mixed
+	if grep -qE '^WatchdogSec=[1-9]' "$unit"; then
+		ok "there is a watchdog"
+	else
+		not_ok "there is a watchdog"
+	fi
+}
+
+check_analyze() {
+	if ! command -v systemd-analyze >/dev/null; then
+		skip "the unit is valid" "systemd-analyze is not installed: apt-get install systemd"
+		skip "exposure is at most $threshold" "systemd-analyze is not installed: apt-get install systemd"
+		return
+	fi
+	run systemd-analyze verify --man=no "$unit"
+	if ((status == 0)) && ! grep -q 'ioflushd.service' "$scratch/err"; then
+		ok "the unit is valid"
+	else
+		not_ok "the unit is valid" "$(run_report)"
+	fi
+	run systemd-analyze security --offline=yes --threshold="${threshold/./}" "$unit"
+	if ((status == 0)); then
+		ok "exposure is at most $threshold: $(grep -o 'level.*: [0-9.]*' "$scratch/out" | grep -o '[0-9.]*$')"
+	else
+		not_ok "exposure is at most $threshold" "$(tail -n 1 "$scratch/out")"
+	fi
+}
+
+# The folders and the socket are its group's, which is the user's own.
+check_user() {
+	local user group
+	user=$(sed -n 's/^u \([a-z]*\) .*/\1/p' "$src/daemon/ioflushd.sysusers")
+	group=$(sed -n 's/^Group=//p' "$unit")
+	if [[ -n $user && $group == "$user" ]] && grep -q -- "--user $user\$" "$unit"; then
+		ok "sysusers.d makes the user that the unit names"
+	else
+		not_ok "sysusers.d makes the user that the unit names" "sysusers.d: $user, unit: $group"
+	fi
+	for folder in /var/lib/ioflush /run/ioflush; do
+		if grep -qE "^d $folder 0770 root $user " "$src/daemon/ioflushd.tmpfiles"; then
+			ok "tmpfiles.d makes $folder for the group"
+		else
+			not_ok "tmpfiles.d makes $folder for the group"
+		fi
+	done
+}
+
+# dry NAME PROGRAM FILE: the tool takes the file, in an empty root
+dry() {
+	if ! command -v "$2" >/dev/null; then
+		skip "$1" "$2 is not installed: apt-get install systemd"
+		return
+	fi
+	if ((EUID != 0)); then
+		skip "$1" "not root"
+		return
+	fi
+	mkdir -p "$scratch/root/etc" "$scratch/root/var/lib" "$scratch/root/run"
+	run "$2" --root="$scratch/root" ${4+"$4"} "$3"
+	if ((status == 0)); then
+		ok "$1"
+	else
+		not_ok "$1" "$(run_report)"
+	fi
+}
+
+options() {
+	sed -n 's/^OPTION([A-Z0-9]*, \([a-z_]*\), .*/\1/p' "$src/daemon/options.def"
+}
+
+check_options() {
+	local key missing='' known=0
+	run "$ioflushd" --help-config
+	if ((status != 0)); then
+		not_ok "ioflushd --help-config" "$(run_report)"
+		return
+	fi
+	while read -r key; do
+		known=$((known + 1)) key=${key//_/-}
+		grep -qE "^#? ?$key =" "$scratch/out" || missing+=" $key (sample)"
+		grep -qE "^\.It Cm $key = " "$src/man/ioflushd.conf.5" || missing+=" $key (manual)"
+	done < <(options)
+	if [[ -z $missing ]] && ((known >= 20)); then
+		ok "manual and sample config have all $known options"
+	else
+		not_ok "manual and sample config have every option" "of $known missing:$missing"
+	fi
+	mv "$scratch/out" "$scratch/sample.conf"
+	# What it prints is a config file: the next error is not in there.
+	run "$ioflushd" --config "$scratch/sample.conf" --no-such-option
+	if ((status == 2)) && grep -q 'no-such-option' "$scratch/err"; then
+		ok "the sample config is a config file"
+	else
+		not_ok "the sample config is a config file" "$(run_report)"
+	fi
+}
+
+check_manual() {
+	local page
+	if ! command -v mandoc >/dev/null; then
+		skip "manual pages are clean" "mandoc is not installed: apt-get install mandoc"
+		return
+	fi
+	for page in ioflushd.8 ioflushd.conf.5; do
+		run mandoc -T lint -W warning "$src/man/$page"
+		if ((status == 0)); then
+			ok "$page is clean"
+		else
+			not_ok "$page is clean" "$(run_report)"
+		fi
+	done
+}
+
+make_unit
+check_placeholders
+check_promises
+check_analyze
+check_user
+dry "systemd-sysusers takes the file" systemd-sysusers "$src/daemon/ioflushd.sysusers"
+dry "systemd-tmpfiles takes the file" systemd-tmpfiles "$src/daemon/ioflushd.tmpfiles" --create
+check_options
+check_manual
+tap_done checks
