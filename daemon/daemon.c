@@ -610,12 +610,15 @@ static int stop_recording(struct ioflushd *d)
 {
 	struct ring_stats r;
 	struct writer_stats w;
+	struct dropped dropped;
 	struct error e = {0};
 	int rc = 0;
 
 	if (!d->writer)
 		return 0;
 	drain_rest(d);
+	ring_dropped(d->ring, &dropped);
+	writer_dropped(d->writer, &dropped);
 	http_free(d->http);
 	d->http = NULL;
 	api_free(d->api);

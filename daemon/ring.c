@@ -1113,6 +1113,11 @@ long ring_drain(struct ring *r, size_t max_pages, int *gone, struct error *e)
 	return pages;
 }
 
+void ring_dropped(const struct ring *r, struct dropped *out)
+{
+	decoder_dropped(r->decoder, out);
+}
+
 int ring_finish(struct ring *r, struct error *e)
 {
 	size_t i;

@@ -17,6 +17,7 @@
 
 #include "error.h"
 #include "event.h"
+#include "source.h"
 #include "strings.h"
 
 struct ring_sink {
@@ -64,6 +65,9 @@ long ring_drain(struct ring *c, size_t max_pages, int *gone, struct error *e);
 
 /* At the end: everything still waiting is merged and given to the sink; statistics reconciled. */
 int ring_finish(struct ring *c, struct error *e);
+
+/* What the decoder left out by design (calls that failed, records of others); on the thread that drains. */
+void ring_dropped(const struct ring *c, struct dropped *out);
 
 void ring_stats(const struct ring *c, struct ring_stats *out); /* any thread */
 

@@ -99,7 +99,8 @@ struct writer {
 	uint64_t capture;
 	struct batch done;    /* as of the last commit */
 	struct batch attempt; /* at whose commit it failed; last_event 0: none */
-	bool trimmed;	      /* the beginning of the capture was deleted */
+	struct dropped dropped;
+	bool trimmed; /* the beginning of the capture was deleted */
 	bool failing, log_failing, told_invalid;
 	uint64_t retry, retry_at;
 	uint64_t next_batch, last_commit, retain_at;
@@ -680,7 +681,8 @@ static int finish_once(struct writer *w, struct error *e)
 	}
 	if (store_begin(w->store, e))
 		return -1;
-	if (store_capture_end(w->store, "complete", w->trimmed ? STORE_TRIM_NOTE : "", e)) {
+	if (store_capture_dropped(w->store, &w->dropped, e) ||
+	    store_capture_end(w->store, "complete", w->trimmed ? STORE_TRIM_NOTE : "", e)) {
 		store_rollback(w->store);
 		return -1;
 	}
@@ -872,6 +874,11 @@ void writer_stats(struct writer *w, struct writer_stats *out)
 	out->queue_max = queue_most(w->queue);
 	out->lost_queue = queue_lost(w->queue, QUEUE_FULL);
 	out->lost_database = queue_lost(w->queue, QUEUE_DATABASE);
+}
+
+void writer_dropped(struct writer *w, const struct dropped *d)
+{
+	w->dropped = *d; /* the thread looks at it once it is told to stop */
 }
 
 int writer_close(struct writer *w, struct error *e)

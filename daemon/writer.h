@@ -45,6 +45,9 @@ void writer_put(struct writer *w, const struct event *ev, size_t n);
 void writer_reload(struct writer *w, const struct config *c);  /* batch and retention options changed */
 void writer_stats(struct writer *w, struct writer_stats *out); /* any thread */
 
+/* What was left out of the capture by design, for its row; before writer_close(). */
+void writer_dropped(struct writer *w, const struct dropped *d);
+
 /* Drains the queue, closes the capture as "complete", ends the thread. NULL is fine. -1: rows could not be written. */
 int writer_close(struct writer *w, struct error *e);
 

@@ -3,7 +3,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 
 ioflushd=${IOFLUSHD:-$here/../build/ioflushd}
-live_events=${LIVE_EVENTS:-$here/../build/live_events}
+# A copy: a uprobe belongs to a file, so what another test's probes on the same program record would be played here too.
+live_events=$scratch/live_events
+cp "${LIVE_EVENTS:-$here/../build/tests/live_events}" "$live_events"
 tracefs=${TRACEFS:-/sys/kernel/tracing}
 instance=ioflush_test_$$
 daemon_pid=
