@@ -41,7 +41,7 @@ static json_t *capture_json(struct call *c, const struct api_capture *r)
 	struct error e = {""};
 	json_t *json;
 
-	if (api_db_losses(c->api->db, r->id, &losses, &e)) {
+	if (api_db_losses(c->api->db, r->id, r->first_event, &losses, &e)) {
 		call_fail(c, 503, "database", NULL, "%s", e.text);
 		c->error.retry_after = 1;
 		return NULL;

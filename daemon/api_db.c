@@ -34,7 +34,8 @@ enum {
 };
 
 struct loss_entry {
-	uint64_t capture, last_id; /* lost events up to there are in */
+	uint64_t capture, first_event; /* retention moves the beginning: then all is counted anew */
+	uint64_t last_id;	       /* lost events up to there are in */
 	struct api_losses sum;
 };
 
@@ -323,12 +324,14 @@ static void add_loss(struct loss_entry *l, sqlite3_stmt *stmt)
 	add_cause(&l->sum, cause ? cause : "unknown", n);
 }
 
-int api_db_losses(struct api_db *db, uint64_t capture, struct api_losses *out, struct error *e)
+int api_db_losses(struct api_db *db, uint64_t capture, uint64_t first_event, struct api_losses *out, struct error *e)
 {
 	struct loss_entry *l = loss_entry(db, capture);
 	sqlite3_stmt *stmt = again(db, ST_LOSSES);
 	int rc, n = 0;
 
+	if (l->first_event != first_event)
+		*l = (struct loss_entry){.capture = capture, .first_event = first_event};
 	sqlite3_bind_int64(stmt, 1, (int64_t)capture);
 	sqlite3_bind_int64(stmt, 2, (int64_t)l->last_id);
 	sqlite3_bind_int64(stmt, 3, LOSS_ROWS);

@@ -13,6 +13,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -60,6 +61,7 @@ struct ioflushd {
 	struct priv_armed armed;
 	struct strings *strings;
 	struct ring *ring;
+	_Atomic uint64_t kinds[EV_KINDS]; /* events given to the writer, for the metrics */
 	struct writer *writer;
 	struct api *api;
 	struct http *http;
@@ -460,10 +462,24 @@ static void live_writer(void *ctx, struct writer_stats *out)
 	writer_stats(d->writer, out);
 }
 
-static void sink_events(void *ctx, const struct event *ev, size_t n)
+static void live_kinds(void *ctx, uint64_t by_kind[EV_KINDS])
 {
 	struct ioflushd *d = ctx;
 
+	for (size_t k = 0; k < EV_KINDS; k++)
+		by_kind[k] = atomic_load_explicit(&d->kinds[k], memory_order_relaxed);
+}
+
+static void sink_events(void *ctx, const struct event *ev, size_t n)
+{
+	struct ioflushd *d = ctx;
+	uint64_t kinds[EV_KINDS] = {0};
+
+	for (size_t i = 0; i < n; i++)
+		kinds[ev[i].kind]++;
+	for (size_t k = 0; k < EV_KINDS; k++)
+		if (kinds[k])
+			atomic_fetch_add_explicit(&d->kinds[k], kinds[k], memory_order_relaxed);
 	writer_put(d->writer, ev, n);
 }
 
@@ -554,7 +570,7 @@ static int start_ring(struct ioflushd *d, struct error *e)
 
 static int start_http(struct ioflushd *d, struct error *e)
 {
-	const struct api_live live = {d, live_capture, live_writer, &d->armed, NULL};
+	const struct api_live live = {d, live_capture, live_writer, &d->armed, live_kinds};
 
 	if (!strcmp(d->config.listen, "none"))
 		return 0;

@@ -218,12 +218,14 @@ static int serve_request(struct parent *p, const struct request *q)
 static bool serve(struct parent *p)
 {
 	struct request q = {0};
-	int came, fd = -1;
-	ssize_t len = receive_packet(p->sock, &q, sizeof(q), &came);
 	size_t answer_len;
+	ssize_t len;
+	int fd = -1;
 
-	if (came >= 0)
-		close(came); /* nobody asked for it */
+	/* no place for descriptors: the kernel drops what nobody asked for. MSG_TRUNC: the length as it was sent */
+	do
+		len = recv(p->sock, &q, sizeof(q), MSG_TRUNC);
+	while (len < 0 && errno == EINTR);
 	if (!len || (len < 0 && errno == ECONNRESET))
 		return false;
 	memset(&p->answer, 0, sizeof(p->answer));

@@ -134,6 +134,8 @@ int queries_ask(struct queries *q, const char *const args[], uint64_t version, u
 	s->waiting = w;
 	q->waiting++;
 	if (!s->child) {
+		free(s->text); /* too old: nobody is given it while the new answer is made */
+		s->text = NULL;
 		s->due = true;
 		s->version = version;
 	}

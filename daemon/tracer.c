@@ -157,8 +157,13 @@ static bool no_privilege(int errnum)
 
 bool tracer_instance_valid(const char *name)
 {
+	/* the groups that the kernel gives probes without one: whatever is in them is others' */
+	static const char *const taken[] = {"kprobes", "uprobes", "fprobes", "eprobes", "tracepoints", "synthetic"};
 	size_t i;
 
+	for (i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (!strcmp(name, taken[i]))
+			return false;
 	if (!isalpha((unsigned char)name[0]) && name[0] != '_')
 		return false;
 	for (i = 0; name[i]; i++)

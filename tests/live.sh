@@ -7,7 +7,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/live_lib.sh
 source "$here/live_lib.sh"
-need_tools jq sqlite3
+need_tools jq sqlite3 curl
 need_live
 trap cleanup EXIT
 
@@ -56,12 +56,14 @@ play_case() {
 # The database is read while it is written.
 replay_under_way() {
 	rm -f "$db" "$db"-*
-	start_daemon --batch-time 50ms || { not_ok "replay under way" "$(daemon_report)"; return; }
+	start_daemon --batch-time 50ms --listen "unix:$scratch/api.sock" || { not_ok "replay under way" "$(daemon_report)"; return; }
 	run "$live_events" --play "$data/cases/hotplug.jsonl"
 	for _ in {1..100}; do
 		[[ $(rows_of 1) == 26 ]] && break
 		sleep 0.05
 	done
+	is "the metrics count events by kind" "$(grep -c '"e": "map"' "$data/cases/hotplug.jsonl")" \
+		"$(curl -s --unix-socket "$scratch/api.sock" http://localhost/metrics | sed -n 's/^ioflush_events_total{kind="map"} //p')"
 	run "$ioflush" replay --format json "$db"
 	compare "hotplug.jsonl, replayed while it is recorded" "$data/cases/hotplug.expected.json"
 	is "the capture is under way" recording "$(state_of 1)"

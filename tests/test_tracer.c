@@ -988,9 +988,23 @@ static void test_priv_signals(void **state)
 	expect_nothing_left();
 }
 
+/* The groups that the kernel uses by default hold others' probes: cleaning up as one of them would remove those. */
+static void test_instance_names(void **state)
+{
+	(void)state;
+	assert_true(tracer_instance_valid("ioflushd"));
+	assert_true(tracer_instance_valid("_a-1"));
+	assert_false(tracer_instance_valid("kprobes"));
+	assert_false(tracer_instance_valid("uprobes"));
+	assert_false(tracer_instance_valid("synthetic"));
+	assert_false(tracer_instance_valid("1a"));
+	assert_false(tracer_instance_valid("a/b"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_instance_names),
 		cmocka_unit_test_teardown(test_arm, sweep),
 		cmocka_unit_test_teardown(test_try, sweep),
 		cmocka_unit_test_teardown(test_kill, sweep),
