@@ -739,7 +739,12 @@ static int run_daemon(struct ioflushd *d)
 		return rc > 0 ? DAEMON_EXIT_OK : say_error(DAEMON_EXIT_USAGE, &e);
 	open_log(&d->config);
 	if (d->config.check) {
+		sigset_t old;
+
+		priv_hold_signals(&old); /* what is armed to try it is taken away first */
 		status = check_host(&d->config, stdout, &e);
+		fflush(stdout);
+		sigprocmask(SIG_SETMASK, &old, NULL);
 		return status ? say_error(status, &e) : 0;
 	}
 	calm_signals();

@@ -448,22 +448,41 @@ out:
 	return ret;
 }
 
+static void own_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGCHLD);
+}
+
+void priv_hold_signals(sigset_t *old)
+{
+	sigset_t mine;
+
+	own_signals(&mine);
+	sigprocmask(SIG_BLOCK, &mine, old);
+}
+
+static bool stop_is_pending(void)
+{
+	sigset_t pending;
+
+	return !sigpending(&pending) && (sigismember(&pending, SIGTERM) > 0 || sigismember(&pending, SIGINT) > 0);
+}
+
+/* Signals are held; the child goes on with the mask old. */
 static int fork_child(struct priv *p, const struct config *c, const struct identity *id, struct tracer *t,
-		      struct error *e)
+		      const sigset_t *old, struct error *e)
 {
 	pid_t parent = getpid(), child;
-	sigset_t mine, old;
 	int pair[2], signals;
+	sigset_t mine;
 
-	sigemptyset(&mine);
-	sigaddset(&mine, SIGTERM);
-	sigaddset(&mine, SIGINT);
-	sigaddset(&mine, SIGHUP);
-	sigaddset(&mine, SIGCHLD);
+	own_signals(&mine);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return error_errno(e, "socketpair");
-	if (sigprocmask(SIG_BLOCK, &mine, &old))
-		goto fail;
 	signals = signalfd(-1, &mine, SFD_CLOEXEC);
 	if (signals < 0)
 		goto fail;
@@ -486,11 +505,10 @@ static int fork_child(struct priv *p, const struct config *c, const struct ident
 		log_error("%s", e->text);
 		_exit(DAEMON_EXIT_ERROR);
 	}
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	sigprocmask(SIG_SETMASK, old, NULL);
 	return 0;
 fail:
 	error_errno(e, "starting the recording process");
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(pair[0]);
 	close(pair[1]);
 	return -1;
@@ -501,18 +519,22 @@ int priv_start(struct priv **out, const struct config *c, int *status, struct er
 	struct priv *p = calloc(1, sizeof(*p));
 	struct identity id;
 	struct tracer t;
+	sigset_t old;
 
 	*status = DAEMON_EXIT_ERROR;
 	if (!p)
 		return error_set(e, "out of memory");
 	p->fd = -1;
+	priv_hold_signals(&old);
 	*status = DAEMON_EXIT_USAGE;
 	if (find_user(c, &id, e))
 		goto fail;
 	if (arm(&t, c, status, e))
 		goto fail;
 	*status = DAEMON_EXIT_ERROR;
-	if (read_armed(&p->armed, &t, e) || fork_child(p, c, &id, &t, e)) {
+	if (stop_is_pending())
+		error_set(e, "told to stop before recording began");
+	if (e->text[0] || read_armed(&p->armed, &t, e) || fork_child(p, c, &id, &t, &old, e)) {
 		tracer_close(&t);
 		goto fail;
 	}
@@ -521,6 +543,7 @@ int priv_start(struct priv **out, const struct config *c, int *status, struct er
 	return 0;
 fail:
 	priv_close(p);
+	sigprocmask(SIG_SETMASK, &old, NULL); /* a signal that waited ends the process now, with nothing left behind */
 	return -1;
 }
 

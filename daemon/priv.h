@@ -6,6 +6,8 @@
 #ifndef IOFLUSHD_PRIV_H
 #define IOFLUSHD_PRIV_H
 
+#include <signal.h>
+
 #include "config.h"
 #include "tracer.h"
 
@@ -20,6 +22,12 @@ struct priv_armed {
 	char *header_page;
 	size_t header_page_len;
 };
+
+/*
+ * Holds the signals that stop or reload, and gives the mask that was: while probes are armed, being ended would leave them
+ * behind. Restore old when nothing is armed any more.
+ */
+void priv_hold_signals(sigset_t *old);
 
 /*
  * Arms (in this process), then forks. Returns in the child with *out set, its user changed. In the parent it serves until

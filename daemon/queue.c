@@ -33,6 +33,7 @@ struct queue {
 	_Alignas(LINE) _Atomic uint64_t tail;
 	_Atomic unsigned marks_tail;
 	struct totals total;
+	_Atomic uint64_t own[QUEUE_CAUSES]; /* of these, what was lost here and not before */
 	_Atomic size_t most;
 	bool losing;	    /* producer's: since the last loss there was not enough room */
 	uint64_t head_seen; /* producer's: head was there at least */
@@ -78,14 +79,14 @@ static void add(_Atomic uint64_t *total, uint64_t n)
 static void count_lost(struct queue *q, const struct event *ev, size_t n)
 {
 	int cause = atomic_load_explicit(&q->cause, memory_order_relaxed);
-	uint64_t records = 0, unknown = 0;
+	uint64_t records = 0, unknown = 0, own = 0;
 	size_t i;
 
 	if (!n)
 		return;
 	for (i = 0; i < n; i++) {
 		if (ev[i].kind != EV_lost)
-			records++;
+			own++;
 		else if (ev[i].missing & 1u << 0)
 			unknown++;
 		else
@@ -93,7 +94,8 @@ static void count_lost(struct queue *q, const struct event *ev, size_t n)
 	}
 	/* t first: whoever sees the counts sees no earlier t */
 	atomic_store_explicit(&q->total.t, ev[n - 1].t, memory_order_release);
-	add(&q->total.records[cause], records);
+	add(&q->total.records[cause], records + own);
+	add(&q->own[cause], own);
 	add(&q->total.unknown[cause], unknown);
 	q->losing = true;
 }
@@ -268,5 +270,5 @@ size_t queue_most(const struct queue *q)
 
 uint64_t queue_lost(const struct queue *q, enum queue_cause cause)
 {
-	return atomic_load_explicit(&q->total.records[cause], memory_order_relaxed);
+	return atomic_load_explicit(&q->own[cause], memory_order_relaxed);
 }

@@ -70,6 +70,7 @@ void queue_set_cause(struct queue *q, enum queue_cause cause);
 size_t queue_capacity(const struct queue *q);
 size_t queue_count(const struct queue *q); /* events queued */
 size_t queue_most(const struct queue *q);  /* at most since the beginning */
+/* Events lost here: what a lost event that did not fit tells of was lost before, and counted there. */
 uint64_t queue_lost(const struct queue *q, enum queue_cause cause);
 
 #endif
