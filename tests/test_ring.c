@@ -915,6 +915,24 @@ static void test_cpus(void **state)
 	close(end);
 }
 
+/* What a CPU wrote since the last drain is read when it goes, or nobody ever would. */
+static void test_cpu_goes_full(void **state)
+{
+	int end;
+
+	(void)state;
+	recorded_ring(1 << 20);
+	assert_int_equal(ring_cpu_add(ring, 0, pipe_of(data, 0, &end), -1, &error), 0);
+	now_ns = 4715500000000;
+	drain();
+	assert_int_equal(write(end, data, load("normal/cpu0.raw")), 3 * PAGE);
+	ring_cpu_remove(ring, 0);
+	finish();
+	assert_int_equal(stats().records, 167);
+	assert_int_equal(nlosses, 0);
+	close(end);
+}
+
 static void test_commands(void **state)
 {
 	char text[128];
@@ -1298,6 +1316,7 @@ int main(void)
 		cmocka_unit_test(test_errors_of_read),
 		cmocka_unit_test(test_files_do_not_end),
 		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_cpu_goes_full),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_live_cases),
 		cmocka_unit_test(test_live_strings),
