@@ -7,30 +7,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_tools jq
 
-# The numbers that a report must hold, and how many of them differ: "path: expected N, got M" a line. An expected file
-# without numbers is a failure of its own.
-# shellcheck disable=SC2016
-differences='
-	$want[0] as $w | $got[0] as $g
-	| [$w.policies | paths(numbers)] as $paths
-	| if ($paths | length) < 9 then "the expected file has no numbers" else empty end,
-	  ($paths[] | . as $p | ($w.policies | getpath($p)) as $a | ($g.policies | getpath($p)) as $b
-	   | select($a != $b) | "\($p | join(".")): expected \($a), got \($b)")'
-
-# compare NAME EXPECTED: the report in $scratch/out
-compare() {
-	local diff
-	if ((status != 0)); then
-		not_ok "$1" "$(run_report)"
-	elif ! diff=$(jq -rn --slurpfile want "$2" --slurpfile got "$scratch/out" "$differences" 2>&1); then
-		not_ok "$1" "$diff"
-	elif [[ -n $diff ]]; then
-		not_ok "$1" "$diff"
-	else
-		ok "$1"
-	fi
-}
-
 replay() {
 	run "$ioflush" replay --format json "$@"
 }

@@ -11,28 +11,6 @@ need_tools jq sqlite3 curl
 need_live
 trap cleanup EXIT
 
-# shellcheck disable=SC2016
-differences='
-	$want[0] as $w | $got[0] as $g
-	| [$w.policies | paths(numbers)] as $paths
-	| if ($paths | length) < 9 then "the expected file has no numbers" else empty end,
-	  ($paths[] | . as $p | ($w.policies | getpath($p)) as $a | ($g.policies | getpath($p)) as $b
-	   | select($a != $b) | "\($p | join(".")): expected \($a), got \($b)")'
-
-# compare NAME EXPECTED: the report in $scratch/out
-compare() {
-	local diff
-	if ((status != 0)); then
-		not_ok "$1" "$(run_report)"
-	elif ! diff=$(jq -rn --slurpfile want "$2" --slurpfile got "$scratch/out" "$differences" 2>&1); then
-		not_ok "$1" "$diff"
-	elif [[ -n $diff ]]; then
-		not_ok "$1" "$diff; $(daemon_report)"
-	else
-		ok "$1"
-	fi
-}
-
 # One run of the daemon for each: a capture must begin from an empty state.
 play_case() {
 	local file=$1 name=${1##*/}
@@ -48,7 +26,7 @@ play_case() {
 	stop_daemon
 	is "$name: stops with status 0" 0 "$status"
 	run "$ioflush" replay --format json "$db"
-	compare "$name" "${file%.jsonl}.expected.json"
+	compare "$name" "${file%.jsonl}.expected.json" daemon_report
 	is "$name: the capture is complete" complete "$(state_of 1)"
 	is "$name: nothing is lost" 0 "$(lost_of 1)"
 }
@@ -65,7 +43,7 @@ replay_under_way() {
 	is "the metrics count events by kind" "$(grep -c '"e": "map"' "$data/cases/hotplug.jsonl")" \
 		"$(curl -s --unix-socket "$scratch/api.sock" http://localhost/metrics | sed -n 's/^ioflush_events_total{kind="map"} //p')"
 	run "$ioflush" replay --format json "$db"
-	compare "hotplug.jsonl, replayed while it is recorded" "$data/cases/hotplug.expected.json"
+	compare "hotplug.jsonl, replayed while it is recorded" "$data/cases/hotplug.expected.json" daemon_report
 	is "the capture is under way" recording "$(state_of 1)"
 	stop_daemon
 	is "... and complete when stopped" complete "$(state_of 1)"
