@@ -138,6 +138,7 @@ struct ring {
 	struct tep_handle *tep;
 	struct format *formats;
 	struct decoder *decoder;
+	uint64_t unpaired;	     /* of the decoder's, counted so far */
 	uint32_t cause[LOSS_CAUSES]; /* strings ids */
 
 	struct cpu **cpu;
@@ -579,6 +580,15 @@ static bool next_record(struct ring *r, struct cpu *c)
 	return false;
 }
 
+/* Losses that the decoder tells by events of its own: ends and entries of calls that cannot be paired. */
+static void count_unpaired(struct ring *r)
+{
+	uint64_t unpaired = decoder_stats(r->decoder)->unpaired;
+
+	r->stats.lost_decoder += unpaired - r->unpaired;
+	r->unpaired = unpaired;
+}
+
 /* Decodes the record of a CPU. Its events go to the batch. */
 static void give_record(struct ring *r, struct cpu *c)
 {
@@ -603,6 +613,7 @@ static void give_record(struct ring *r, struct cpu *c)
 	} else {
 		r->batched += (size_t)n;
 		r->stats.events += (uint64_t)n;
+		count_unpaired(r);
 		if (n)
 			r->stats.last_t = c->rec.ts;
 	}

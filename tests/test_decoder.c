@@ -190,6 +190,138 @@ static void test_cut_of_one(void **state)
 	assert_int_equal(f->ev[0].cut.iova1, 8191);
 }
 
+/* --- calls whose end lacks what their entry has */
+
+static void enter_map(struct fixture *f, uint32_t tid, uint64_t domain, uint64_t iova)
+{
+	assert_int_equal(feed(f, tid, "map_entry", "domain", domain, "iova", iova, "paddr", U(0x1000), "size", U(4096),
+			      "prot", U(3), NULL),
+			 0);
+}
+
+static void test_ends_get_what_their_entry_has(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(7), "domain", U(8), NULL), 1);
+	assert_int_equal(feed(f, 1, "area_add_domain", "area", U(5), "domain", U(8), "pages", U(6), "iopt", U(7),
+			      "iova", U(0), "last", U(4095), NULL),
+			 1);
+	enter_map(f, 1, 8, 0);
+	enter_map(f, 2, 9, 0x2000); /* another thread's own */
+	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].kind, EV_map);
+	assert_int_equal(f->ev[0].map.domain, 8);
+	assert_int_equal(f->ev[0].map.prot, 3);
+	assert_int_equal(f->ev[0].missing, 0);
+	assert_int_equal(f->ev[0].t, f->t); /* when it returned */
+	assert_int_equal(feed(f, 1, "area_add_domain_end", "rc", U(-12), NULL), 1);
+	assert_int_equal(f->ev[0].area_add_domain_end.area, 5);
+	assert_int_equal(f->ev[0].area_add_domain_end.domain, 8);
+	assert_int_equal(f->ev[0].area_add_domain_end.rc, -12);
+	assert_int_equal(feed(f, 1, "domain_add_end", "rc", U(-12), NULL), 1);
+	assert_int_equal(f->ev[0].domain_add_end.iopt, 7);
+	assert_int_equal(f->ev[0].domain_add_end.domain, 8);
+	assert_int_equal(feed(f, 2, "map", "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].map.domain, 9);
+	assert_int_equal(feed(f, 1, "domain_remove", "iopt", U(7), "domain", U(8), NULL), 1);
+	assert_int_equal(feed(f, 1, "domain_remove_end", NULL), 1);
+	assert_int_equal(f->ev[0].domain_remove_end.domain, 8);
+	assert_int_equal(decoder_stats(f->d)->unpaired, 0);
+}
+
+static void test_paired_kinds(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "unmap_entry", "domain", U(1), "iova", U(0), "size", U(8192), NULL), 0);
+	assert_int_equal(feed(f, 1, "unmap", "unmapped", U(4096), NULL), 1);
+	assert_int_equal(f->ev[0].unmap.domain, 1);
+	assert_int_equal(f->ev[0].unmap.size, 4096);
+	assert_int_equal(feed(f, 1, "access_add_entry", "area", U(1), "pages", U(2), "iopt", U(3), "iova", U(4096),
+			      "first", U(5), "last", U(6), NULL),
+			 0);
+	assert_int_equal(feed(f, 1, "access_add", "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].access_add.iova, 4096);
+	assert_int_equal(f->ev[0].access_add.last, 6);
+	enter_map(f, 1, 1, 0);
+	assert_int_equal(feed(f, 1, "map", "rc", U(-12), NULL), 0);
+	assert_int_equal(decoder_stats(f->d)->failed_map, 1);
+	assert_int_equal(feed(f, 1, "area_unfill", "area", U(1), "pages", U(2), "iopt", U(3), "iova", U(4096), "last",
+			      U(8191), NULL),
+			 1);
+	assert_int_equal(feed(f, 1, "area_unfill_end", NULL), 1);
+	assert_int_equal(f->ev[0].area_unfill_end.pages, 2);
+	assert_int_equal(f->ev[0].area_unfill_end.last, 8191);
+	assert_int_equal(feed(f, 1, "area_fill", "area", U(1), "pages", U(2), "iopt", U(3), "iova", U(0), "last",
+			      U(4095), "first", U(0), "last_index", U(0), "page_offset", U(0), NULL),
+			 1);
+	assert_int_equal(feed(f, 1, "area_fill_end", "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].area_fill_end.area, 1);
+}
+
+static void assert_lost(const struct fixture *f, const struct event *ev, uint64_t count)
+{
+	assert_int_equal(ev->kind, EV_lost);
+	assert_int_equal(ev->lost.count, count);
+	assert_int_equal(ev->t, f->t);
+	assert_int_equal(ev->missing, 1u << 2); /* since */
+	assert_string_equal(strings_get(f->strings, (uint32_t)ev->lost.cause), "decoder");
+}
+
+static void test_unpaired_ends_are_lost(void **state)
+{
+	struct fixture *f = *state;
+
+	/* The call began before the recording. */
+	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
+	assert_lost(f, &f->ev[0], 1);
+	/* The return of the inner call is missing: the next return is not taken for it. */
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(7), "domain", U(8), NULL), 1);
+	enter_map(f, 1, 8, 0);
+	assert_int_equal(feed(f, 1, "domain_add_end", "rc", U(0), NULL), 2);
+	assert_lost(f, &f->ev[0], 1);
+	assert_int_equal(f->ev[1].domain_add_end.domain, 8);
+	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
+	assert_lost(f, &f->ev[0], 1);
+	/* After a loss nobody knows whose return it is. */
+	enter_map(f, 1, 8, 0);
+	decoder_lost(f->d);
+	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
+	assert_lost(f, &f->ev[0], 1);
+	assert_int_equal(decoder_stats(f->d)->unpaired, 4);
+}
+
+static void test_calls_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	unsigned i;
+
+	for (i = 0; i < 9; i++)
+		enter_map(f, 1, 100 + i, 4096 * i);
+	for (i = 0; i < 8; i++) {
+		assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
+		assert_int_equal(f->ev[0].map.domain, 108 - i);
+	}
+	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
+	assert_lost(f, &f->ev[0], 1);
+}
+
+/* Where ends are complete, an end that was never recorded is nobody's loss. */
+static void test_complete_ends_are_not_paired(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(7), "domain", U(8), NULL), 1);
+	assert_int_equal(feed(f, 1, "area_add_domain", "area", U(5), "domain", U(8), "pages", U(6), "iopt", U(7),
+			      "iova", U(0), "last", U(4095), NULL),
+			 1);
+	assert_int_equal(feed(f, 1, "domain_add_end", "iopt", U(7), "domain", U(8), "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].kind, EV_domain_add_end);
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), "rc", U(0), NULL), 1);
+	assert_int_equal(decoder_stats(f->d)->unpaired, 0);
+}
+
 static const char *device_name(struct fixture *f, const struct event *ev)
 {
 	uint64_t id = ev->kind == EV_attach ? ev->attach.device : ev->detach.device;
@@ -427,6 +559,11 @@ int main(void)
 		WITH_FIXTURE(test_sizes_and_pfns),
 		WITH_FIXTURE(test_return_codes),
 		WITH_FIXTURE(test_cut_of_one),
+		WITH_FIXTURE(test_ends_get_what_their_entry_has),
+		WITH_FIXTURE(test_paired_kinds),
+		WITH_FIXTURE(test_unpaired_ends_are_lost),
+		WITH_FIXTURE(test_calls_are_bounded),
+		WITH_FIXTURE(test_complete_ends_are_not_paired),
 		WITH_FIXTURE(test_attach_gets_its_device),
 		WITH_FIXTURE(test_attach_held_back_at_the_end),
 		WITH_FIXTURE(test_attach_before_a_bad_record),

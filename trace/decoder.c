@@ -6,7 +6,12 @@
  * the device. A held attach comes out at the latest with the thread's next record, with that record's time, so that
  * events leave in time order. detach and an attach without a tracepoint get the device that their idev had last.
  *
- * Both tables are bounded: what they forget becomes "unknown", never wrong.
+ * Kernels before 6.9 give no entry arguments at return. There the end of a call lacks what its entry has: it gets that
+ * from the thread's own records, last in, first out, as calls nest. map, unmap and access_add are events at their return,
+ * so their entries are records of their own, map_entry and so on. An end without its entry, and an entry that a later end
+ * shows to have lost its own, become lost events. Where every end is complete nothing is paired.
+ *
+ * All tables are bounded: what they forget becomes "unknown" or lost, never wrong.
  */
 #include "decoder.h"
 
@@ -21,6 +26,8 @@
 #define MAX_DEVICES 65536u
 #define COMM_SLOTS 1024u /* power of two */
 #define MAX_IDS 65536u	 /* common_type is 16 bits */
+#define MAX_CALLS 8	 /* that a thread is in at once; they nest three deep */
+#define CALL_FIELDS 6	 /* that an entry has for its end: the first ones of both */
 #define NO_TID UINT32_MAX
 
 #define STRUCT_PAGE_SIZE 64 /* x86-64; the probe that gives page and vmemmap exists there alone */
@@ -36,33 +43,55 @@ enum { X_DEVICE = RAW_EXTRA };		/* attach_device_to_domain */
 struct raw_desc {
 	const char *name; /* NULL: that of the event */
 	const char *extra[RAW_MAX_EXTRA];
-	bool string; /* the first extra is one */
+	bool string;	/* the first extra is one */
+	uint16_t entry; /* the kind whose record, at the entry of the same call, may have what this one lacks */
+	uint16_t like;	/* an entry that is no event: the event that its fields are of */
 };
 
 static const struct raw_desc raw_table[RAW_KINDS] = {
-	[EV_map] = {NULL, {"rc"}, false},
-	[EV_access_add] = {NULL, {"rc"}, false},
-	[EV_unmap] = {NULL, {"unmapped"}, false},
-	[EV_unpin] = {NULL, {"page", "vmemmap"}, false},
-	[EV_attach] = {NULL, {"idev"}, false},
-	[EV_detach] = {NULL, {"idev"}, false},
-	[RAW_hwpt_alloc] = {"hwpt_alloc", {"coherent"}, false},
-	[RAW_hwpt_alloc_end] = {"hwpt_alloc_end", {NULL}, false},
-	[RAW_area_unfill_domain] = {"area_unfill_domain", {NULL}, false},
-	[RAW_area_unmap_domain] = {"area_unmap_domain", {NULL}, false},
+	[EV_domain_add_end] = {.entry = EV_domain_add},
+	[EV_domain_remove_end] = {.entry = EV_domain_remove},
+	[EV_area_fill_end] = {.entry = EV_area_fill},
+	[EV_area_unfill_end] = {.entry = EV_area_unfill},
+	[EV_area_add_domain_end] = {.entry = EV_area_add_domain},
+	[EV_map] = {.extra = {"rc"}, .entry = RAW_map_entry},
+	[EV_access_add] = {.extra = {"rc"}, .entry = RAW_access_add_entry},
+	[EV_unmap] = {.extra = {"unmapped"}, .entry = RAW_unmap_entry},
+	[EV_unpin] = {.extra = {"page", "vmemmap"}},
+	[EV_attach] = {.extra = {"idev"}},
+	[EV_detach] = {.extra = {"idev"}},
+	[RAW_hwpt_alloc] = {"hwpt_alloc", {"coherent"}},
+	[RAW_hwpt_alloc_end] = {"hwpt_alloc_end"},
+	[RAW_area_unfill_domain] = {"area_unfill_domain"},
+	[RAW_area_unmap_domain] = {"area_unmap_domain"},
 	[RAW_attach_device_to_domain] = {"attach_device_to_domain", {"device"}, true},
+	[RAW_map_entry] = {"map_entry", .like = EV_map},
+	[RAW_unmap_entry] = {"unmap_entry", .like = EV_unmap},
+	[RAW_access_add_entry] = {"access_add_entry", .like = EV_access_add},
 };
 
 /* Field indexes of an event, from its struct. */
 #define FIELD(event, name) (offsetof(struct event_##event, name) / sizeof(uint64_t))
 #define BIT(i) (1u << (i))
 
+/* Whether the ends of a kind of call need their entry: not known of text before one has been seen. */
+enum pairing { PAIR_NO, PAIR_MAYBE, PAIR_YES };
+
+/* A call that has been entered. */
+struct call {
+	uint16_t kind, present; /* of its entry */
+	uint64_t v[CALL_FIELDS];
+};
+
 /* A thread that is between two records which belong together. */
 struct thread {
 	uint32_t tid;
 	bool has_coherent, coherent;
 	bool has_attach;
+	uint8_t calls;
 	struct raw_record attach;
+	struct call call[MAX_CALLS]; /* the innermost last */
+	struct thread *next_free;
 	UT_hash_handle hh;
 };
 
@@ -111,12 +140,14 @@ struct decoder {
 	char *group;
 	struct decoder_stats stats;
 	uint64_t last_t;
+	uint64_t cause; /* of lost events: a string's id */
 	uint16_t required[RAW_KINDS];
 	uint16_t may_miss[EV_KINDS]; /* fields whose absence is marked; an absent return code is 0 instead */
 
-	struct thread *threads;
+	struct thread *threads, *free_threads;
 	unsigned attaches; /* threads with has_attach */
 	struct device *devices;
+	uint8_t pair[RAW_KINDS]; /* enum pairing of each kind that is the entry of another */
 
 	struct tep_handle *tep; /* what the rest was compiled from */
 	const struct plan **plan;
@@ -154,7 +185,9 @@ const char *raw_field_name(unsigned kind, int field)
 {
 	if (field >= RAW_EXTRA)
 		return field < RAW_MAX_FIELDS ? raw_table[kind].extra[field - RAW_EXTRA] : NULL;
-	if (kind >= EV_KINDS || field < 0 || (unsigned)field >= event_table[kind].nfields)
+	if (kind >= EV_KINDS)
+		kind = raw_table[kind].like;
+	if (!kind || field < 0 || (unsigned)field >= event_table[kind].nfields)
 		return NULL;
 	return event_table[kind].field[field].name;
 }
@@ -198,6 +231,8 @@ static uint16_t required_fields(unsigned kind)
 	if (kind == RAW_attach_device_to_domain)
 		return BIT(X_DEVICE);
 	if (kind >= EV_KINDS)
+		kind = raw_table[kind].like;
+	if (!kind)
 		return 0;
 	d = &event_table[kind];
 	for (i = 0; i < d->nfields; i++)
@@ -206,10 +241,20 @@ static uint16_t required_fields(unsigned kind)
 	return mask;
 }
 
+/* Whether the record of an end has nothing of what its entry has. What is an event only at its end says how it went. */
+static bool is_bare_end(unsigned kind, uint16_t present)
+{
+	if (kind >= RAW_KINDS || !raw_table[kind].entry || present & required_fields(kind))
+		return false;
+	return !raw_table[kind].extra[0] || present & BIT(RAW_EXTRA);
+}
+
 const char *raw_field_lacking(unsigned kind, uint16_t present)
 {
 	uint16_t lacking;
 
+	if (is_bare_end(kind, present))
+		return NULL;
 	if (kind == EV_unmap && present & BIT(X_UNMAPPED))
 		present |= BIT(FIELD(unmap, size));
 	if (kind == EV_unpin && present & BIT(X_PAGE))
@@ -219,6 +264,15 @@ const char *raw_field_lacking(unsigned kind, uint16_t present)
 		return "idev";
 	lacking = required_fields(kind) & ~present;
 	return lacking ? raw_field_name(kind, __builtin_ctz(lacking)) : NULL;
+}
+
+static void pair_all(struct decoder *d, enum pairing how)
+{
+	unsigned kind;
+
+	for (kind = 1; kind < RAW_KINDS; kind++)
+		if (raw_table[kind].entry)
+			d->pair[raw_table[kind].entry] = (uint8_t)how;
 }
 
 /* --- lifetime */
@@ -232,12 +286,15 @@ struct decoder *decoder_new(struct strings *strings, const char *group)
 		return NULL;
 	d->strings = strings;
 	d->group = strdup(group ? group : "ioflush");
-	if (!d->group) {
+	d->cause = strings_intern(strings, "decoder", strlen("decoder"));
+	if (!d->group || d->cause == UINT32_MAX) {
+		free(d->group);
 		free(d);
 		return NULL;
 	}
 	for (kind = 1; kind < RAW_KINDS; kind++)
 		d->required[kind] = required_fields(kind);
+	pair_all(d, PAIR_MAYBE);
 	for (kind = 1; kind < EV_KINDS; kind++)
 		for (i = 0; i < event_table[kind].nfields; i++)
 			if (event_table[kind].field[i].type != FIELD_INT)
@@ -270,6 +327,10 @@ void decoder_free(struct decoder *d)
 		return;
 	HASH_ITER(hh, d->threads, th, th_next) {
 		HASH_DEL(d->threads, th);
+		free(th);
+	}
+	for (th = d->free_threads; th; th = th_next) {
+		th_next = th->next_free;
 		free(th);
 	}
 	HASH_ITER(hh, d->devices, dev, dev_next) {
@@ -310,12 +371,13 @@ static void drop_thread(struct decoder *d, struct thread *th)
 {
 	d->attaches -= th->has_attach;
 	HASH_DEL(d->threads, th);
-	free(th);
+	th->next_free = d->free_threads;
+	d->free_threads = th;
 }
 
 static void drop_thread_if_idle(struct decoder *d, struct thread *th)
 {
-	if (!th->has_coherent && !th->has_attach)
+	if (!th->has_coherent && !th->has_attach && !th->calls)
 		drop_thread(d, th);
 }
 
@@ -328,7 +390,7 @@ static struct thread *get_thread(struct decoder *d, uint32_t tid, struct error *
 		return th;
 	if (HASH_COUNT(d->threads) >= MAX_THREADS)
 		HASH_ITER(hh, d->threads, old, next)
-			if (!old->has_attach) { /* the longest there; its coherency becomes unknown */
+			if (!old->has_attach) { /* the longest there; its coherency becomes unknown, its calls lost */
 				drop_thread(d, old);
 				break;
 			}
@@ -336,9 +398,14 @@ static struct thread *get_thread(struct decoder *d, uint32_t tid, struct error *
 		error_set(e, "attach: %u threads wait for their device, which no machine has", MAX_THREADS);
 		return NULL;
 	}
-	th = calloc(1, sizeof(*th));
+	th = d->free_threads;
+	if (th)
+		d->free_threads = th->next_free;
+	else
+		th = malloc(sizeof(*th));
 	if (!th)
 		goto fail;
+	memset(th, 0, offsetof(struct thread, attach));
 	th->tid = tid;
 	HASH_ADD(hh, d->threads, tid, sizeof(th->tid), th);
 	if (th->hh.tbl)
@@ -581,6 +648,96 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 	return 1;
 }
 
+/* --- calls: ends that get what they lack from their entry */
+
+static int enter_call(struct decoder *d, const struct raw_record *r, struct error *e)
+{
+	struct thread *th = get_thread(d, r->tid, e);
+	struct call *call;
+
+	if (!th)
+		return -1;
+	if (th->calls == MAX_CALLS) { /* the outermost is forgotten, and its end will be one without an entry */
+		memmove(th->call, th->call + 1, (MAX_CALLS - 1) * sizeof(th->call[0]));
+		th->calls--;
+	}
+	call = &th->call[th->calls++];
+	call->kind = r->kind;
+	call->present = r->present & (BIT(CALL_FIELDS) - 1);
+	memcpy(call->v, r->v, sizeof(call->v));
+	return 0;
+}
+
+/* The fields of an end that its entry has: all that stand at the same place in both. */
+static uint16_t carried_fields(unsigned kind)
+{
+	uint16_t mask = 0;
+	unsigned i;
+
+	for (i = 0; i < event_table[kind].nfields; i++)
+		if (event_table[kind].field[i].type != FIELD_INT)
+			mask |= BIT(i);
+	return mask;
+}
+
+/* Leaves the innermost call of the kind, and with it those within, whose ends are missing: how many, or -1: none is there. */
+static int leave_call(const struct decoder *d, struct thread *th, uint16_t kind, struct call *out)
+{
+	int i, j, within = 0;
+
+	for (i = th->calls - 1; i >= 0 && th->call[i].kind != kind; i--)
+		;
+	if (i < 0)
+		return -1;
+	for (j = i + 1; j < th->calls; j++)
+		within += d->pair[th->call[j].kind] == PAIR_YES;
+	*out = th->call[i];
+	th->calls = (uint8_t)i;
+	return within;
+}
+
+static void make_lost(struct decoder *d, struct event *ev, const struct raw_record *r, unsigned n)
+{
+	memset(ev, 0, sizeof(*ev));
+	ev->t = r->t;
+	ev->cpu = r->cpu;
+	ev->tid = r->tid;
+	ev->comm = r->comm;
+	ev->kind = EV_lost;
+	ev->missing = BIT(FIELD(lost, since));
+	ev->lost.count = n;
+	ev->lost.cause = d->cause;
+	d->stats.unpaired += n;
+}
+
+/* The end of a call, completed from its entry. How many events, of what is lost; *whole: whether r is complete now. */
+static int end_call(struct decoder *d, struct raw_record *r, struct event *out, bool *whole)
+{
+	uint16_t entry = raw_table[r->kind].entry, carried = carried_fields(r->kind);
+	bool bare = is_bare_end(r->kind, r->present);
+	struct thread *th = find_thread(d, r->tid);
+	struct call call;
+	int within = -1;
+	unsigned i;
+
+	if (bare)
+		d->pair[entry] = PAIR_YES;
+	if (th) {
+		within = leave_call(d, th, entry, &call);
+		drop_thread_if_idle(d, th);
+	}
+	*whole = within >= 0 || !bare;
+	for (i = 0; within >= 0 && bare && i < CALL_FIELDS; i++)
+		if (call.present & carried & BIT(i)) {
+			r->v[i] = call.v[i];
+			r->present |= BIT(i);
+		}
+	if (*whole && within <= 0)
+		return 0;
+	make_lost(d, out, r, within > 0 ? (unsigned)within : 1);
+	return 1;
+}
+
 /* The events of the record itself, after what was held back before it. */
 static int feed(struct decoder *d, const struct raw_record *r, struct event *out, struct error *e)
 {
@@ -594,6 +751,11 @@ static int feed(struct decoder *d, const struct raw_record *r, struct event *out
 	case RAW_area_unmap_domain:
 		d->stats.unneeded++;
 		return 0;
+	case RAW_map_entry:
+	case RAW_unmap_entry:
+	case RAW_access_add_entry:
+		d->stats.state++;
+		return 0;
 	case RAW_attach_device_to_domain:
 		return on_attach_device(d, r, out, e);
 	default:
@@ -603,8 +765,9 @@ static int feed(struct decoder *d, const struct raw_record *r, struct event *out
 
 int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out[DECODER_MAX_EVENTS], struct error *e)
 {
-	struct raw_record held;
-	int n = 0, own, i;
+	struct raw_record held, paired;
+	bool whole = true;
+	int n = 0, flushed, own, i;
 
 	d->stats.records++;
 	if (r->kind == RAW_OTHER || r->kind == EV_lost || r->kind >= RAW_KINDS) {
@@ -620,12 +783,20 @@ int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out
 	d->last_t = r->t;
 	if (d->attaches && r->kind != RAW_attach_device_to_domain)
 		n = flush_attach(d, r->tid, r->t, out, &held);
-	own = feed(d, r, out + n, e);
+	flushed = n;
+	if (d->pair[raw_table[r->kind].entry]) {
+		paired = *r;
+		r = &paired;
+		n += end_call(d, &paired, out + n, &whole);
+	}
+	own = whole ? feed(d, r, out + n, e) : 0;
 	for (i = 0; own >= 0 && i < n + own; i++)
 		if (event_check(&out[i], e))
 			own = -1;
+	if (own >= 0 && d->pair[r->kind] && enter_call(d, r, e))
+		own = -1;
 	if (own < 0) {
-		if (n && !event_check(&out[0], NULL)) /* it is not that one's fault */
+		if (flushed && !event_check(&out[0], NULL)) /* it is not that one's fault */
 			hold_attach(d, &held, e);
 		return -1;
 	}
@@ -640,6 +811,7 @@ void decoder_lost(struct decoder *d)
 
 	HASH_ITER(hh, d->threads, th, next) {
 		th->has_coherent = false;
+		th->calls = 0;
 		drop_thread_if_idle(d, th);
 	}
 }
@@ -714,21 +886,30 @@ static const char *compile_fields(struct decoder *d, struct tep_event *event, st
 	return bad;
 }
 
-bool decoder_reads(const struct tep_event *event)
+static uint16_t fields_present(const struct tep_event *event, unsigned kind)
 {
-	unsigned kind = event->name ? raw_kind_by_name(event->name, strlen(event->name)) : (unsigned)RAW_OTHER;
 	const struct tep_format_field *f;
 	uint16_t present = 0;
 	int field;
 
-	if (kind == RAW_OTHER)
-		return false;
 	for (f = event->format.fields; f; f = f->next) {
 		field = raw_field_by_name(kind, f->name, strlen(f->name), -1);
 		if (field >= 0)
 			present |= BIT(field);
 	}
-	return !raw_field_lacking(kind, present);
+	return present;
+}
+
+static unsigned kind_of_format(const struct tep_event *event)
+{
+	return event->name ? raw_kind_by_name(event->name, strlen(event->name)) : (unsigned)RAW_OTHER;
+}
+
+bool decoder_reads(const struct tep_event *event)
+{
+	unsigned kind = kind_of_format(event);
+
+	return kind != RAW_OTHER && !raw_field_lacking(kind, fields_present(event, kind));
 }
 
 /* Compiles a format. NULL and the error; plan_other: none of ours. */
@@ -768,6 +949,21 @@ static const struct plan *compile(struct decoder *d, uint32_t id, struct error *
 	return NULL;
 }
 
+/* Which ends need their entry, as their formats say. */
+static void compile_pairing(struct decoder *d)
+{
+	int i, n = tep_get_events_count(d->tep);
+
+	pair_all(d, PAIR_NO);
+	for (i = 0; i < n; i++) {
+		const struct tep_event *event = tep_get_event(d->tep, i);
+		unsigned kind = event ? kind_of_format(event) : (unsigned)RAW_OTHER;
+
+		if (raw_table[kind].entry && is_bare_end(kind, fields_present(event, kind)))
+			d->pair[raw_table[kind].entry] = PAIR_YES;
+	}
+}
+
 /* Where every record has its type and pid. They are the same in all formats. */
 static void compile_header(struct decoder *d)
 {
@@ -777,6 +973,7 @@ static void compile_header(struct decoder *d)
 	uint32_t end;
 
 	d->swapped = tep_is_file_bigendian(d->tep) != tep_is_bigendian();
+	compile_pairing(d);
 	d->header = 0;
 	if (!type || !pid || type->offset < 0 || pid->offset < 0 || type->size != 2 || pid->size != 4)
 		return;

@@ -22,7 +22,7 @@
 #include "source.h"
 #include "strings.h"
 
-#define DECODER_MAX_EVENTS 2
+#define DECODER_MAX_EVENTS 3
 
 /* Kinds of raw records: those of the events, and these, which no event is made from alone. */
 enum raw_kind {
@@ -32,6 +32,9 @@ enum raw_kind {
 	RAW_area_unfill_domain,
 	RAW_area_unmap_domain,
 	RAW_attach_device_to_domain,
+	RAW_map_entry,
+	RAW_unmap_entry,
+	RAW_access_add_entry,
 	RAW_KINDS
 };
 
@@ -61,18 +64,22 @@ int raw_field_by_name(unsigned kind, const char *name, size_t len, int hint);
 const char *raw_field_name(unsigned kind, int field); /* NULL: no such field */
 bool raw_field_is_string(unsigned kind, int field);
 
-/* What a record of the kind with these fields lacks to be one of ours, or NULL: nothing. */
+/*
+ * What a record of the kind with these fields lacks to be one of ours, or NULL: nothing. The end of a call may lack all
+ * that its entry has: it is paired with it.
+ */
 const char *raw_field_lacking(unsigned kind, uint16_t present);
 
 struct decoder_stats {
 	uint64_t records;	/* all that were fed */
 	uint64_t other;		/* records of other events */
-	uint64_t state;		/* hwpt_alloc, hwpt_alloc_end, attach_device_to_domain: kept in mind, no event */
+	uint64_t state;		/* hwpt_alloc, map_entry and their like: kept in mind, no event */
 	uint64_t unneeded;	/* area_unfill_domain, area_unmap_domain */
 	uint64_t failed_map;	/* map with rc != 0 */
 	uint64_t failed_access; /* access_add with rc != 0 */
 	uint64_t empty_unmap;	/* unmap of nothing */
-	uint64_t events;	/* that came out */
+	uint64_t unpaired; /* ends of calls whose entry is missing, and entries whose end is: a lost event tells of each */
+	uint64_t events; /* that came out */
 };
 
 struct decoder;
@@ -94,7 +101,7 @@ int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out
 int decoder_record(struct decoder *d, struct tep_handle *tep, const struct tep_record *rec,
 		   struct event out[DECODER_MAX_EVENTS], struct error *e);
 
-/* Records were lost here: a coherency that waits for its domain_add may not be the right one any more, so forget it. */
+/* Records were lost here: what waits for a later record of its thread may not belong to that any more, so forget it. */
 void decoder_lost(struct decoder *d);
 
 /* At the end of the stream, until it returns 0: the next event that was still held back. */
