@@ -33,7 +33,8 @@ static void print_host(const struct config *c, const struct probe_set *set, FILE
 
 	if (!uname(&u))
 		fprintf(out, "host: %s, Linux %s, %s\n", u.nodename, u.release, u.machine);
-	fprintf(out, "probe set: %s, %zu events\n", set->path, set->nevents);
+	fprintf(out, "probe set: %s, %zu events%s%s\n", set->path, set->nevents,
+		strcmp(c->rung, "auto") ? ", by rung " : "", strcmp(c->rung, "auto") ? c->rung : "");
 	if (*c->user)
 		fprintf(out, "user: arms as %s, records as %s\n", geteuid() ? "no root" : "root", c->user);
 	else
@@ -72,23 +73,33 @@ static void print_event(FILE *out, const struct armed_event *a, const struct pro
 			doc);
 	else
 		fprintf(out, "  %s: alternative %d of %zu: %s\n", a->name, a->alt + 1, ev->nalts, a->line);
+	if (a->offsets)
+		print_lines(out, "offsets from", a->offsets);
 	if (a->lost)
 		print_lines(out, "lost with it", a->lost);
 	if (a->refused)
 		print_lines(out, "refused", a->refused);
 }
 
-static void print_summary(FILE *out, const struct tracer *t)
+/* The entry of an alternative; its event stands above. */
+static void print_entry(FILE *out, const struct armed_event *a)
+{
+	fprintf(out, "  %s: for its return: %s\n", a->name, a->line);
+	if (a->offsets)
+		print_lines(out, "offsets from", a->offsets);
+}
+
+static void print_summary(FILE *out, const struct tracer *t, const struct probe_set *set)
 {
 	size_t i, had = 0;
 
-	for (i = 0; i < t->nevents; i++)
+	for (i = 0; i < set->nevents; i++)
 		had += t->event[i].alt >= 0;
-	fprintf(out, "events to be had: %zu of %zu\n", had, t->nevents);
-	if (had == t->nevents)
+	fprintf(out, "events to be had: %zu of %zu\n", had, set->nevents);
+	if (had == set->nevents)
 		return;
 	fprintf(out, "the capture would lack:");
-	for (i = 0; i < t->nevents; i++)
+	for (i = 0; i < set->nevents; i++)
 		if (t->event[i].alt < 0)
 			fprintf(out, " %s", t->event[i].name);
 	fprintf(out, "\n");
@@ -102,11 +113,13 @@ static int try_set(struct tracer *t, const struct probe_set *set, FILE *out, str
 
 	if (t->nevents)
 		fprintf(out, "events:\n");
-	for (i = 0; i < t->nevents; i++)
+	for (i = 0; i < set->nevents && i < t->nevents; i++)
 		print_event(out, &t->event[i], &set->event[i]);
+	for (; i < t->nevents; i++)
+		print_entry(out, &t->event[i]);
 	if (t->nevents)
-		print_summary(out, t);
-	if (!ret)
+		print_summary(out, t, set);
+	if (!ret && !host)
 		return DAEMON_EXIT_OK;
 	return host ? (int)host : DAEMON_EXIT_ERROR;
 }
@@ -118,6 +131,7 @@ int check_host(const struct config *c, FILE *out, struct error *e)
 		.instance = c->instance,
 		.buffer_size = c->buffer_size,
 		.overwrite = c->overwrite,
+		.rung = c->rung,
 	};
 	enum tracer_host host;
 	struct probe_set set;
@@ -126,6 +140,10 @@ int check_host(const struct config *c, FILE *out, struct error *e)
 
 	if (probe_set_read(&set, c->probes, e))
 		return DAEMON_EXIT_USAGE;
+	if (probe_set_check_rung(&set, c->rung, e)) {
+		probe_set_free(&set);
+		return DAEMON_EXIT_USAGE;
+	}
 	print_host(c, &set, out);
 	if (tracer_open(&t, &o, &host, e)) {
 		fprintf(out, "tracefs: not usable\n");

@@ -506,6 +506,7 @@ static char *armed_lines(const struct priv_armed *a)
 
 static void say_armed(const struct priv_armed *a)
 {
+	const char *offsets = NULL;
 	size_t had = 0;
 
 	for (size_t i = 0; i < a->nevents; i++) {
@@ -516,8 +517,11 @@ static void say_armed(const struct priv_armed *a)
 			log_warning("no event %s: %s", ev->name, ev->refused ? ev->refused : "no alternative");
 		else if (ev->lost)
 			log_notice("event %s by alternative %d; lost with it: %s", ev->name, ev->alt + 1, ev->lost);
+		offsets = offsets ? offsets : ev->offsets;
 	}
-	log_info("%zu of %zu events armed", had, a->nevents);
+	if (offsets)
+		log_notice("offsets of struct members are from %s", offsets);
+	log_info("%zu of %zu probes armed", had, a->nevents);
 }
 
 static int start_writer(struct ioflushd *d, struct error *e)
@@ -544,9 +548,24 @@ static int start_writer(struct ioflushd *d, struct error *e)
 }
 
 /* The decoder knows by the system that a probe is ours, whatever our group is called. A tracepoint's line has no blank. */
+static bool is_tracepoint(const struct armed_event *a)
+{
+	return !strchr(a->line, ' ');
+}
+
 static const char *system_of(const struct armed_event *a)
 {
-	return strchr(a->line, ' ') ? "ioflush" : a->system;
+	return is_tracepoint(a) ? a->system : "ioflush";
+}
+
+/* Whether tracepoints stand in for probes. */
+static bool takes_tracepoints(const struct priv_armed *a)
+{
+	for (size_t i = 0; i < a->nevents; i++)
+		if (a->event[i].line && is_tracepoint(&a->event[i]) &&
+		    event_kind_by_name(a->event[i].name, strlen(a->event[i].name)) != EV_NONE)
+			return true;
+	return false;
 }
 
 static int start_ring(struct ioflushd *d, struct error *e)
@@ -554,6 +573,7 @@ static int start_ring(struct ioflushd *d, struct error *e)
 	const struct ring_options o = {
 		.merge_window_ns = d->config.merge_window * 1000000,
 		.merge_bytes = d->config.merge_bytes,
+		.tracepoints = takes_tracepoints(&d->armed),
 		.sink = {d, sink_events},
 	};
 	const struct priv_armed *a = &d->armed;

@@ -422,6 +422,7 @@ static int arm(struct tracer *t, const struct config *c, int *status, struct err
 		.instance = c->instance,
 		.buffer_size = c->buffer_size,
 		.overwrite = c->overwrite,
+		.rung = c->rung,
 	};
 	enum tracer_host host = TRACER_HOST_OK;
 	struct probe_set set;
@@ -431,6 +432,8 @@ static int arm(struct tracer *t, const struct config *c, int *status, struct err
 	*status = DAEMON_EXIT_USAGE;
 	if (probe_set_read(&set, c->probes, e))
 		return -1;
+	if (probe_set_check_rung(&set, c->rung, e))
+		goto out;
 	*status = DAEMON_EXIT_ERROR;
 	if (tracer_open(t, &o, &host, e))
 		goto out;
@@ -439,6 +442,8 @@ static int arm(struct tracer *t, const struct config *c, int *status, struct err
 	if (found)
 		log_notice("removed %u leftovers of an earlier run (probes, and the instance %s)", found, c->instance);
 	ret = tracer_arm(t, &set, &host, e);
+	if (!ret && host)
+		log_warning("%s", e->text);
 out:
 	if (ret && host)
 		*status = host;

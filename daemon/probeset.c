@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,11 +63,77 @@ char *probe_line_in_group(const char *line, const char *group)
 	return out;
 }
 
+char *probe_line_event(const char *line)
+{
+	struct probe_line l;
+
+	return split_line(line, &l) ? NULL : strndup(l.name, (size_t)l.name_len);
+}
+
+bool probe_line_member(const char *line, const char **at, size_t *len)
+{
+	const char *p = line + strcspn(line, "{}");
+	size_t n = *p == '{' ? strspn(p + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") : 0;
+	const char *dot = n ? memchr(p + 1, '.', n) : NULL;
+
+	*at = p;
+	*len = *p ? 1 : 0;
+	if (!dot || dot == p + 1 || p[n] == '.' || p[n + 1] != '}')
+		return false;
+	*len = n + 2;
+	return true;
+}
+
 bool probe_line_is_uprobe(const char *line)
 {
 	struct probe_line l;
 
 	return strchr("pr", line[0]) && !split_line(line, &l) && l.rest[0] == '/';
+}
+
+bool probe_alt_in_rung(const struct probe_alt *a, const char *rung)
+{
+	size_t len = strlen(rung);
+	const char *p;
+
+	if (!strcmp(rung, "auto"))
+		return !a->forced;
+	for (p = a->rungs ? strstr(a->rungs, rung) : NULL; p && *p; p = strstr(p + 1, rung))
+		if (len && p > a->rungs && p[-1] == ' ' && p[len] == ' ')
+			return true;
+	return false;
+}
+
+/* All rungs that the set names, in its order. */
+static void list_rungs(const struct probe_set *s, char *out, size_t size)
+{
+	char have[512] = " ", name[64];
+	const char *p;
+	size_t i, j, len;
+
+	for (i = 0; i < s->nevents; i++)
+		for (j = 0; j < s->event[i].nalts; j++)
+			for (p = s->event[i].alt[j].rungs; p && *(p += strspn(p, " ")); p += len) {
+				len = strcspn(p, " ");
+				snprintf(name, sizeof(name), " %.*s ", (int)len, p);
+				if (!strstr(have, name) && strlen(have) + len + 2 < sizeof(have))
+					strcat(have, name + 1);
+			}
+	have[strlen(have) - 1] = '\0';
+	snprintf(out, size, "%s", have[0] ? have + 1 : "none");
+}
+
+int probe_set_check_rung(const struct probe_set *s, const char *rung, struct error *e)
+{
+	char rungs[512];
+	size_t i, j;
+
+	for (i = 0; i < s->nevents; i++)
+		for (j = 0; j < s->event[i].nalts; j++)
+			if (probe_alt_in_rung(&s->event[i].alt[j], rung))
+				return 0;
+	list_rungs(s, rungs, sizeof(rungs));
+	return error_set(e, "rung: no probe of %s is of rung \"%s\"; it has: %s", s->path, rung, rungs);
 }
 
 bool probe_set_needs_kernel(const struct probe_set *s)
@@ -86,7 +153,9 @@ struct reader {
 	struct probe_set *set;
 	const char *path;
 	unsigned line;
-	char *lost;	     /* of the next alternative */
+	char *lost, *entry;  /* of the next alternative */
+	char *rungs;	     /* of those from here on, each between blanks */
+	bool forced;	     /* these too */
 	char event[64];	     /* of @tracepoint lines; "": none yet */
 	char *needs;	     /* names, each followed by a blank */
 	unsigned needs_line; /* of the last @needs */
@@ -162,8 +231,13 @@ static struct probe_alt *add_alt(struct reader *r, const char *name, size_t len)
 	memset(grown, 0, sizeof(*grown));
 	grown->file_line = r->line;
 	grown->lost = r->lost;
-	r->lost = NULL;
-	return grown;
+	grown->entry = r->entry;
+	grown->forced = r->forced;
+	r->lost = r->entry = NULL;
+	if (!r->rungs || (grown->rungs = strdup(r->rungs)))
+		return grown;
+	FAIL(r, "out of memory");
+	return NULL;
 }
 
 static int check_name(struct reader *r, const char *name, size_t len)
@@ -173,17 +247,49 @@ static int check_name(struct reader *r, const char *name, size_t len)
 	return FAIL(r, "no event is called \"%.*s\": the name of a probe says which event it gives", (int)len, name);
 }
 
+/* A probe line whose name is known. */
+static int check_probe(struct reader *r, const char *text, struct probe_line *l)
+{
+	const char *p = text, *at;
+	size_t len;
+
+	if (split_line(text, l))
+		return FAIL(r,
+			    "\"%.40s\": a line is a probe as dynamic_events takes it (f:, p:, r:, e: or t:, then GROUP/EVENT "
+			    "and what to probe), an @directive or a # comment",
+			    text);
+	for (; probe_line_member(p, &at, &len); p = at + len)
+		;
+	if (len)
+		return FAIL(r, "%.20s: {STRUCT.MEMBER} is wanted", at);
+	return check_name(r, l->name, (size_t)l->name_len);
+}
+
+/* The entry that was read before it must be its own. */
+static int check_entry(struct reader *r, const struct probe_line *l)
+{
+	char want[80], *have;
+	int ret = 0;
+
+	if (!r->entry)
+		return 0;
+	have = probe_line_event(r->entry);
+	snprintf(want, sizeof(want), "%.*s_entry", l->name_len, l->name);
+	if (!have)
+		return FAIL(r, "out of memory");
+	if (strcmp(have, want))
+		ret = FAIL(r, "the @entry before this line is \"%s\"; that of %.*s would be called %s", have,
+			   l->name_len, l->name, want);
+	free(have);
+	return ret;
+}
+
 static int read_probe(struct reader *r, const char *text)
 {
 	struct probe_line l;
 	struct probe_alt *alt;
 
-	if (split_line(text, &l))
-		return FAIL(r,
-			    "\"%.40s\": a line is a probe as dynamic_events takes it (f:, p:, r:, e: or t:, then GROUP/EVENT "
-			    "and what to probe), an @directive or a # comment",
-			    text);
-	if (check_name(r, l.name, (size_t)l.name_len))
+	if (check_probe(r, text, &l) || check_entry(r, &l))
 		return -1;
 	alt = add_alt(r, l.name, (size_t)l.name_len);
 	if (!alt)
@@ -224,6 +330,87 @@ static int read_event(struct reader *r, const char *arg)
 	if (check_name(r, arg, strlen(arg)))
 		return -1;
 	snprintf(r->event, sizeof(r->event), "%s", arg);
+	return 0;
+}
+
+static int read_entry(struct reader *r, const char *arg)
+{
+	struct probe_line l;
+
+	if (r->entry)
+		return FAIL(r, "the @entry before this line speaks of no alternative");
+	if (check_probe(r, arg, &l))
+		return -1;
+	r->entry = strdup(arg);
+	return r->entry ? 0 : FAIL(r, "out of memory");
+}
+
+static int read_rung(struct reader *r, const char *arg)
+{
+	const char *p;
+	size_t len;
+
+	for (p = arg; *p; p += len, p += strspn(p, " \t")) {
+		len = strcspn(p, " \t");
+		if (!is_word(p, len) || (len == 4 && !memcmp(p, "auto", 4)))
+			return FAIL(r, "rung %.*s: names of letters, digits and '_' are wanted, and \"auto\" is taken",
+				    (int)len, p);
+	}
+	free(r->rungs);
+	r->rungs = NULL;
+	r->forced = false;
+	if (!*arg)
+		return FAIL(r, "name the rungs that the lines after it belong to");
+	if (asprintf(&r->rungs, " %s ", arg) < 0) {
+		r->rungs = NULL;
+		return FAIL(r, "out of memory");
+	}
+	for (len = 0; r->rungs[len]; len++)
+		if (r->rungs[len] == '\t')
+			r->rungs[len] = ' ';
+	return 0;
+}
+
+static int read_only(struct reader *r, const char *arg)
+{
+	if (read_rung(r, arg))
+		return -1;
+	r->forced = true;
+	return 0;
+}
+
+static int add_member(struct reader *r, const char *of, size_t of_len, const char *name, size_t len, unsigned offset)
+{
+	struct probe_member *grown = realloc(r->set->member, (r->set->nmembers + 1) * sizeof(*grown));
+	char *full;
+
+	if (!grown)
+		return FAIL(r, "out of memory");
+	r->set->member = grown;
+	if (asprintf(&full, "%.*s.%.*s", (int)of_len, of, (int)len, name) < 0)
+		return FAIL(r, "out of memory");
+	grown[r->set->nmembers++] = (struct probe_member){full, offset};
+	return 0;
+}
+
+static int read_layout(struct reader *r, const char *arg)
+{
+	size_t of_len = strcspn(arg, " \t"), len;
+	const char *p = arg + of_len, *equals;
+	unsigned long offset;
+	char *end;
+
+	if (!is_word(arg, of_len) || !*p)
+		return FAIL(r, "@layout %.60s: STRUCT MEMBER=OFFSET... is wanted", arg);
+	for (p += strspn(p, " \t"); *p; p += len, p += strspn(p, " \t")) {
+		len = strcspn(p, " \t");
+		equals = memchr(p, '=', len);
+		offset = equals && isdigit((unsigned char)equals[1]) ? strtoul(equals + 1, &end, 10) : ULONG_MAX;
+		if (!equals || equals == p || offset > 1u << 20 || end != p + len)
+			return FAIL(r, "@layout: %.*s: MEMBER=OFFSET is wanted, in bytes", (int)len, p);
+		if (add_member(r, arg, of_len, p, (size_t)(equals - p), (unsigned)offset))
+			return -1;
+	}
 	return 0;
 }
 
@@ -268,17 +455,23 @@ static int read_directive(struct reader *r, char *text)
 	static const struct {
 		const char *name;
 		int (*read)(struct reader *r, const char *arg);
-	} directives[] = {
-		{"@needs", read_needs}, {"@lost", read_lost}, {"@event", read_event}, {"@tracepoint", read_tracepoint}};
+	} directives[] = {{"@needs", read_needs}, {"@rung", read_rung},
+			  {"@only", read_only},	  {"@lost", read_lost},
+			  {"@entry", read_entry}, {"@layout", read_layout},
+			  {"@event", read_event}, {"@tracepoint", read_tracepoint}};
 	size_t len = strcspn(text, " \t"), i;
 	const char *arg = text + len + strspn(text + len, " \t");
 
-	if (r->lost && strncmp(text, "@tracepoint", len) && strncmp(text, "@lost", len))
+	if (r->lost && strncmp(text, "@tracepoint", len) && strncmp(text, "@lost", len) && strncmp(text, "@entry", len))
 		return FAIL(r, "the @lost before this line speaks of no alternative");
+	if (r->entry && strncmp(text, "@lost", len) && strncmp(text, "@entry", len))
+		return FAIL(r, "the @entry before this line speaks of no alternative");
 	for (i = 0; i < sizeof(directives) / sizeof(directives[0]); i++)
 		if (strlen(directives[i].name) == len && !memcmp(text, directives[i].name, len))
 			return directives[i].read(r, arg);
-	return FAIL(r, "unknown directive %.*s: @needs, @lost, @event and @tracepoint are known", (int)len, text);
+	return FAIL(r,
+		    "unknown directive %.*s: @needs, @rung, @only, @lost, @entry, @layout, @event and @tracepoint are known",
+		    (int)len, text);
 }
 
 static int read_line(struct reader *r, char *text)
@@ -327,8 +520,8 @@ static int read_lines(struct reader *r, FILE *f)
 	}
 	if (ferror(f))
 		return error_errno(r->e, "%s", r->path);
-	if (r->lost)
-		return FAIL(r, "the last @lost speaks of no alternative");
+	if (r->lost || r->entry)
+		return FAIL(r, "the last %s speaks of no alternative", r->lost ? "@lost" : "@entry");
 	if (!r->set->nevents)
 		return error_set(r->e, "%s: the set has no probes", r->path);
 	return apply_needs(r);
@@ -348,6 +541,8 @@ int probe_set_read(struct probe_set *s, const char *path, struct error *e)
 	ret = s->path ? read_lines(&r, f) : error_set(e, "out of memory");
 	fclose(f);
 	free(r.lost);
+	free(r.entry);
+	free(r.rungs);
 	free(r.needs);
 	if (ret)
 		probe_set_free(s);
@@ -363,6 +558,8 @@ void probe_set_free(struct probe_set *s)
 			struct probe_alt *a = &s->event[i].alt[j];
 
 			free(a->line);
+			free(a->entry);
+			free(a->rungs);
 			free(a->system);
 			free(a->event);
 			free(a->lost);
@@ -370,6 +567,9 @@ void probe_set_free(struct probe_set *s)
 		free(s->event[i].alt);
 		free(s->event[i].name);
 	}
+	for (i = 0; i < s->nmembers; i++)
+		free(s->member[i].name);
+	free(s->member);
 	free(s->event);
 	free(s->path);
 	memset(s, 0, sizeof(*s));

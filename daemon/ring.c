@@ -1390,6 +1390,8 @@ struct ring *ring_new(const struct ring_options *o, struct strings *strings, str
 	r->tep = tep_alloc();
 	if (!r->decoder || !r->tep)
 		goto fail;
+	if (o->tracepoints)
+		decoder_take_tracepoints(r->decoder);
 	forget_tids(r);
 	for (cause = LOST_FLAG; cause < LOSS_CAUSES; cause++) {
 		r->cause[cause] = strings_intern(strings, cause_names[cause], strlen(cause_names[cause]));

@@ -12,6 +12,7 @@
 #ifndef IOFLUSHD_RING_H
 #define IOFLUSHD_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct ring_sink {
 struct ring_options {
 	uint64_t merge_window_ns;
 	uint64_t merge_bytes;
+	bool tracepoints; /* of the IOMMU core stand in for probes; see decoder_take_tracepoints() */
 	struct ring_sink sink;
 	uint64_t (*now)(void *ctx); /* the trace clock; NULL: CLOCK_MONOTONIC. Tests give their own */
 	void *now_ctx;

@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "layout.h"
 #include "log.h"
 
 #define MAX_TEXT (16u << 20) /* of any file read whole */
@@ -196,11 +197,12 @@ static int tracer_init(struct tracer *t, const struct tracer_options *o, const c
 	t->opt.instance = instance;
 	t->opt.tracefs = strdup(o->tracefs);
 	t->opt.root = strdup(o->root ? o->root : "");
+	t->opt.rung = strdup(o->rung ? o->rung : "auto");
 	t->group = instance ? group_of(instance) : NULL;
 	if (asprintf(&dir, "%s/instances/%s", o->tracefs, instance ? instance : "") < 0)
 		dir = NULL;
 	t->dir = dir;
-	if (instance && t->opt.tracefs && t->opt.root && t->group && dir)
+	if (instance && t->opt.tracefs && t->opt.root && t->opt.rung && t->group && dir)
 		return 0;
 	tracer_forget(t);
 	return error_set(e, "out of memory");
@@ -750,50 +752,127 @@ static int arm_tracepoint(const struct tracer *t, const struct probe_alt *alt, c
 	return 0;
 }
 
-/* One alternative: 1: armed, 0: refused and noted, or -1. */
-static int arm_alt(struct tracer *t, const struct probe_set *set, struct armed_event *a, const struct probe_alt *alt,
-		   struct error *e)
-{
-	char *line = NULL, *words = NULL;
-	int ret = -1;
+/* Where the kernel's structs are laid out, and what was found so far. */
+struct arming {
+	struct tracer *t;
+	const struct probe_set *set;
+	struct layout *layout;
+};
 
-	if (alt->line)
-		line = probe_line_in_group(alt->line, t->group);
-	else if (asprintf(&line, "%s:%s", alt->system, alt->event) < 0)
-		line = NULL;
-	if (!line) {
-		error_set(e, "out of memory");
-		goto out;
-	}
-	ret = alt->line ? arm_line(t, a->name, line, &words, e) : arm_tracepoint(t, alt, &words);
-	if (!ret)
-		ret = note_refusal(a, set, alt, words, e);
-	if (ret <= 0)
-		goto out;
-	a->line = line;
-	line = NULL;
-	a->system = strdup(alt->line ? t->group : alt->system);
-	a->lost = alt->lost ? strdup(alt->lost) : NULL;
-	if (!a->system || (alt->lost && !a->lost))
-		ret = error_set(e, "out of memory");
-out:
+/* A line of the set as it is armed, in our group and with offsets; malloc'ed. NULL: *words say why it cannot be. */
+static char *finish_line(struct arming *m, const char *text, const char **offsets, char **words)
+{
+	struct error why = {{0}};
+	char *line = probe_line_in_group(text, m->t->group), *done = NULL;
+
+	if (line)
+		done = layout_resolve(m->layout, line, offsets, &why);
+	if (!done)
+		*words = strdup(line ? why.text : "out of memory");
 	free(line);
+	return done;
+}
+
+/* The entry of an alternative that needs one: an armed event of its own. 1, 0: refused and the words are set, or -1. */
+static int arm_entry(struct arming *m, const struct probe_alt *alt, char **words, struct error *e)
+{
+	struct armed_event *a = &m->t->event[m->t->nevents];
+	const char *offsets = NULL;
+	char *line = finish_line(m, alt->entry, &offsets, words), *name = probe_line_event(alt->entry);
+	int ret = line && name ? arm_line(m->t, name, line, words, e) : 0;
+
+	if (ret <= 0) {
+		free(line);
+		free(name);
+		return ret;
+	}
+	*a = (struct armed_event){.name = name, .line = line, .offsets = offsets, .system = strdup(m->t->group)};
+	m->t->nevents++;
+	return a->system ? 1 : error_set(e, "out of memory");
+}
+
+/* Its event was refused after all. */
+static int disarm_entry(struct arming *m, struct error *e)
+{
+	struct armed_event *a = &m->t->event[--m->t->nevents];
+	unsigned removed = 0;
+	int ret = 0;
+	char path[PATH_MAX];
+
+	if (!path_print(path, "%s/events/%s/%s/enable", m->t->dir, m->t->group, a->name))
+		write_file(path, "0", 0);
+	ret = remove_probe(m->t, a->name, &removed, e);
+	free(a->name);
+	free(a->line);
+	free(a->system);
+	memset(a, 0, sizeof(*a));
+	return ret;
+}
+
+/* One alternative that is a probe line, and its entry: 1, 0: refused and the words are set, or -1. */
+static int arm_probe(struct arming *m, struct armed_event *a, const struct probe_alt *alt, char **words, struct error *e)
+{
+	const char *offsets = NULL;
+	char *line = finish_line(m, alt->line, &offsets, words);
+	int ret = line && alt->entry ? arm_entry(m, alt, words, e) : 1;
+
+	if (!line || ret <= 0) {
+		free(line);
+		return line ? ret : 0;
+	}
+	ret = arm_line(m->t, a->name, line, words, e);
+	if (ret <= 0) {
+		free(line);
+		return alt->entry && disarm_entry(m, e) ? -1 : ret;
+	}
+	a->line = line;
+	a->offsets = offsets;
+	a->system = strdup(m->t->group);
+	return a->system ? 1 : error_set(e, "out of memory");
+}
+
+static int arm_tracepoint_alt(struct arming *m, struct armed_event *a, const struct probe_alt *alt, char **words,
+			      struct error *e)
+{
+	if (!arm_tracepoint(m->t, alt, words))
+		return 0;
+	a->system = strdup(alt->system);
+	if (asprintf(&a->line, "%s:%s", alt->system, alt->event) < 0)
+		a->line = NULL;
+	return a->system && a->line ? 1 : error_set(e, "out of memory");
+}
+
+/* One alternative: 1: armed, 0: refused and noted, or -1. */
+static int arm_alt(struct arming *m, struct armed_event *a, const struct probe_alt *alt, struct error *e)
+{
+	char *words = NULL;
+	int ret;
+
+	ret = alt->line ? arm_probe(m, a, alt, &words, e) : arm_tracepoint_alt(m, a, alt, &words, e);
+	if (!ret)
+		ret = note_refusal(a, m->set, alt, words, e);
+	if (ret > 0) {
+		a->lost = alt->lost ? strdup(alt->lost) : NULL;
+		if (alt->lost && !a->lost)
+			ret = error_set(e, "out of memory");
+	}
 	free(words);
 	return ret;
 }
 
-static int arm_event(struct tracer *t, const struct probe_set *set, const struct probe_event *ev, struct armed_event *a,
-		     struct error *e)
+static int arm_event(struct arming *m, const struct probe_event *ev, struct armed_event *a, struct error *e)
 {
-	size_t i;
+	size_t i, tried = 0;
 	int got;
 
-	a->alt = -1;
 	a->name = strdup(ev->name);
 	if (!a->name)
 		return error_set(e, "out of memory");
 	for (i = 0; i < ev->nalts; i++) {
-		got = arm_alt(t, set, a, &ev->alt[i], e);
+		if (!probe_alt_in_rung(&ev->alt[i], m->t->opt.rung))
+			continue;
+		tried++;
+		got = arm_alt(m, a, &ev->alt[i], e);
 		if (got < 0)
 			return -1;
 		if (got) {
@@ -801,22 +880,35 @@ static int arm_event(struct tracer *t, const struct probe_set *set, const struct
 			return 0;
 		}
 	}
+	if (!tried && asprintf(&a->refused, "the rung %s has no probe for it", m->t->opt.rung) < 0) {
+		a->refused = NULL;
+		return error_set(e, "out of memory");
+	}
 	return 0;
 }
 
 static int arm_events(struct tracer *t, const struct probe_set *set, struct error *e)
 {
+	struct arming m = {.t = t, .set = set, .layout = layout_new(t->opt.root, set)};
+	int ret = -1;
 	size_t i;
 
-	t->event = calloc(set->nevents ? set->nevents : 1, sizeof(*t->event));
-	if (!t->event)
-		return error_set(e, "out of memory");
-	for (i = 0; i < set->nevents; i++) {
-		t->nevents = i + 1;
-		if (arm_event(t, set, &set->event[i], &t->event[i], e))
-			return -1;
+	/* as many entries as events, at most */
+	t->event = calloc(set->nevents ? 2 * set->nevents : 1, sizeof(*t->event));
+	if (!m.layout || !t->event) {
+		error_set(e, "out of memory");
+		goto out;
 	}
-	return 0;
+	t->nevents = set->nevents;
+	for (i = 0; i < set->nevents; i++)
+		t->event[i].alt = -1;
+	for (i = 0; i < set->nevents; i++)
+		if (arm_event(&m, &set->event[i], &t->event[i], e))
+			goto out;
+	ret = 0;
+out:
+	layout_free(m.layout);
+	return ret;
 }
 
 static int configure(const struct tracer *t, enum tracer_host *host, struct error *e)
@@ -864,12 +956,12 @@ static void sum_up(const struct tracer *t, const struct probe_set *set, struct o
 	size_t i, j;
 
 	memset(o, 0, sizeof(*o));
-	for (i = 0; i < t->nevents; i++) {
+	for (i = 0; i < set->nevents && i < t->nevents; i++) {
 		const struct armed_event *a = &t->event[i];
 		const struct probe_event *ev = &set->event[i];
 
 		for (j = 0; j < ev->nalts; j++)
-			o->has_lines |= ev->alt[j].line != NULL;
+			o->has_lines |= ev->alt[j].line && probe_alt_in_rung(&ev->alt[j], t->opt.rung);
 		if (a->alt < 0 && ev->needed) {
 			add_missing(o, ev->name);
 			if (a->refused && (!o->refused || !strchr(o->missing, ',')))
@@ -922,12 +1014,15 @@ static int judge(const struct tracer *t, const struct probe_set *set, enum trace
 			     "iommufd), or run a kernel that has it (CONFIG_IOMMUFD)");
 		return set_host(host, TRACER_HOST_NO_IOMMUFD);
 	}
-	if (o.missing[0]) {
-		error_set(e, "a capture would make no sense: %s cannot be had; the first refusal: %.*s", o.missing,
-			  (int)strcspn(o.refused ? o.refused : "?", "\n"), o.refused ? o.refused : "?");
-		return set_host(host, TRACER_HOST_INCOMPLETE);
+	if (!o.missing[0])
+		return 0;
+	*host = TRACER_HOST_INCOMPLETE;
+	if (strcmp(t->opt.rung, "auto")) {
+		error_set(e, "no policy can be judged by a capture of the rung %s: it lacks %s", t->opt.rung, o.missing);
+		return 0;
 	}
-	return 0;
+	return error_set(e, "a capture would make no sense: %s cannot be had; the first refusal: %.*s", o.missing,
+			 (int)strcspn(o.refused ? o.refused : "?", "\n"), o.refused ? o.refused : "?");
 }
 
 int tracer_arm(struct tracer *t, const struct probe_set *set, enum tracer_host *host, struct error *e)
@@ -1171,6 +1266,7 @@ void tracer_forget(struct tracer *t)
 	free((void *)(uintptr_t)t->opt.instance);
 	free((void *)(uintptr_t)t->opt.tracefs);
 	free((void *)(uintptr_t)t->opt.root);
+	free((void *)(uintptr_t)t->opt.rung);
 	memset(t, 0, sizeof(*t));
 	t->lock = -1;
 }

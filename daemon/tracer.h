@@ -20,16 +20,21 @@ struct tracer_options {
 	const char *instance; /* name of the instance; the group is made from it */
 	uint64_t buffer_size; /* bytes a CPU */
 	bool overwrite;
+	const char *rung; /* the rung that all alternatives must be of; NULL: "auto", any */
 	const char *root; /* for tests: what /proc, /sys (but tracefs) and /dev are looked up below; NULL: "" */
 };
 
-/* What became of one event of the set. */
+/*
+ * What became of one event of the set. Behind those of the set come the entries (EVENT_entry) of alternatives that have
+ * one: events of their own, as far as arming and decoding go.
+ */
 struct armed_event {
 	char *name;
-	char *system;  /* of the alternative in use: our group, or that of a tracepoint; NULL: none */
-	int alt;       /* index of the alternative in use, or -1: none was accepted */
-	char *line;    /* the alternative in use, as armed; of a tracepoint "system:event" */
-	char *lost;    /* what is lost with it, or NULL */
+	char *system;	     /* of the alternative in use: our group, or that of a tracepoint; NULL: none */
+	int alt;	     /* index of the alternative in use, or -1: none was accepted */
+	char *line;	     /* the alternative in use, as armed; of a tracepoint "system:event" */
+	char *lost;	     /* what is lost with it, or NULL */
+	const char *offsets; /* where the offsets of struct members in the line are from; NULL: it had none to be found */
 	char *refused; /* why the ones before it (or all) were refused: the kernel's own words, one a line; or NULL */
 };
 
@@ -72,7 +77,10 @@ int tracer_open(struct tracer *t, const struct tracer_options *o, enum tracer_ho
 /* Removes leftovers of this group and instance, and only those, from an earlier run. 0 or -1; *found: how many things. */
 int tracer_clean(struct tracer *t, unsigned *found, struct error *e);
 
-/* Makes the instance (clock mono, sizes, off), arms each event by the first alternative taken, enables them. */
+/*
+ * Makes the instance (clock mono, sizes, off), arms each event by the first alternative taken, enables them. 0 with *host
+ * TRACER_HOST_INCOMPLETE and the error: needed events cannot be had by the rung that was asked for; it records without.
+ */
 int tracer_arm(struct tracer *t, const struct probe_set *set, enum tracer_host *host, struct error *e);
 
 /* Tries each alternative in turn without leaving anything behind; fills t->event as arm would. */

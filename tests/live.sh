@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The whole way, on this machine's kernel: functions of a helper program with the names and arguments of the events ->
 # uprobes -> ring buffer -> ioflushd -> SQLite -> ioflush replay, which must give the expected numbers of each case. A
+# The same once more with returns that are paired with their entries. A
 # flood with tiny buffers loses records, and each loss is accounted for; one with default buffers loses none.
 set -euo pipefail
 # shellcheck source=tests/lib.sh
@@ -13,9 +14,10 @@ trap cleanup EXIT
 
 # One run of the daemon for each: a capture must begin from an empty state.
 play_case() {
-	local file=$1 name=${1##*/}
+	local file=$1 name=${2:-${1##*/}}
+	shift "$(($# > 1 ? 2 : 1))"
 	rm -f "$db" "$db"-*
-	if ! start_daemon; then
+	if ! start_daemon "$@"; then
 		not_ok "$name" "$(wait_daemon; daemon_report)"
 		return
 	fi
@@ -73,6 +75,16 @@ flood() {
 	flood_rows=$rows
 }
 
+# The same with probes whose returns lack what their entry has.
+play_paired() {
+	local file
+	run "$live_events" --paired --probes "$instance"
+	mv "$scratch/out" "$scratch/paired.probes"
+	for file in "$data"/cases/[!g]*.jsonl; do
+		play_case "$file" "paired returns: ${file##*/}" --probes "$scratch/paired.probes"
+	done
+}
+
 cases=0
 for file in "$data"/cases/*.jsonl; do
 	play_case "$file"
@@ -83,6 +95,7 @@ if ((cases >= 24)); then
 else
 	not_ok "all cases were played" "$cases under $data/cases"
 fi
+play_paired
 replay_under_way
 
 flood "tiny buffers" 200000 --buffer-size 8K --drain-interval 1s

@@ -2,11 +2,12 @@
  * Makes iommufd's events without iommufd: a program whose functions carry the names and arguments of the events, so that
  * user-space probes on them fill a real ring buffer with real records.
  *
- *	live_events --probes GROUP >> /sys/kernel/tracing/dynamic_events
+ *	live_events [--paired] --probes GROUP >> /sys/kernel/tracing/dynamic_events
  *	live_events [--threads N | --cpu N] [--repeat N] [--rate N] --play FILE
  *	live_events [--cpu N] --flood N
  *
- * --probes prints the probe lines for this very binary. --play calls the functions as a trace says, in its order; with
+ * --probes prints the probe lines for this very binary; with --paired, as kernels before 6.9 would have them: returns that
+ * lack what their entry has. --play calls the functions as a trace says, in its order; with
  * --threads, each event in another thread than the one before, and the threads on different CPUs. --flood maps and unmaps
  * in turn, N times in all, as fast as it can: the page number of iova counts up, so what is missing can be seen. Both print
  * "sent N": the events that a complete recording has.
@@ -57,13 +58,15 @@ static const char *const registers[] = {REGISTERS};
 
 /*
  * One function an event, with its fields as arguments, a string as a pointer; where there are more fields than registers,
- * the first argument points to all of them. External, so that no compiler thinks it knows all the callers.
+ * the first argument points to all of them. They return what the kernel's do: how much was unmapped, else that all went
+ * well. External, so that no compiler thinks it knows all the callers.
  */
 #define FUNCTION(num, name)                                                                                   \
-	void name(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);                                \
-	PROBED void name(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)              \
+	uint64_t name(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);                            \
+	PROBED uint64_t name(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)          \
 	{                                                                                                     \
 		__asm__ volatile("" : : "i"(num), "r"(a), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f) : "memory"); \
+		return (num) == EV_unmap ? c : 0;                                                             \
 	}
 
 #define EVENT(num, name, fields, doc) FUNCTION(num, name)
@@ -72,7 +75,7 @@ static const char *const registers[] = {REGISTERS};
 FUNCTION(101, hwpt_alloc)
 FUNCTION(102, hwpt_alloc_end)
 
-typedef void (*probed)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+typedef uint64_t (*probed)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
 static const probed functions[EV_KINDS] = {
 #define EVENT(num, name, fields, doc) [num] = name,
@@ -103,8 +106,9 @@ static int file_offset(uintptr_t address, uint64_t *out)
 	return ret;
 }
 
-/* "p:GROUP/name /path:0xoffset" */
-static int print_probe(const char *group, const char *name, probed fn, const char *path)
+/* "p:GROUP/name /path:0xoffset"; kind: "p" or "r", suffix: of the name */
+static int print_place(const char *kind, const char *group, const char *name, const char *suffix, probed fn,
+		       const char *path)
 {
 	uint64_t offset;
 
@@ -112,8 +116,13 @@ static int print_probe(const char *group, const char *name, probed fn, const cha
 		fprintf(stderr, "live_events: %s: not found in /proc/self/maps\n", name);
 		return -1;
 	}
-	printf("p:%s/%s %s:0x%" PRIx64, group, name, path, offset);
+	printf("%s:%s/%s%s %s:0x%" PRIx64, kind, group, name, suffix, path, offset);
 	return 0;
+}
+
+static int print_probe(const char *group, const char *name, probed fn, const char *path)
+{
+	return print_place("p", group, name, "", fn, path);
 }
 
 static bool by_pointer(const struct event_desc *d)
@@ -134,29 +143,76 @@ static void print_field(const struct event_desc *d, unsigned i)
 		printf(" %s=%s:%s", f->name, registers[i], type);
 }
 
-static int print_probes(const char *group)
+static bool is_end(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 4 && !strcmp(name + len - 4, "_end");
+}
+
+static void print_fields(const struct event_desc *d)
+{
+	unsigned i;
+
+	for (i = 0; i < d->nfields; i++)
+		if (d->field[i].type != FIELD_FLAG) /* told by hwpt_alloc */
+			print_field(d, i);
+	putchar('\n');
+}
+
+/* The end of a call has its return code and nothing else. 1: it is one, 0: it is not, or -1. */
+static int print_paired(const char *group, unsigned kind, const char *path)
+{
+	const struct event_desc *d = &event_table[kind];
+	unsigned i;
+
+	if (is_end(d->name)) {
+		if (print_probe(group, d->name, functions[kind], path))
+			return -1;
+		for (i = 0; i < d->nfields; i++)
+			if (d->field[i].type == FIELD_INT)
+				print_field(d, i);
+		putchar('\n');
+		return 1;
+	}
+	if (kind != EV_map && kind != EV_unmap && kind != EV_access_add)
+		return 0;
+	if (print_place("p", group, d->name, "_entry", functions[kind], path))
+		return -1;
+	print_fields(d);
+	if (print_place("r", group, d->name, "", functions[kind], path))
+		return -1;
+	printf(" %s=$retval:x64\n", kind == EV_unmap ? "unmapped" : "rc");
+	return 1;
+}
+
+static int print_event(const char *group, unsigned kind, const char *path, bool paired)
+{
+	const struct event_desc *d = &event_table[kind];
+	int ret = paired ? print_paired(group, kind, path) : 0;
+
+	if (ret)
+		return ret < 0 ? -1 : 0;
+	if (print_probe(group, d->name, functions[kind], path))
+		return -1;
+	print_fields(d);
+	return 0;
+}
+
+static int print_probes(const char *group, bool paired)
 {
 	char path[PATH_MAX];
 	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	unsigned kind, i;
+	unsigned kind;
 
 	if (len < 0) {
 		fprintf(stderr, "live_events: /proc/self/exe: %s\n", strerror(errno));
 		return 1;
 	}
 	path[len] = '\0';
-	for (kind = 1; kind < EV_KINDS; kind++) {
-		const struct event_desc *d = &event_table[kind];
-
-		if (kind == EV_lost)
-			continue;
-		if (print_probe(group, d->name, functions[kind], path))
+	for (kind = 1; kind < EV_KINDS; kind++)
+		if (kind != EV_lost && print_event(group, kind, path, paired))
 			return 1;
-		for (i = 0; i < d->nfields; i++)
-			if (d->field[i].type != FIELD_FLAG) /* told by hwpt_alloc */
-				print_field(d, i);
-		putchar('\n');
-	}
 	if (print_probe(group, "hwpt_alloc", hwpt_alloc, path))
 		return 1;
 	printf(" coherent=%s:u64\n", registers[0]);
@@ -378,7 +434,7 @@ static int flood(uint64_t n, int cpu)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: live_events --probes GROUP\n"
+	fprintf(stderr, "usage: live_events [--paired] --probes GROUP\n"
 			"       live_events [--threads N | --cpu N] [--repeat N] [--rate N] --play FILE\n"
 			"       live_events [--cpu N] --flood N\n");
 	return 2;
@@ -396,19 +452,27 @@ static bool number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"probes", required_argument, NULL, 'p'},  {"play", required_argument, NULL, 'f'},
-		{"threads", required_argument, NULL, 't'}, {"repeat", required_argument, NULL, 'n'},
-		{"rate", required_argument, NULL, 'r'},	   {"flood", required_argument, NULL, 'F'},
-		{"cpu", required_argument, NULL, 'c'},	   {NULL, 0, NULL, 0},
+		{"probes", required_argument, NULL, 'p'},
+		{"play", required_argument, NULL, 'f'},
+		{"threads", required_argument, NULL, 't'},
+		{"repeat", required_argument, NULL, 'n'},
+		{"rate", required_argument, NULL, 'r'},
+		{"flood", required_argument, NULL, 'F'},
+		{"cpu", required_argument, NULL, 'c'},
+		{"paired", no_argument, NULL, 'P'},
+		{NULL, 0, NULL, 0},
 	};
 	struct player p = {.repeat = 1, .threads = 1};
 	const char *group = NULL, *file = NULL;
 	uint64_t n, events = 0;
 	int opt, cpu = -1;
-	bool ok = true;
+	bool ok = true, paired = false;
 
 	while (ok && (opt = getopt_long(argc, argv, "", options, NULL)) != -1)
 		switch (opt) {
+		case 'P':
+			paired = true;
+			break;
 		case 'p':
 			group = optarg;
 			break;
@@ -435,13 +499,13 @@ int main(int argc, char **argv)
 		default:
 			ok = false;
 		}
-	if (!ok || optind != argc || !!group + !!file + !!events != 1)
+	if (!ok || optind != argc || !!group + !!file + !!events != 1 || (paired && !group))
 		return usage();
 	if (sizeof(registers) / sizeof(registers[0]) < ARGS) {
 		fprintf(stderr, "live_events: the registers of this machine's function arguments are not known\n");
 		return EXIT_SKIP;
 	}
 	if (group)
-		return print_probes(group);
+		return print_probes(group, paired);
 	return file ? play(file, &p, cpu) : flood(events, cpu);
 }

@@ -548,6 +548,56 @@ static void test_lacking_fields(void **state)
 	assert_non_null(strstr(f->e.text, "ioflush/map: domain"));
 }
 
+/* Tracepoints that stand in for the probes: no domain, and how much was really unmapped under another name. */
+static void test_tracepoints(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t map[32] = {0xf4, 1, 0, 0, 7, 0, 0, 0}, unmap[32] = {0xf5, 1, 0, 0, 7, 0, 0, 0};
+
+	map[9] = 0x10;	 /* iova 0x1000 */
+	map[17] = 0x20;	 /* paddr 0x2000 */
+	map[25] = 0x30;	 /* size 0x3000 */
+	unmap[9] = 0x10; /* iova 0x1000 */
+	unmap[17] = 0x30;
+	unmap[25] = 0x20; /* unmapped_size 0x2000 */
+	add_format(f, "iommu",
+		   "name: map\nID: 500\n" COMMON "\tfield:u64 iova;\toffset:8;\tsize:8;\tsigned:0;\n"
+		   "\tfield:u64 paddr;\toffset:16;\tsize:8;\tsigned:0;\n"
+		   "\tfield:size_t size;\toffset:24;\tsize:8;\tsigned:0;\n" PRINT);
+	add_format(f, "iommu",
+		   "name: unmap\nID: 501\n" COMMON "\tfield:u64 iova;\toffset:8;\tsize:8;\tsigned:0;\n"
+		   "\tfield:size_t size;\toffset:16;\tsize:8;\tsigned:0;\n"
+		   "\tfield:size_t unmapped_size;\toffset:24;\tsize:8;\tsigned:0;\n" PRINT);
+	assert_int_equal(record(f, map, 32), 0); /* beside the probes they would repeat them */
+	decoder_reset_formats(f->d);
+	decoder_take_tracepoints(f->d);
+	assert_int_equal(record(f, map, 32), 1);
+	assert_int_equal(f->ev[0].kind, EV_map);
+	assert_int_equal(f->ev[0].map.domain, 0);
+	assert_int_equal(f->ev[0].map.paddr, 0x2000);
+	assert_int_equal(record(f, unmap, 32), 1);
+	assert_int_equal(f->ev[0].unmap.domain, 0);
+	assert_int_equal(f->ev[0].unmap.size, 0x2000);
+}
+
+/* Formats of bare ends make the decoder pair, and those of complete ones do not. */
+static void test_formats_that_pair(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t entry[16] = {0xf4, 1, 0, 0, 7, 0, 0, 0, 0x11}, end[8] = {0xf5, 1, 0, 0, 7, 0, 0, 0};
+
+	add_format(f, "ioflush",
+		   "name: domain_remove\nID: 500\n" COMMON "\tfield:u32 iopt;\toffset:8;\tsize:4;\tsigned:0;\n"
+		   "\tfield:u32 domain;\toffset:12;\tsize:4;\tsigned:0;\n" PRINT);
+	add_format(f, "ioflush", "name: domain_remove_end\nID: 501\n" COMMON PRINT);
+	assert_int_equal(record(f, end, 8), 1);
+	assert_int_equal(f->ev[0].kind, EV_lost);
+	assert_int_equal(record(f, entry, 16), 1);
+	assert_int_equal(record(f, end, 8), 1);
+	assert_int_equal(f->ev[0].kind, EV_domain_remove_end);
+	assert_int_equal(f->ev[0].domain_remove_end.iopt, 0x11);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -574,6 +624,8 @@ int main(void)
 		WITH_FIXTURE(test_record_swapped),
 		WITH_FIXTURE(test_record_string),
 		WITH_FIXTURE(test_lacking_fields),
+		WITH_FIXTURE(test_tracepoints),
+		WITH_FIXTURE(test_formats_that_pair),
 	};
 
 	return cmocka_run_group_tests_name("decoder", tests, NULL, NULL);

@@ -111,6 +111,84 @@ static void check_fields(const char *event, const char *line)
 		fail_msg("\"%s\" has no %s", line, lacking);
 }
 
+/* A return that lacks what its entry has is paired with one that has it: of the alternative, or an event of its own. */
+static void check_alt(const char *event, const struct probe_alt *a)
+{
+	char *entry;
+
+	if (a->line)
+		check_fields(event, a->line);
+	if (!a->entry)
+		return;
+	entry = probe_line_event(a->entry);
+	assert_non_null(entry);
+	check_fields(entry, a->entry);
+	free(entry);
+}
+
+static size_t alts_in_rung(const struct probe_event *ev, const char *rung)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < ev->nalts; i++)
+		n += probe_alt_in_rung(&ev->alt[i], rung);
+	return n;
+}
+
+/* Each of the first three rungs gives all events, and the last one what it can. */
+static void test_ladder(void **state)
+{
+	static const char *const rungs[] = {"fprobe", "kprobe", "paired"};
+	struct error e = {{0}};
+	struct probe_set s;
+	size_t i, j;
+
+	(void)state;
+	read_shipped(&s, "auto.probes");
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(probe_set_check_rung(&s, rungs[i], &e), 0);
+		for (j = 0; j < s.nevents; j++)
+			if (!alts_in_rung(&s.event[j], rungs[i]))
+				fail_msg("rung %s has no %s", rungs[i], s.event[j].name);
+	}
+	assert_int_equal(alts_in_rung(find(&s, "map"), "tracepoint"), 1);
+	assert_int_equal(alts_in_rung(find(&s, "domain_add"), "tracepoint"), 0);
+	/* Nobody gets that one unasked. */
+	assert_int_equal(alts_in_rung(find(&s, "map"), "auto"), find(&s, "map")->nalts - 1);
+	assert_int_equal(probe_set_check_rung(&s, "auto", &e), 0);
+	assert_int_equal(probe_set_check_rung(&s, "probe", &e), -1);
+	assert_non_null(strstr(e.text, "\"probe\"; it has: fprobe kprobe paired tracepoint"));
+	assert_int_equal(probe_set_check_rung(&s, "", &e), -1);
+	assert_int_equal(probe_set_check_rung(&s, " kprobe", &e), -1);
+	probe_set_free(&s);
+}
+
+static void test_rungs_and_entries(void **state)
+{
+	struct error e = {{0}};
+	struct probe_set s;
+
+	(void)state;
+	if (read_text(&s,
+		      "@rung a\tb\n@layout iopt_area node.start=24 iopt=96\n"
+		      "@entry p:x/map_entry iommu_map domain=+{iopt_area.iopt}(%di):x64\n@lost nothing\n"
+		      "r:x/map iommu_map rc=$retval\n"
+		      "@only c\np:x/map iommu_map domain=%di\n",
+		      &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(s.nevents, 1);
+	assert_string_equal(s.event[0].alt[0].entry, "p:x/map_entry iommu_map domain=+{iopt_area.iopt}(%di):x64");
+	assert_string_equal(s.event[0].alt[0].lost, "nothing");
+	assert_true(probe_alt_in_rung(&s.event[0].alt[0], "b"));
+	assert_false(probe_alt_in_rung(&s.event[0].alt[0], "c"));
+	assert_true(probe_alt_in_rung(&s.event[0].alt[1], "c"));
+	assert_false(probe_alt_in_rung(&s.event[0].alt[1], "auto"));
+	assert_int_equal(s.nmembers, 2);
+	assert_string_equal(s.member[1].name, "iopt_area.iopt");
+	assert_int_equal(s.member[1].offset, 96);
+	probe_set_free(&s);
+}
+
 static void test_auto(void **state)
 {
 	struct probe_set plain, s;
@@ -131,8 +209,7 @@ static void test_auto(void **state)
 	}
 	for (i = 0; i < s.nevents; i++)
 		for (j = 0; j < s.event[i].nalts; j++)
-			if (s.event[i].alt[j].line)
-				check_fields(s.event[i].name, s.event[i].alt[j].line);
+			check_alt(s.event[i].name, &s.event[i].alt[j]);
 	assert_true(find(&s, "map")->needed);
 	assert_false(find(&s, "unpin")->needed);
 	ev = find(&s, "attach_device_to_domain");
@@ -196,6 +273,24 @@ static void test_bad(void **state)
 	refuse("@lost\n", ":1: ", "say what");
 	refuse("@lost x\n@event map\n", ":2: ", "no alternative");
 	refuse("p:a/map b\n@lost x\n", "@lost", "no alternative");
+	refuse("@rung\n", ":1: ", "name the rungs");
+	refuse("@rung a-b\n", ":1: ", "rung a-b");
+	refuse("@only auto\n", ":1: ", "is taken");
+	refuse("@entry x\n", ":1: ", "a line is a probe");
+	refuse("@entry p:a/map_entry b\n@event map\n", ":2: ", "the @entry before this line");
+	refuse("@entry p:a/map_entry b\n@entry p:a/map_entry b\n", ":2: ", "the @entry before this line");
+	refuse("@entry p:a/map_entry b\nr:a/unmap b\n", ":2: ", "would be called unmap_entry");
+	refuse("@entry p:a/map b\nr:a/map b\n", ":2: ", "would be called map_entry");
+	refuse("p:a/map b\n@entry p:a/map_entry b\n", "@entry", "no alternative");
+	refuse("@layout x\n", ":1: ", "STRUCT MEMBER=OFFSET");
+	refuse("@layout x y\n", ":1: ", "y: MEMBER=OFFSET");
+	refuse("@layout x y=1 z=-1\n", ":1: ", "z=-1: MEMBER=OFFSET");
+	refuse("@layout x =1\n", ":1: ", "=1: MEMBER=OFFSET");
+	refuse("p:a/map b x=+{iopt_area}(%di)\n", ":1: ", "{STRUCT.MEMBER}");
+	refuse("p:a/map b x=+{a.b(%di)\n", ":1: ", "{STRUCT.MEMBER}");
+	refuse("p:a/map b x=+{.b}(%di)\n", ":1: ", "{STRUCT.MEMBER}");
+	refuse("p:a/map b x=+{a.}(%di)\n", ":1: ", "{STRUCT.MEMBER}");
+	refuse("p:a/map b x=}\n", ":1: ", "{STRUCT.MEMBER}");
 }
 
 static void test_bad_files(void **state)
@@ -247,8 +342,10 @@ static void test_group(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain), cmocka_unit_test(test_auto),	cmocka_unit_test(test_directives),
-		cmocka_unit_test(test_bad),   cmocka_unit_test(test_bad_files), cmocka_unit_test(test_group),
+		cmocka_unit_test(test_ladder),	   cmocka_unit_test(test_rungs_and_entries),
+		cmocka_unit_test(test_plain),	   cmocka_unit_test(test_auto),
+		cmocka_unit_test(test_directives), cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_bad_files),  cmocka_unit_test(test_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,7 +147,8 @@ static void give_formats(const char *system, const char *dir)
 
 static void new_ring(uint64_t window_ns, uint64_t bytes, uint64_t (*now)(void *))
 {
-	const struct ring_options o = {window_ns, bytes, {NULL, sink}, now, NULL};
+	const struct ring_options o = {
+		.merge_window_ns = window_ns, .merge_bytes = bytes, .sink = {NULL, sink}, .now = now};
 	char text[4096];
 	size_t len;
 
@@ -748,7 +749,7 @@ static void test_formats(void **state)
 
 static void test_no_header_page(void **state)
 {
-	const struct ring_options o = {0, 0, {NULL, sink}, test_now, NULL};
+	const struct ring_options o = {.sink = {NULL, sink}, .now = test_now};
 
 	(void)state;
 	ring_free(ring);

@@ -33,12 +33,12 @@
 #define STRUCT_PAGE_SIZE 64 /* x86-64; the probe that gives page and vmemmap exists there alone */
 
 /* The extra fields of each kind, by index from RAW_EXTRA on. */
-enum { X_RC = RAW_EXTRA };		/* map, access_add */
-enum { X_UNMAPPED = RAW_EXTRA };	/* unmap */
-enum { X_PAGE = RAW_EXTRA, X_VMEMMAP }; /* unpin */
-enum { X_IDEV = RAW_EXTRA };		/* attach, detach */
-enum { X_COHERENT = RAW_EXTRA };	/* hwpt_alloc */
-enum { X_DEVICE = RAW_EXTRA };		/* attach_device_to_domain */
+enum { X_RC = RAW_EXTRA };			  /* map, access_add */
+enum { X_UNMAPPED = RAW_EXTRA, X_UNMAPPED_SIZE }; /* unmap; the second as the tracepoint has it */
+enum { X_PAGE = RAW_EXTRA, X_VMEMMAP };		  /* unpin */
+enum { X_IDEV = RAW_EXTRA };			  /* attach, detach */
+enum { X_COHERENT = RAW_EXTRA };		  /* hwpt_alloc */
+enum { X_DEVICE = RAW_EXTRA };			  /* attach_device_to_domain */
 
 struct raw_desc {
 	const char *name; /* NULL: that of the event */
@@ -56,7 +56,7 @@ static const struct raw_desc raw_table[RAW_KINDS] = {
 	[EV_area_add_domain_end] = {.entry = EV_area_add_domain},
 	[EV_map] = {.extra = {"rc"}, .entry = RAW_map_entry},
 	[EV_access_add] = {.extra = {"rc"}, .entry = RAW_access_add_entry},
-	[EV_unmap] = {.extra = {"unmapped"}, .entry = RAW_unmap_entry},
+	[EV_unmap] = {.extra = {"unmapped", "unmapped_size"}, .entry = RAW_unmap_entry},
 	[EV_unpin] = {.extra = {"page", "vmemmap"}},
 	[EV_attach] = {.extra = {"idev"}},
 	[EV_detach] = {.extra = {"idev"}},
@@ -147,6 +147,7 @@ struct decoder {
 	struct thread *threads, *free_threads;
 	unsigned attaches; /* threads with has_attach */
 	struct device *devices;
+	bool tracepoints;	 /* of the IOMMU core stand in for our probes */
 	uint8_t pair[RAW_KINDS]; /* enum pairing of each kind that is the entry of another */
 
 	struct tep_handle *tep; /* what the rest was compiled from */
@@ -301,6 +302,11 @@ struct decoder *decoder_new(struct strings *strings, const char *group)
 				d->may_miss[kind] |= BIT(i);
 	decoder_reset_formats(d);
 	return d;
+}
+
+void decoder_take_tracepoints(struct decoder *d)
+{
+	d->tracepoints = true;
 }
 
 void decoder_reset_formats(struct decoder *d)
@@ -612,8 +618,8 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 			return 0;
 		break;
 	case EV_unmap:
-		if (r->present & BIT(X_UNMAPPED))
-			set_field(ev, FIELD(unmap, size), r->v[X_UNMAPPED]);
+		if (r->present & (BIT(X_UNMAPPED) | BIT(X_UNMAPPED_SIZE)))
+			set_field(ev, FIELD(unmap, size), r->v[X_UNMAPPED] | r->v[X_UNMAPPED_SIZE]);
 		d->stats.empty_unmap += !ev->unmap.size;
 		if (!ev->unmap.size)
 			return 0;
@@ -912,6 +918,17 @@ bool decoder_reads(const struct tep_event *event)
 	return kind != RAW_OTHER && !raw_field_lacking(kind, fields_present(event, kind));
 }
 
+/*
+ * The tracepoints iommu:map and iommu:unmap name no domain. Where they stand in for our probes, the domain is 0, which no
+ * kernel pointer is: nobody's.
+ */
+static uint16_t unknown_domain(unsigned kind)
+{
+	if (kind == EV_map)
+		return BIT(FIELD(map, domain));
+	return kind == EV_unmap ? BIT(FIELD(unmap, domain)) : 0;
+}
+
 /* Compiles a format. NULL and the error; plan_other: none of ours. */
 static const struct plan *compile(struct decoder *d, uint32_t id, struct error *e)
 {
@@ -934,8 +951,10 @@ static const struct plan *compile(struct decoder *d, uint32_t id, struct error *
 	plan->kind = (uint16_t)kind;
 	plan->need = d->header;
 	bad = compile_fields(d, event, plan);
-	lacking = raw_field_lacking(kind, plan->present);
 	ours = event->system && !strcmp(event->system, d->group);
+	if (d->tracepoints && event->system && !strcmp(event->system, "iommu"))
+		plan->present |= unknown_domain(kind);
+	lacking = raw_field_lacking(kind, plan->present);
 	if (!lacking && !(ours && bad))
 		return plan;
 	free(plan);

@@ -92,6 +92,12 @@ struct decoder *decoder_new(struct strings *strings, const char *group);
 void decoder_free(struct decoder *d);
 
 /*
+ * The tracepoints iommu:map and iommu:unmap stand in for the probes map and unmap, which they would repeat elsewhere. They
+ * name no domain: it is 0 in their events.
+ */
+void decoder_take_tracepoints(struct decoder *d);
+
+/*
  * The events that a raw record gives, in time order: how many, or -1 and the error (without the place). Then the record
  * is as if it had not been, and what was held back before it still comes out.
  */
