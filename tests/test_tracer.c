@@ -398,6 +398,75 @@ static void test_arm(void **state)
 	expect_nothing_left();
 }
 
+/* An alternative of two probes is armed whole or not at all; its entry is an event of its own. */
+static void test_entries(void **state)
+{
+	struct error e = {{0}};
+	struct tracer t;
+	size_t len;
+	char *text;
+
+	(void)state;
+	need_tracefs();
+	arm(&t, "@entry p:x/map_entry %@ domain=%di:x64\nr:x/map /nowhere/at/all:0x10 rc=$retval:s32\n"
+		"@entry p:x/map_entry %@ domain=+{no_such_struct.member}(%di):x64\nr:x/map %@ rc=$retval:s32\n"
+		"@entry p:x/map_entry /nowhere/at/all:0x10 domain=%di:x64\nr:x/map %@ rc=$retval:s32\n"
+		"@entry p:x/map_entry %@ domain=%si:x64\nr:x/map %@ rc=$retval:s32\n"
+		"p:x/unmap %@ domain=%di:x64\n");
+	assert_int_equal(t.nevents, 3);
+	assert_int_equal(t.event[0].alt, 3);
+	expect(t.event[0].refused, "set.probes:2: ");
+	expect(t.event[0].refused, "no_such_struct.member");
+	expect(t.event[0].refused, "set.probes:6: ");
+	assert_string_equal(t.event[1].name, "unmap");
+	assert_string_equal(t.event[2].name, "map_entry");
+	assert_int_equal(t.event[2].alt, 0);
+	expect(t.event[2].line, "domain=%si:x64");
+	text = tracer_format(&t, 2, &len, &e);
+	expect(text, "name: map_entry");
+	free(text);
+	assert_int_equal(probes_with("/map_entry"), 1);
+	tracer_close(&t);
+	expect_nothing_left();
+}
+
+/* With a rung that is forced, needed events may be missing: said, but no failure. */
+static void test_rung(void **state)
+{
+	struct tracer_options o = *options();
+	enum tracer_host host;
+	struct error e = {{0}};
+	struct probe_set s;
+	struct tracer t;
+
+	(void)state;
+	need_tracefs();
+	read_set(&s, "@needs unmap\n@rung best\np:x/map %@ domain=%di:x64\np:x/unmap %@ domain=%di:x64\n"
+		     "@rung poor\np:x/map %@ domain=%si:x64\n@only last\np:x/map %@ domain=%dx:x64\n");
+	o.rung = "poor";
+	check(tracer_open(&t, &o, &host, &e), &e);
+	check(tracer_arm(&t, &s, &host, &e), &e);
+	assert_int_equal(host, TRACER_HOST_INCOMPLETE);
+	expect(e.text, "rung poor: it lacks unmap");
+	assert_int_equal(t.event[0].alt, 1);
+	assert_int_equal(t.event[1].alt, -1);
+	expect(t.event[1].refused, "the rung poor has no probe for it");
+	tracer_close(&t);
+	o.rung = "last";
+	check(tracer_open(&t, &o, &host, &e), &e);
+	check(tracer_arm(&t, &s, &host, &e), &e);
+	assert_int_equal(t.event[0].alt, 2);
+	tracer_close(&t);
+	o.rung = NULL;
+	check(tracer_open(&t, &o, &host, &e), &e);
+	check(tracer_arm(&t, &s, &host, &e), &e);
+	assert_int_equal(host, TRACER_HOST_OK);
+	assert_int_equal(t.event[0].alt, 0);
+	tracer_close(&t);
+	probe_set_free(&s);
+	expect_nothing_left();
+}
+
 static void test_try(void **state)
 {
 	enum tracer_host host;
@@ -1006,6 +1075,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_instance_names),
 		cmocka_unit_test_teardown(test_arm, sweep),
+		cmocka_unit_test_teardown(test_entries, sweep),
+		cmocka_unit_test_teardown(test_rung, sweep),
 		cmocka_unit_test_teardown(test_try, sweep),
 		cmocka_unit_test_teardown(test_kill, sweep),
 		cmocka_unit_test_teardown(test_clean_parts, sweep),
