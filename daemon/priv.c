@@ -442,8 +442,10 @@ static int arm(struct tracer *t, const struct config *c, int *status, struct err
 	if (found)
 		log_notice("removed %u leftovers of an earlier run (probes, and the instance %s)", found, c->instance);
 	ret = tracer_arm(t, &set, &host, e);
-	if (!ret && host)
+	if (!ret && host) {
 		log_warning("%s", e->text);
+		e->text[0] = '\0';
+	}
 out:
 	if (ret && host)
 		*status = host;

@@ -463,29 +463,25 @@ static int lock_instance(struct tracer *t, unsigned wait_ms, bool *made, enum tr
 /* --- taking away */
 
 /*
- * The next event of our group in the text of dynamic_events: its name is copied. false: no more. Lines look like
- * "p:group/name place args" or "r8:group/name ...".
+ * The folder of our group's events: there as long as the group has probes. Not the text of dynamic_events, in which a line
+ * is passed over when somebody else removes a probe of theirs between two reads.
  */
-static bool next_of_group(const struct tracer *t, const char **text, char name[NAME_MAX])
+static DIR *open_group(const struct tracer *t)
 {
-	size_t group = strlen(t->group), len;
-	const char *p, *end;
+	char path[PATH_MAX];
 
-	for (; **text; *text = *end ? end + 1 : end) {
-		end = strchrnul(*text, '\n');
-		p = *text + strcspn(*text, ": \n");
-		if (*p++ != ':' || strncmp(p, t->group, group) || p[group] != '/')
-			continue;
-		p += group + 1;
-		len = strcspn(p, " \n");
-		if (!len || len >= NAME_MAX)
-			continue;
-		memcpy(name, p, len);
-		name[len] = 0;
-		*text = *end ? end + 1 : end;
-		return true;
-	}
-	return false;
+	return path_print(path, "%s/events/%s", t->opt.tracefs, t->group) ? NULL : opendir(path);
+}
+
+/* The next event in it, or NULL. Beside the events' folders there are files. */
+static const char *next_of_group(DIR *dir)
+{
+	struct dirent *d;
+
+	while ((d = readdir(dir)))
+		if (d->d_name[0] != '.' && strcmp(d->d_name, "enable") && strcmp(d->d_name, "filter"))
+			return d->d_name;
+	return NULL;
 }
 
 static int remove_probe(const struct tracer *t, const char *name, unsigned *removed, struct error *e)
@@ -507,28 +503,58 @@ static int remove_probe(const struct tracer *t, const char *name, unsigned *remo
 	return error_errno(e, "removing the probe %s/%s", t->group, name);
 }
 
+/* The group's events, separated by blanks, which no name has; malloc'ed. "": there are none. NULL and the error. */
+static char *list_group(const struct tracer *t, struct error *e)
+{
+	DIR *dir = open_group(t);
+	const char *name;
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (!dir && errno != ENOENT) {
+		error_errno(e, "%s/events/%s", t->opt.tracefs, t->group);
+		return NULL;
+	}
+	out = open_memstream(&text, &len);
+	while (out && dir && (name = next_of_group(dir)))
+		fprintf(out, "%s ", name);
+	if (dir)
+		closedir(dir);
+	if (out && !fclose(out))
+		return text;
+	free(text);
+	error_set(e, "out of memory");
+	return NULL;
+}
+
+/* Listed again until nothing more could be removed: another's removals may hide a name from one listing. */
 static int remove_probes(const struct tracer *t, unsigned *removed, struct error *e)
 {
-	char name[NAME_MAX], *all = read_tracefs(t, "dynamic_events", NULL);
-	const char *p = all;
+	unsigned before;
+	char *all, *name, *rest;
 	int ret = 0;
 
-	if (!all)
-		return error_errno(e, "%s/dynamic_events", t->opt.tracefs);
-	while (next_of_group(t, &p, name))
-		if (remove_probe(t, name, removed, e))
-			ret = -1;
-	free(all);
+	do {
+		all = list_group(t, e);
+		if (!all)
+			return -1;
+		before = *removed;
+		for (name = strtok_r(all, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+			if (remove_probe(t, name, removed, e))
+				ret = -1;
+		free(all);
+	} while (!ret && *removed > before);
 	return ret;
 }
 
 static bool has_probes(const struct tracer *t)
 {
-	char name[NAME_MAX], *all = read_tracefs(t, "dynamic_events", NULL);
-	const char *p = all;
-	bool found = all && next_of_group(t, &p, name);
+	DIR *dir = open_group(t);
+	bool found = dir && next_of_group(dir);
 
-	free(all);
+	if (dir)
+		closedir(dir);
 	return found;
 }
 

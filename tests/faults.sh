@@ -318,7 +318,35 @@ hangups() {
 	no_leftovers SIGHUP
 }
 
+# Several at once: each removes its own while the list that it would read changes under it.
+neighbours() {
+	local round i pids left=''
+	for round in 1 2 3 4 5 6 7 8; do
+		pids=()
+		for i in 1 2 3; do
+			"$ioflushd" --foreground --db "$scratch/$i.db" --probes "$probes" --instance "${instance}_$i" \
+				--tracefs "$tracefs" --listen none >"$scratch/$i.log" 2>&1 &
+			pids+=($!)
+		done
+		for i in 1 2 3; do
+			log=$scratch/$i.log wait_log 'recording into' || not_ok "neighbours: $i starts" "$(cat "$scratch/$i.log")"
+		done
+		kill -TERM "${pids[@]}"
+		wait "${pids[@]}" || not_ok "neighbours: they end with status 0" "$(cat "$scratch"/[123].log)"
+		left+=$(grep ":${instance}_[123]/" "$tracefs/dynamic_events" || true)
+	done
+	if [[ -z $left ]]; then
+		ok "neighbours: three that stop at the same time leave nothing behind"
+	else
+		not_ok "neighbours: three that stop at the same time leave nothing behind" "$left"
+		for i in 1 2 3; do
+			remove_group "${instance}_$i"
+		done
+	fi
+}
+
 plant_other
+neighbours
 killed
 full_disk
 read_only
