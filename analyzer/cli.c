@@ -101,24 +101,6 @@ void cli_printable(char *text)
 	}
 }
 
-int cli_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-	const char *digits = hex ? text + 2 : text;
-	unsigned long long n;
-	char *end;
-
-	/* strtoull() would take signs, spaces and octal too */
-	if (!*digits || strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") != strlen(digits))
-		return -1;
-	errno = 0;
-	n = strtoull(digits, &end, hex ? 16 : 10);
-	if (errno || *end || n < min || n > max)
-		return -1;
-	*out = n;
-	return 0;
-}
-
 static void vmessage(const struct command *cmd, const char *fmt, va_list ap)
 {
 	char *text = NULL;
@@ -166,7 +148,7 @@ int cli_format(const struct command *cmd, const char *text, bool *json)
 
 int cli_capture(const struct command *cmd, const char *text, uint64_t *capture)
 {
-	if (cli_u64(text, 1, INT64_MAX, capture))
+	if (parse_u64(text, 1, INT64_MAX, capture))
 		return cli_usage_error(cmd, "--capture: the number of a capture, not '%s'", text);
 	return STATUS_OK;
 }

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "number.h"
+
 enum exit_status {
 	STATUS_OK = 0,
 	STATUS_ERROR = 1, /* input or system error */
@@ -42,9 +44,6 @@ int cli_bad_option(const struct command *cmd, int c, char *const *argv);
 
 /* Prints the help of a command to standard output; returns STATUS_OK. */
 int cli_help(const struct command *cmd);
-
-/* A whole number, decimal or 0x hex, all of text, min to max. 0, or -1 (nothing printed). */
-int cli_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 /* Values of options that several commands have. STATUS_OK, or STATUS_USAGE with a message. */
 int cli_format(const struct command *cmd, const char *text, bool *json);	 /* --format: text or json */

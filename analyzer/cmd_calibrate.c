@@ -157,12 +157,12 @@ static int take_option(const struct command *cmd, int c, struct calibrate_option
 
 	switch (c) {
 	case OPT_CPU:
-		if (cli_u64(optarg, 0, INT32_MAX, &v))
+		if (parse_u64(optarg, 0, INT32_MAX, &v))
 			return cli_usage_error(cmd, "--cpu %s: it takes the number of a CPU", optarg);
 		o->cpu = (int)v;
 		break;
 	case OPT_ROUNDS:
-		if (cli_u64(optarg, 1, CALIBRATE_MAX_ROUNDS, &v))
+		if (parse_u64(optarg, 1, CALIBRATE_MAX_ROUNDS, &v))
 			return cli_usage_error(cmd, "--rounds %s: it takes a whole number, 1 to %d", optarg,
 					       CALIBRATE_MAX_ROUNDS);
 		o->rounds = (uint32_t)v;

@@ -534,7 +534,7 @@ static int parse_iova(struct explain *x)
 	if (!colon || (size_t)(colon - optarg) >= sizeof(domain))
 		return cli_usage_error(x->cmd, "--iova: DOMAIN:ADDR, not \"%s\"", optarg);
 	snprintf(domain, sizeof(domain), "%.*s", (int)(colon - optarg), optarg);
-	if (cli_u64(domain, 0, UINT64_MAX, &x->domain) || cli_u64(colon + 1, 0, UINT64_MAX, &x->iova))
+	if (parse_u64(domain, 0, UINT64_MAX, &x->domain) || parse_u64(colon + 1, 0, UINT64_MAX, &x->iova))
 		return cli_usage_error(x->cmd, "--iova: DOMAIN:ADDR, both decimal or 0x hex, not \"%s\"", optarg);
 	x->by_iova = true;
 	return STATUS_OK;
@@ -544,7 +544,7 @@ static int parse_pfn(struct explain *x)
 {
 	uint64_t pfn;
 
-	if (cli_u64(optarg, 0, UINT64_MAX >> PAGE_SHIFT, &pfn))
+	if (parse_u64(optarg, 0, UINT64_MAX >> PAGE_SHIFT, &pfn))
 		return cli_usage_error(x->cmd, "--pfn: a page frame number, decimal or 0x hex, not \"%s\"", optarg);
 	x->n = 0;
 	watch_add(x, pfn);

@@ -190,7 +190,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 			to = optarg;
 			break;
 		case 'c':
-			if (cli_u64(optarg, 1, UINT64_MAX, &capture))
+			if (parse_u64(optarg, 1, UINT64_MAX, &capture))
 				return cli_usage_error(cmd, "--capture '%s' is not a whole number from 1", optarg);
 			break;
 		case 'h':

@@ -459,7 +459,7 @@ static int parse_kinds(const struct gaps *a, const char *list, unsigned *kinds)
 /* 0 means no limit. */
 static int parse_limit(const struct gaps *a, uint64_t *limit)
 {
-	if (cli_u64(optarg, 0, SIZE_MAX - 1, limit))
+	if (parse_u64(optarg, 0, SIZE_MAX - 1, limit))
 		return cli_usage_error(a->cmd, "--limit: a number of findings (0: all), not \"%s\"", optarg);
 	if (!*limit)
 		*limit = SIZE_MAX;
@@ -493,7 +493,7 @@ static int parse_option(struct gaps *a, int c, char **argv, uint64_t *limit)
 	case 'c':
 		return cli_capture(a->cmd, optarg, &a->replay.capture);
 	case 't':
-		if (cli_u64(optarg, 0, UINT64_MAX, &a->replay.to))
+		if (parse_u64(optarg, 0, UINT64_MAX, &a->replay.to))
 			return cli_usage_error(a->cmd, "--to: a time in nanoseconds, not \"%s\"", optarg);
 		a->replay.until = true;
 		return STATUS_OK;

@@ -146,7 +146,7 @@ static int set_number(const struct command *cmd, struct generate_options *o, con
 	char *field = (char *)o + num->offset;
 	uint64_t v;
 
-	if (cli_u64(text, num->min, num->max, &v))
+	if (parse_u64(text, num->min, num->max, &v))
 		return cli_usage_error(cmd, "--%s %s: it takes a whole number, %llu to %llu", num->name, text,
 				       (unsigned long long)num->min, (unsigned long long)num->max);
 	if (num->wide)

@@ -107,7 +107,7 @@ static int parse_format(enum format *format, const char *text, struct error *e)
 
 static int parse_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out, struct error *e)
 {
-	if (cli_u64(text, min, max, out))
+	if (parse_u64(text, min, max, out))
 		return error_set(e, "%s '%s' is not a whole number from %llu to %llu", option, text,
 				 (unsigned long long)min, (unsigned long long)max);
 	return 0;

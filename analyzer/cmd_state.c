@@ -88,7 +88,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 				return STATUS_USAGE;
 			break;
 		case 't':
-			if (cli_u64(optarg, 0, UINT64_MAX, &o.at))
+			if (parse_u64(optarg, 0, UINT64_MAX, &o.at))
 				return cli_usage_error(cmd, "--at: a time in nanoseconds, not '%s'", optarg);
 			o.until = true;
 			break;

@@ -148,23 +148,6 @@ const char *call_param(struct call *c, const char *name)
 	return NULL;
 }
 
-int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-	const char *digits = hex ? text + 2 : text;
-	unsigned long long n;
-	char *end;
-
-	if (!*digits || strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") != strlen(digits))
-		return -1;
-	errno = 0;
-	n = strtoull(digits, &end, hex ? 16 : 10);
-	if (errno || *end || n < min || n > max)
-		return -1;
-	*out = n;
-	return 0;
-}
-
 int call_param_u64(struct call *c, const char *name, uint64_t min, uint64_t max, uint64_t *out, bool *given)
 {
 	const char *text = call_param(c, name);

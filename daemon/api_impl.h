@@ -12,6 +12,7 @@
 #include "api_db.h"
 #include "api_replays.h"
 #include "jsontext.h"
+#include "number.h"
 #include "query.h"
 
 #define CALL_LATER 1
@@ -79,9 +80,6 @@ const char *call_param(struct call *c, const char *name);
 int call_param_u64(struct call *c, const char *name, uint64_t min, uint64_t max, uint64_t *out, bool *given);
 /* After all were looked at: -1 if there is one that nobody knows. */
 int call_params_end(struct call *c);
-
-/* A whole number, all of text. 0 or -1. */
-int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 /*
  * Asks ioflush for the call; the answer's make() gets the call (a copy that lives on) and the text, and sets an answer or

@@ -699,12 +699,8 @@ static void ftext_dropped(struct source *s, struct dropped *d)
 static double ftext_progress(struct source *s)
 {
 	struct ftext *ft = (struct ftext *)s;
-	double share;
 
-	if (!ft->size)
-		return -1;
-	share = (double)atomic_load_explicit(&ft->bytes_done, memory_order_relaxed) / (double)ft->size;
-	return share < 1 ? share : 1;
+	return source_share(atomic_load_explicit(&ft->bytes_done, memory_order_relaxed), ft->size);
 }
 
 static void ftext_close(struct source *s)
@@ -730,7 +726,6 @@ static const struct source_ops ftext_ops = {
 int ftext_open(struct source **out, const struct source_input *in, struct error *e)
 {
 	struct ftext *ft = calloc(1, sizeof(*ft));
-	struct stat st;
 
 	*out = NULL;
 	if (!ft) {
@@ -749,16 +744,8 @@ int ftext_open(struct source **out, const struct source_input *in, struct error 
 	ft->cause = strings_intern(ft->source.strings, "ring buffer", 11);
 	if (ft->cause == UINT32_MAX)
 		goto no_memory;
-	if (in->head_len > BUFFER_BYTES) {
-		error_set(e, "%s: more bytes read ahead than there is room for", in->path);
+	if (source_take_head(in, ft->buf, BUFFER_BYTES, &ft->len, &ft->size, e))
 		goto fail;
-	}
-	if (in->head_len)
-		memcpy(ft->buf, in->head, in->head_len);
-	ft->len = in->head_len;
-	/* Files of tracefs are regular ones that say they are empty. */
-	if (!fstat(ft->fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0)
-		ft->size = (uint64_t)st.st_size;
 	*out = &ft->source;
 	return 0;
 no_memory:

@@ -853,11 +853,8 @@ static void jsonl_dropped(struct source *src, struct dropped *d)
 static double jsonl_progress(struct source *src)
 {
 	struct jsonl_source *s = jsonl(src);
-	uint64_t done = __atomic_load_n(&s->done, __ATOMIC_RELAXED);
 
-	if (!s->size)
-		return -1;
-	return done < s->size ? (double)done / (double)s->size : 1;
+	return source_share(__atomic_load_n(&s->done, __ATOMIC_RELAXED), s->size);
 }
 
 static void jsonl_close(struct source *src)
@@ -884,7 +881,6 @@ static const struct source_ops jsonl_ops = {
 int jsonl_open(struct source **out, const struct source_input *in, struct error *e)
 {
 	struct jsonl_source *s = calloc(1, sizeof(*s));
-	struct stat st;
 
 	*out = NULL;
 	if (!s) {
@@ -902,11 +898,10 @@ int jsonl_open(struct source **out, const struct source_input *in, struct error 
 		jsonl_close(&s->source);
 		return error_set(e, "%s: out of memory", in->path);
 	}
-	if (in->head_len)
-		memcpy(s->buf, in->head, in->head_len);
-	s->end = in->head_len;
-	if (!fstat(in->fd, &st) && S_ISREG(st.st_mode))
-		s->size = (uint64_t)st.st_size;
+	if (source_take_head(in, s->buf, s->cap, &s->end, &s->size, e)) {
+		jsonl_close(&s->source);
+		return -1;
+	}
 	*out = &s->source;
 	return 0;
 }

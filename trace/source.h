@@ -85,6 +85,12 @@ struct source_input {
 	const void *head; /* copied by the opener if it needs it */
 	size_t head_len;
 };
+
+/* For openers that read from the start: the bytes read already go to buf, *len of them; the file's size if it has one. */
+int source_take_head(const struct source_input *in, void *buf, size_t room, size_t *len, uint64_t *size, struct error *e);
+/* The progress of a source that has read so much of size bytes. */
+double source_share(uint64_t done, uint64_t size);
+
 int tracedat_open(struct source **out, const struct source_input *in, struct error *e);
 int ftext_open(struct source **out, const struct source_input *in, struct error *e);
 int jsonl_open(struct source **out, const struct source_input *in, struct error *e);
