@@ -4,6 +4,7 @@
  * check always comes with its evidence.
  */
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,6 +171,8 @@ static int make_set(struct policy_set *set, const struct options *o, struct erro
 
 struct gathering {
 	struct report *report;
+	struct error first;    /* why the first capture that is left out is */
+	struct error left_out; /* why that cannot even be said */
 	bool until;
 	struct error *e;
 };
@@ -184,6 +187,18 @@ static int end_capture(void *ctx, struct source *s, const struct capture *c, str
 	return report_add(g->report, c, m, partial, g->until && partial ? NULL : &dropped, g->e);
 }
 
+/* What cannot be read whole does not keep the other captures from being reported on. */
+static void leave_out(void *ctx, const struct source *s, const struct capture *c, const struct error *why)
+{
+	struct gathering *g = ctx;
+	struct error what = {0};
+
+	(void)s;
+	error_set(&what, "capture %" PRIu64 " is left out: %s", c->id, why->text);
+	error_set(&g->first, "%s", why->text);
+	report_leave_out(g->report, what.text, &g->left_out);
+}
+
 static int replay_traces(const struct options *o, const struct policy_set *set, struct report *report, char **paths,
 			 size_t n, struct error *e)
 {
@@ -194,6 +209,7 @@ static int replay_traces(const struct options *o, const struct policy_set *set, 
 		.capture = o->capture,
 		.until = o->until,
 		.to = o->to,
+		.left_out = leave_out,
 		.end = end_capture,
 		.ctx = &gathering,
 	};
@@ -202,8 +218,11 @@ static int replay_traces(const struct options *o, const struct policy_set *set, 
 		replay.progress = paths[i];
 		if (replay_run(&replay, paths[i], e))
 			return -1;
+		if (gathering.left_out.text[0])
+			return error_set(e, "%s", gathering.left_out.text);
 	}
-	return 0;
+	/* nothing to report on: it is the error */
+	return report->n ? 0 : error_set(e, "%s", gathering.first.text);
 }
 
 static int print_report(const struct report *report, enum format format, struct error *e)
@@ -217,11 +236,18 @@ static int print_report(const struct report *report, enum format format, struct 
 	return 0;
 }
 
-/* What --fail-on and --fail-on-loss make of the report, said on standard error. A gap counts before a loss. */
+/*
+ * What captures that are left out, --fail-on and --fail-on-loss make of the report, said on standard error. An error
+ * counts before a gap, and that before a loss.
+ */
 static int judge(const struct command *cmd, const struct options *o, const struct report *report)
 {
 	int status = STATUS_OK;
 
+	for (size_t i = 0; i < report->nleft_out; i++) {
+		cli_message(cmd, "%s", report->left_out[i]);
+		status = STATUS_ERROR;
+	}
 	for (size_t i = 0; i < report->set->n; i++) {
 		for (int kind = 0; kind < GAPS; kind++) {
 			if (!o->fail_on[kind] || !report->counts[i].gaps[kind])
@@ -229,7 +255,7 @@ static int judge(const struct command *cmd, const struct options *o, const struc
 			cli_message(cmd, "--fail-on: %s has %s gaps of %s page%s", report->set->policy[i]->ops->name,
 				    gap_names[kind], cli_thousands(report->counts[i].gaps[kind]),
 				    cli_s(report->counts[i].gaps[kind]));
-			status = STATUS_GAP;
+			status = status ? status : STATUS_GAP;
 		}
 	}
 	if (o->fail_on_loss && report_lost(report)) {

@@ -45,6 +45,7 @@ struct pass {
 	const struct capture *capture;
 	struct model *model;
 	bool cut;	/* an event after replay.to was seen: it and what follows are left out */
+	bool broken;	/* the capture is not whole, and that is an error */
 	char note[128]; /* which is said so */
 };
 
@@ -209,7 +210,7 @@ static int pump(struct pass *p, struct error *e)
 }
 
 /* A capture that was stored as a part: an error unless parts will do; said before time is spent on it. */
-static int check_state(const struct pass *p, const char **partial, struct error *e)
+static int check_state(struct pass *p, const char **partial, struct error *e)
 {
 	const struct capture *c = p->capture;
 
@@ -217,7 +218,8 @@ static int check_state(const struct pass *p, const char **partial, struct error 
 	if (strcmp(c->state, "partial"))
 		return 0;
 	*partial = c->note[0] ? c->note : "it was stored as a part";
-	if (p->r->allow_partial)
+	p->broken = !p->r->allow_partial;
+	if (!p->broken)
 		return 0;
 	return error_set(e, "%s: capture %llu is a part only: %s; " PARTIAL_HINT, p->ring->source->path,
 			 (unsigned long long)c->id, *partial);
@@ -237,9 +239,8 @@ static int check_broken(struct pass *p, const char **partial, struct error *e)
 	if (!ring->failed)
 		return 0;
 	*partial = ring->error.text[0] ? ring->error.text : "the input broke off";
-	if (p->r->allow_partial)
-		return 0;
-	return error_set(e, "%s; " PARTIAL_HINT, *partial);
+	p->broken = !p->r->allow_partial;
+	return p->broken ? error_set(e, "%s; " PARTIAL_HINT, *partial) : 0;
 }
 
 static int replay_capture(struct pass *p, struct error *e)
@@ -275,29 +276,43 @@ out:
 	return ret;
 }
 
-/* The captures one after the other; found says how many were replayed. */
+/* The same, but one that is broken may be left out. */
+static int replay_or_leave_out(struct pass *p, struct error *e)
+{
+	struct error why = {0};
+	int ret;
+
+	p->broken = p->ring->failed = p->cut = false;
+	ret = replay_capture(p, &why);
+	if (!ret || !p->broken || !p->r->left_out)
+		return ret < 0 ? error_set(e, "%s", why.text) : ret;
+	p->r->left_out(p->r->ctx, p->ring->source, p->capture, &why);
+	return 0;
+}
+
+/* The captures one after the other; found says how many there were. */
 static int replay_captures(struct pass *p, uint64_t *found, struct error *e)
 {
+	bool ended = false;
 	struct capture c;
-	int ret;
+	int ret = 0;
 
 	p->capture = &c;
 	*found = 0;
-	for (;;) {
+	while (!ended && !ret) {
 		memset(&c, 0, sizeof(c));
 		ret = source_capture(p->ring->source, &c, e);
 		if (ret <= 0)
 			return ret;
+		ret = 0;
 		if (p->r->capture && c.id != p->r->capture)
 			continue;
-		ret = replay_capture(p, e);
-		if (ret)
-			return ret;
+		ret = replay_or_leave_out(p, e);
 		(*found)++;
-		/* a source that failed gives nothing more; ids are unique */
-		if ((p->ring->failed && !p->cut) || p->r->capture)
-			return 0;
+		/* a source that failed may give nothing more; ids are unique */
+		ended = p->r->capture || (p->ring->failed && !p->cut && !p->ring->source->ops->goes_on);
 	}
+	return ret;
 }
 
 int replay_run(const struct replay *r, const char *path, struct error *e)

@@ -22,6 +22,12 @@ struct replay {
 	uint64_t to;
 	const char *progress; /* a title: show progress on standard error if it is a terminal; NULL: never */
 
+	/*
+	 * A capture that cannot be replayed whole, where that is an error: told of it, the replay goes on with the next.
+	 * NULL: the replay ends there.
+	 */
+	void (*left_out)(void *ctx, const struct source *s, const struct capture *c, const struct error *why);
+
 	/* Each may be NULL; not 0 stops the replay with that as the result. */
 	int (*begin)(void *ctx, struct source *s, const struct capture *c, struct model *m);
 	int (*batch)(void *ctx, const struct event *ev, size_t n, struct model *m); /* in place of model_events() */

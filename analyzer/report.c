@@ -61,7 +61,19 @@ static bool any_partial(const struct report *r)
 		if (r->capture[i].partial)
 			return true;
 	}
-	return false;
+	return r->nleft_out;
+}
+
+int report_leave_out(struct report *r, const char *what, struct error *e)
+{
+	char **grown = realloc(r->left_out, (r->nleft_out + 1) * sizeof(*grown));
+
+	if (grown)
+		r->left_out = grown;
+	if (!grown || !(grown[r->nleft_out] = strdup(what)))
+		return error_set(e, "out of memory");
+	r->nleft_out++;
+	return 0;
 }
 
 /* The counts of ideal, if it is among the policies. */
@@ -101,6 +113,9 @@ void report_clear(struct report *r)
 		capture_clear(&r->capture[i]);
 	free(r->capture);
 	free(r->counts);
+	for (size_t i = 0; i < r->nleft_out; i++)
+		free(r->left_out[i]);
+	free(r->left_out);
 	*r = (struct report){0};
 }
 
@@ -599,6 +614,8 @@ static void print_health(const struct report *r, FILE *out)
 			say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].source,
 			    r->capture[i].id);
 	}
+	for (size_t i = 0; i < r->nleft_out; i++)
+		say(out, "", "error: %s", r->left_out[i]);
 	print_verify(&r->totals, out);
 }
 
@@ -821,11 +838,11 @@ static json_t *dropped_number(const struct report *r, uint64_t n)
 	return r->dropped_unknown ? json_null() : json_number(n);
 }
 
-/* The first capture that is partial speaks for all; each has its own in "trace". */
+/* The first capture that is partial speaks for all, or else the first left out; each has its own in "trace". */
 static json_t *health_json(const struct report *r, bool *failed)
 {
 	json_t *health = json_object();
-	const char *partial = NULL;
+	const char *partial = r->nleft_out ? r->left_out[0] : NULL;
 
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		put(health, health_table[i].name, json_number(r->totals.health[i]), failed);

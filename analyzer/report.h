@@ -36,6 +36,8 @@ struct report {
 	bool dropped_unknown; /* of some capture: only a part of it was looked at */
 	struct report_capture *capture;
 	size_t n;
+	char **left_out; /* captures that could not be read whole: which, and why */
+	size_t nleft_out;
 };
 
 /* The set must outlive the report. 0 or -1. */
@@ -48,6 +50,9 @@ void report_clear(struct report *r);
  */
 int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
 	       const struct dropped *dropped, struct error *e);
+
+/* Says in the report that a capture is not in it: which, and why. 0 or -1. */
+int report_leave_out(struct report *r, const char *what, struct error *e);
 
 /* Pages that a policy flushes. */
 uint64_t report_flushed(const struct policy_counts *c);

@@ -228,6 +228,31 @@ check_database() {
 	bad "import into a file that is no database" 1 "text\.db" import "$data/cases/split.jsonl" -o "$scratch/text.db"
 }
 
+# One capture of three is damaged: the others are reported on, and it is told which one is missing.
+check_left_out() {
+	local db=$scratch/three.db name why=
+	for name in hotplug prefer split; do
+		run "$ioflush" import "$data/cases/$name.jsonl" -o "$db"
+	done
+	sqlite3 "$db" 'UPDATE event SET t = t + 1 WHERE id = (SELECT first_event + 3 FROM capture WHERE id = 2)'
+	run "$ioflush" replay --format json "$db"
+	if ((status != 1)); then
+		why="exit status $status, expected 1"
+	elif ! grep -q 'capture 2 is left out: .*three\.db: .*the database is damaged' "$scratch/err"; then
+		why="the message does not say which, and why"
+	elif [[ $(jq -c '[.trace.captures[].capture]' "$scratch/out") != '[1,3]' ]]; then
+		why="the report is not about the other two"
+	elif [[ $(jq '.health.partial | contains("capture 2 is left out")' "$scratch/out") != true ]]; then
+		why="the report looks whole"
+	fi
+	verdict "a damaged capture among others is left out" "$why"
+	good "the same, --allow-partial: all three" '[.trace.captures[] | .partial != null] == [false, true, false]' \
+		--allow-partial "$db"
+	bad "the same, that capture alone" 1 "three\.db.*damaged" replay --capture 2 "$db"
+	bad "a broken trace, and no other" 1 "broken\.jsonl:2" replay "$(printf '%s\n' \
+		'{"ioflush_trace":1,"page_size":4096}' 'x' >"$scratch/broken.jsonl"; echo "$scratch/broken.jsonl")"
+}
+
 # --- JSON Lines: line 10 of a good trace is replaced
 
 json_case() {
@@ -541,6 +566,7 @@ check_statuses() {
 check_files
 check_tracedat
 check_database
+check_left_out
 check_json
 check_text
 check_long_lines

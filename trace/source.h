@@ -51,6 +51,7 @@ struct source_ops {
 	double (*progress)(struct source *s); /* share read, 0 to 1, or -1 when unknown; may be called from another thread */
 	void (*close)(struct source *s);      /* frees s */
 	void (*dropped)(struct source *s, struct dropped *d); /* may be NULL: nothing is dropped */
+	bool goes_on;					      /* after a capture that failed the next one can be read */
 };
 
 /* What every source begins with. */

@@ -550,6 +550,7 @@ static const struct source_ops store_source_ops = {
 	.progress = store_source_progress,
 	.close = store_source_close,
 	.dropped = store_source_dropped,
+	.goes_on = true,
 };
 
 int store_source_open(struct source **out, const struct source_input *in, struct error *e)
