@@ -71,7 +71,7 @@ struct ioflushd {
 	struct health health;
 	uint64_t alive_at, status_at;  /* seconds: when due */
 	uint64_t drains, events, lost; /* at the last sign of life / status line */
-	struct error failed;	       /* why the loop ended, unless it was told to */
+	struct error failed;	       /* why recording did not begin, or ended without being told to */
 };
 
 static uint64_t now_s(void)
@@ -588,7 +588,8 @@ static int start_ring(struct ioflushd *d, struct error *e)
 	return 0;
 }
 
-static int start_http(struct ioflushd *d, struct error *e)
+/* Binds the address; nobody is answered before http_start(), when there is a writer to ask. */
+static int open_http(struct ioflushd *d, struct error *e)
 {
 	const struct api_live live = {d, live_capture, live_writer, &d->armed, live_kinds};
 
@@ -598,11 +599,10 @@ static int start_http(struct ioflushd *d, struct error *e)
 	if (!d->api)
 		return -1;
 	d->http = http_new(&d->config, d->api, e);
-	if (!d->http)
-		return -1;
-	return http_start(d->http, e);
+	return d->http ? 0 : -1;
 }
 
+/* What can fail comes before the writer, which begins a capture in the database, as far as it can. */
 static int start(struct ioflushd *d, struct error *e)
 {
 	const struct loop_ops ops = {d, on_drain, on_tick, on_reload, on_stop};
@@ -616,7 +616,9 @@ static int start(struct ioflushd *d, struct error *e)
 	d->strings = strings_new();
 	if (!d->strings)
 		return error_errno(e, "strings");
-	if (start_ring(d, e) || start_writer(d, e) || update_cpus(d, true, e) || start_http(d, e))
+	if (start_ring(d, e) || update_cpus(d, true, e) || open_http(d, e) || start_writer(d, e))
+		return -1;
+	if (d->http && http_start(d->http, e))
 		return -1;
 	return priv_trace_on(d->priv, true, e);
 }
@@ -642,7 +644,8 @@ static void drain_rest(struct ioflushd *d)
 		log_error("last drain: %s", e.text);
 }
 
-static int stop_recording(struct ioflushd *d)
+/* why: recording failed, so the capture is not what was asked for; NULL: it was told to end. */
+static int stop_recording(struct ioflushd *d, const char *why)
 {
 	struct ring_stats r;
 	struct writer_stats w;
@@ -655,6 +658,8 @@ static int stop_recording(struct ioflushd *d)
 	drain_rest(d);
 	ring_dropped(d->ring, &dropped);
 	writer_dropped(d->writer, &dropped);
+	if (why)
+		writer_cut_off(d->writer, why);
 	http_free(d->http);
 	d->http = NULL;
 	api_free(d->api);
@@ -684,23 +689,20 @@ static void free_all(struct ioflushd *d)
 /* In the child: all that records. Its exit status becomes that of ioflushd. */
 static int record(struct ioflushd *d)
 {
-	struct error e = {0};
 	int rc = DAEMON_EXIT_OK;
 
-	if (start(d, &e)) {
-		log_error("%s", e.text);
-		rc = DAEMON_EXIT_ERROR;
-	} else {
+	if (!start(d, &d->failed)) {
 		notify_ready();
 		log_info("recording into %s", d->config.db);
 		d->alive_at = d->status_at = 0;
-		if (loop_run(d->loop, &d->failed) || d->failed.text[0]) {
-			log_error("%s", d->failed.text);
-			rc = DAEMON_EXIT_ERROR;
-		}
+		loop_run(d->loop, &d->failed);
 		notify_stopping();
 	}
-	if (stop_recording(d) && !rc)
+	if (d->failed.text[0]) {
+		log_error("%s", d->failed.text);
+		rc = DAEMON_EXIT_ERROR;
+	}
+	if (stop_recording(d, d->failed.text[0] ? d->failed.text : NULL))
 		rc = DAEMON_EXIT_ERROR;
 	free_all(d);
 	return rc;

@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,34 +26,23 @@ static void read_text(const char *path, char *text, size_t size)
 		close(fd);
 }
 
-/* When the process started, 0: there is none (any more: a zombie writes nothing), or -1: it cannot be seen. */
-static int64_t process_started(int64_t pid)
+/* When this process started, in clock ticks since boot; 0: unknown. */
+static int64_t started(void)
 {
-	char path[64], text[1024], *p, state;
+	char text[1024], *p;
 	int field;
 
-	if (pid <= 0 || pid > INT32_MAX)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
-	read_text(path, text, sizeof(text));
+	read_text("/proc/self/stat", text, sizeof(text));
 	p = strrchr(text, ')'); /* the name before it may hold anything */
-	if (!p || p[1] != ' ')
-		return kill((pid_t)pid, 0) && errno == ESRCH ? 0 : -1;
-	p += 2;
-	state = *p;
-	for (field = 3; field < 22 && p; field++) {
-		p = strchr(p, ' ');
-		p = p ? p + 1 : NULL;
-	}
-	if (state == 'Z' || state == 'X')
-		return 0;
-	return p ? strtoll(p, NULL, 10) : -1;
+	for (field = 2; field < 22 && p; field++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoll(p, NULL, 10) : 0;
 }
 
 void recorder_self(struct recorder *r)
 {
 	r->pid = getpid();
-	r->started = process_started(r->pid);
+	r->started = started();
 	read_text("/proc/sys/kernel/random/boot_id", r->boot, sizeof(r->boot));
 	r->boot[strcspn(r->boot, "\n")] = '\0';
 }
@@ -130,27 +120,15 @@ int recorder_set_wall(struct store *s, uint64_t capture, int64_t wall, struct er
 	return finish(s, stmt, e);
 }
 
-/* A capture that says that it is being recorded. 1: by a process that lives; 0: not any more. Columns: see below. */
-static int is_alive(sqlite3_stmt *stmt, const struct recorder *self)
-{
-	int64_t pid = sqlite3_column_int64(stmt, 1), started;
-	const char *boot = (const char *)sqlite3_column_text(stmt, 3);
-
-	if (!boot || strcmp(boot, self->boot) || pid == self->pid)
-		return 0;
-	started = process_started(pid);
-	return started && (started < 0 || started == sqlite3_column_int64(stmt, 2));
-}
-
-int recorder_close_dead(struct store *s, const struct recorder *self, uint64_t own, struct error *e)
+int recorder_close_dead(struct store *s, uint64_t own, struct error *e)
 {
 	const char *path = db_path(s);
 	/* an import that is under way has no recorder, and closes its captures itself */
 	sqlite3_stmt *stmt =
 		db_prepare(store_handle(s), path,
-			   "SELECT c.id, r.pid, r.started, r.boot FROM capture c LEFT JOIN recorder r ON "
-			   "r.capture = c.id WHERE c.state = 'recording' AND c.id <> ?1 AND (r.pid IS NOT NULL "
-			   "OR c.format = 'live') ORDER BY c.id LIMIT 1",
+			   "SELECT c.id, r.pid FROM capture c LEFT JOIN recorder r ON r.capture = c.id WHERE "
+			   "c.state = 'recording' AND c.id <> ?1 AND (r.pid IS NOT NULL OR c.format = 'live') "
+			   "ORDER BY c.id LIMIT 1",
 			   e);
 	char note[128];
 	int rc, closed = 0;
@@ -163,13 +141,6 @@ int recorder_close_dead(struct store *s, const struct recorder *self, uint64_t o
 		uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
 		int64_t pid = sqlite3_column_int64(stmt, 1);
 
-		if (is_alive(stmt, self)) {
-			error_set(e,
-				  "%s: process %" PRId64 " is recording into it (capture %" PRIu64
-				  "): stop it, or give this one another database",
-				  path, pid, id);
-			break;
-		}
 		snprintf(note, sizeof(note), "the recorder (process %" PRId64 ") ended without closing it", pid);
 		sqlite3_reset(stmt);
 		if (store_capture_close(s, id, "cut-off", note, e))
@@ -180,4 +151,60 @@ int recorder_close_dead(struct store *s, const struct recorder *self, uint64_t o
 		db_error(store_handle(s), path, "reading captures", e);
 	sqlite3_finalize(stmt);
 	return rc == SQLITE_DONE ? closed : -1;
+}
+
+/* ---- the lock ---- */
+
+/* Who holds it says the table: the capture that is being recorded. */
+static int locked_by_other(struct store *s, struct error *e)
+{
+	struct error ignored = {""};
+	int64_t pid = 0;
+
+	db_number(store_handle(s), db_path(s),
+		  "SELECT ifnull(max(pid), 0) FROM recorder JOIN capture ON id = capture WHERE state = 'recording'",
+		  &pid, &ignored);
+	if (pid)
+		return error_set(e,
+				 "%s: process %" PRId64
+				 " is recording into it: stop it, or give this one another database",
+				 db_path(s), pid);
+	return error_set(e, "%s: another process is recording into it: stop it, or give this one another database",
+			 db_path(s));
+}
+
+int recorder_lock(struct recorder_lock *l, struct store *s, struct error *e)
+{
+	const char *path = db_path(s);
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st))
+		return error_errno(e, "%s", path);
+	if (l->fd >= 0 && l->dev == st.st_dev && l->ino == st.st_ino)
+		return 0; /* opened again: it is held all the time, and opening it twice would end SQLite's locks */
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		goto fail;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			goto fail;
+		close(fd);
+		return locked_by_other(s, e);
+	}
+	recorder_unlock(l);
+	*l = (struct recorder_lock){.fd = fd, .dev = st.st_dev, .ino = st.st_ino};
+	return 0;
+fail:
+	error_errno(e, "%s: locking it for this recorder", path);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+void recorder_unlock(struct recorder_lock *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
 }

@@ -81,6 +81,7 @@ struct writer {
 	struct strings *strings;
 	uint32_t cause[CAUSES]; /* ids of strings */
 	struct recorder self;
+	struct recorder_lock lock_file; /* of the database that is recorded into */
 	struct queue *queue;
 	int wake_fd;
 	pthread_t thread;
@@ -108,7 +109,8 @@ struct writer {
 	uint64_t log_bytes; /* of its frames in use */
 	uint64_t checkpoint_at;
 	bool log_empty;
-	struct error error; /* at the end: why not all was written */
+	char *cut_off;	    /* at the end: why the capture is not complete; NULL: it is */
+	struct error error; /* and why not all was written */
 	bool gave_up;
 };
 
@@ -224,7 +226,7 @@ static int begin_recording(struct writer *w, struct store *s, uint64_t *id, stru
 		if (rc < 0)
 			return -1;
 	}
-	dead = recorder_close_dead(s, &w->self, rc ? w->capture : 0, e);
+	dead = recorder_close_dead(s, rc ? w->capture : 0, e);
 	if (dead < 0)
 		return -1;
 	if (dead)
@@ -258,6 +260,8 @@ static int open_store(struct writer *w, struct error *e)
 
 	if (store_open(&s, w->path, STORE_WAL, e))
 		return -1;
+	if (recorder_lock(&w->lock_file, s, e))
+		goto fail;
 	if (w->capture) /* at the start there is time, and nothing is recorded yet */
 		store_busy_ms(s, BUSY_MS);
 	snprintf(sql, sizeof(sql), "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = %" PRIu64,
@@ -672,6 +676,18 @@ static void write_some(struct writer *w, uint64_t now)
 		w->retain_at = least(w->retain_at, now + GROWN_TIME);
 }
 
+/* Closes the capture, in a transaction. */
+static int end_capture(struct writer *w, struct error *e)
+{
+	const char *why = w->cut_off ? w->cut_off : "", *trimmed = w->trimmed ? STORE_TRIM_NOTE : "";
+	char note[sizeof(struct error) + sizeof(STORE_TRIM_NOTE) + 2];
+
+	snprintf(note, sizeof(note), "%s%s%s", why, *why && *trimmed ? "; " : "", trimmed);
+	if (store_capture_dropped(w->store, &w->dropped, e))
+		return -1;
+	return store_capture_end(w->store, w->cut_off ? "cut-off" : "complete", note, e);
+}
+
 /* Writes what is left and closes the capture. 0, or -1 and the error. */
 static int finish_once(struct writer *w, struct error *e)
 {
@@ -681,8 +697,7 @@ static int finish_once(struct writer *w, struct error *e)
 	}
 	if (store_begin(w->store, e))
 		return -1;
-	if (store_capture_dropped(w->store, &w->dropped, e) ||
-	    store_capture_end(w->store, "complete", w->trimmed ? STORE_TRIM_NOTE : "", e)) {
+	if (end_capture(w, e)) {
 		store_rollback(w->store);
 		return -1;
 	}
@@ -768,6 +783,7 @@ static void free_writer(struct writer *w)
 	if (!w)
 		return;
 	store_close(w->store);
+	recorder_unlock(&w->lock_file); /* after SQLite is done with the file, see recorder.h */
 	queue_free(w->queue);
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
@@ -779,6 +795,7 @@ static void free_writer(struct writer *w)
 	free((char *)w->meta.probes);
 	free(w->path);
 	free(w->log_path);
+	free(w->cut_off);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
 }
@@ -809,6 +826,7 @@ struct writer *writer_new(const struct config *c, const struct capture *meta, st
 	}
 	pthread_mutex_init(&w->lock, NULL);
 	w->strings = strings;
+	w->lock_file.fd = -1;
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->wake_fd < 0) {
 		error_errno(e, "eventfd");
@@ -879,6 +897,12 @@ void writer_stats(struct writer *w, struct writer_stats *out)
 void writer_dropped(struct writer *w, const struct dropped *d)
 {
 	w->dropped = *d; /* the thread looks at it once it is told to stop */
+}
+
+void writer_cut_off(struct writer *w, const char *why)
+{
+	free(w->cut_off);
+	w->cut_off = strndup(why, sizeof(struct error) - 1);
 }
 
 int writer_close(struct writer *w, struct error *e)

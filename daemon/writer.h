@@ -48,6 +48,9 @@ void writer_stats(struct writer *w, struct writer_stats *out); /* any thread */
 /* What was left out of the capture by design, for its row; before writer_close(). */
 void writer_dropped(struct writer *w, const struct dropped *d);
 
+/* Recording failed: the capture is to be closed as "cut-off", with the reason as its note; before writer_close(). */
+void writer_cut_off(struct writer *w, const char *why);
+
 /* Drains the queue, closes the capture as "complete", ends the thread. NULL is fine. -1: rows could not be written. */
 int writer_close(struct writer *w, struct error *e);
 

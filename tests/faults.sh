@@ -217,6 +217,43 @@ locked() {
 	no_leftovers locked
 }
 
+# The API's address cannot be had: nothing is recorded, so there must be no capture that says so.
+no_address() {
+	fresh
+	: >"$scratch/file"
+	if start_daemon --listen "unix:$scratch/file"; then
+		not_ok "no address for the API: refused" "$(daemon_report)"
+		stop_daemon
+	else
+		wait_daemon
+		is "no address for the API: exit status 1" 1 "$status"
+		if [[ ! -e $db ]] && grep -q "$scratch/file: something that is no socket is there" "$log"; then
+			ok "no address for the API: the log says so, and the database was not touched"
+		else
+			not_ok "no address for the API: the log says so, and the database was not touched" "$(daemon_report)"
+		fi
+	fi
+	no_leftovers "no address for the API"
+}
+
+# Recording fails under way: the first process, which looks what CPUs there are, may open no more files.
+fails_under_way() {
+	local count=1000
+	fresh
+	start_daemon || { not_ok "fails under way: starts" "$(daemon_report)"; return; }
+	flood "$count"
+	wait "$flood_pid" || true
+	prlimit --pid "$daemon_pid" --nofile=3:3
+	wait_daemon
+	is "fails under way: exit status 1" 1 "$status"
+	is "fails under way: the capture is cut off" cut-off "$(state_of 1)"
+	is "fails under way: the reason is its note" 1 "$(sql "SELECT note LIKE '%Too many open files%' FROM capture")"
+	is "fails under way: what was recorded is there" "$count" "$(rows_of 1)"
+	sound "fails under way"
+	start_daemon && stop_daemon # without files nothing could be taken away either: the next start does
+	no_leftovers "fails under way"
+}
+
 no_tracefs() {
 	local keep=$tracefs
 	fresh
@@ -351,6 +388,8 @@ killed
 full_disk
 read_only
 locked
+no_address
+fails_under_way
 no_tracefs
 format_changed
 field_gone

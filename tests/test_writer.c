@@ -769,6 +769,72 @@ static void test_two_recorders(void **state)
 	munmap((void *)rows, 4096);
 }
 
+/* The dead recorder's pid is that of another process, as old as the recorder was. It must not be taken for it. */
+static void test_pid_used_again(void **state)
+{
+	struct fixture *f = *state;
+	_Atomic uint64_t *rows = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char sql[160], stat[1024] = "", *field;
+	pid_t pid = fork();
+	struct found r;
+	FILE *file;
+
+	if (!pid)
+		record_until_killed(f, rows);
+	while (!atomic_load(rows))
+		nap();
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	file = fopen("/proc/1/stat", "r");
+	field = file && fgets(stat, sizeof(stat), file) ? strrchr(stat, ')') : stat;
+	for (int i = 2; i < 22 && field; i++)
+		field = strchr(field + 1, ' ');
+	if (file)
+		fclose(file);
+	snprintf(sql, sizeof(sql), "UPDATE recorder SET pid = 1, started = %lld", field ? atoll(field) : 0);
+	sqlite3_close(other_connection(f, sql));
+	start(f);
+	stop(f);
+	r = found(f->db, true);
+	assert_int_equal(r.captures, 2);
+	assert_string_equal(r.state[0], "cut-off");
+	assert_string_equal(r.state[1], "complete");
+	munmap((void *)rows, 4096);
+}
+
+/* Recording failed for a reason that the writer is told; the beginning is gone, too. */
+static void test_cut_off(void **state)
+{
+	struct fixture *f = *state;
+	struct found r;
+
+	start(f);
+	put(f, 10);
+	writer_cut_off(f->w, "CPU 0: its buffer cannot be read");
+	stop(f);
+	start(f);
+	f->c.retain_size = 1;
+	put(f, 100);
+	WAIT_FOR(f, s.rows == 100);
+	writer_reload(f->w, &f->c);
+	WAIT_FOR(f, s.retained_deleted >= 100);
+	writer_cut_off(f->w, "why");
+	stop(f);
+	r = found(f->db, true);
+	assert_int_equal(r.captures, 1);
+	assert_string_equal(r.state[0], "cut-off");
+	assert_string_equal(r.note[0], "why; " STORE_TRIM_NOTE);
+	remove_all(f->dir);
+	mkdir(f->dir, 0700);
+	f->c.retain_size = 0;
+	start(f);
+	writer_cut_off(f->w, "CPU 0: its buffer cannot be read");
+	stop(f);
+	r = found(f->db, true);
+	assert_string_equal(r.state[0], "cut-off");
+	assert_string_equal(r.note[0], "CPU 0: its buffer cannot be read");
+}
+
 /* ---- retention ---- */
 
 static void test_retain_size(void **state)
@@ -885,12 +951,13 @@ int main(int argc, char **argv)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_batch_rows), TEST(test_batch_time),	 TEST(test_overflow),
-		TEST(test_invalid),    TEST(test_locked),	 TEST(test_give_up),
-		TEST(test_full_disk),  TEST(test_read_only),	 TEST(test_removed),
-		TEST(test_reopened),   TEST(test_long_reader),	 TEST(test_read_while_recording),
-		TEST(test_kill),       TEST(test_two_recorders), TEST(test_retain_size),
-		TEST(test_retain_age), TEST(test_trim_counts),
+		TEST(test_batch_rows),	TEST(test_batch_time),	  TEST(test_overflow),
+		TEST(test_invalid),	TEST(test_locked),	  TEST(test_give_up),
+		TEST(test_full_disk),	TEST(test_read_only),	  TEST(test_removed),
+		TEST(test_reopened),	TEST(test_long_reader),	  TEST(test_read_while_recording),
+		TEST(test_kill),	TEST(test_two_recorders), TEST(test_pid_used_again),
+		TEST(test_cut_off),	TEST(test_retain_size),	  TEST(test_retain_age),
+		TEST(test_trim_counts),
 	};
 
 	if (argc == 2)

@@ -27,7 +27,7 @@ CREATE TABLE capture (
 	last_event INTEGER,
 	events INTEGER NOT NULL,
 	sum INTEGER NOT NULL,        -- check sum of this row and its events, see trace/store.c
-	state TEXT NOT NULL,         -- complete, partial, recording, or cut-off: the recorder died
+	state TEXT NOT NULL,         -- complete, partial, recording, or cut-off: the recorder died or failed
 	note TEXT NOT NULL,          -- why it is not complete
 	failed_maps INTEGER NOT NULL DEFAULT 0,     -- records that no event was made of: map calls that failed,
 	failed_accesses INTEGER NOT NULL DEFAULT 0, -- access_add calls that failed,
@@ -35,7 +35,7 @@ CREATE TABLE capture (
 	other_records INTEGER NOT NULL DEFAULT 0    -- and records of other events
 );
 
--- Which process records a capture of a live host, so that a later one can tell whether it still does.
+-- Which process records, or recorded, a capture of a live host; that one still does, the lock on this file says.
 CREATE TABLE recorder (
 	capture INTEGER PRIMARY KEY REFERENCES capture (id),
 	pid INTEGER NOT NULL,
