@@ -499,7 +499,6 @@ struct api *api_new(const struct config *config, const struct api_live *live, st
 		return NULL;
 	}
 	a->live = *live;
-	a->drain_interval = config->drain_interval;
 	a->started_ms = a->drains_ms = child_now_ms();
 	a->db_path = realpath(config->db, NULL); /* a child has no other folder than we have, but be sure */
 	if (!a->db_path)

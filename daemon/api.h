@@ -41,6 +41,7 @@ struct api_live {
 	void (*writer)(void *ctx, struct writer_stats *out);
 	const struct priv_armed *armed;			      /* the probes in use; does not change */
 	void (*kinds)(void *ctx, uint64_t by_kind[EV_KINDS]); /* events recorded, by kind; NULL: not counted */
+	uint64_t (*drain_interval)(void *ctx);		      /* the option as it is now, in milliseconds */
 };
 
 struct api;

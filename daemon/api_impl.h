@@ -57,7 +57,7 @@ struct rate_sample {
 struct api {
 	struct api_live live;
 	char *db_path, *policies, *program;
-	uint64_t drain_interval, replay_timeout;
+	uint64_t replay_timeout;
 	uint64_t started_ms;
 	struct api_db *db;
 	struct queries *queries;

@@ -57,7 +57,7 @@ struct replays *replays_new(const char *program, const char *db_path, uint64_t m
 		return NULL;
 	r->program = strdup(program);
 	r->db_path = strdup(db_path);
-	r->max = max ? max : 1;
+	r->max = max;
 	r->limits = *limits;
 	/* ids of an earlier run of the daemon do not come again */
 	r->next_id = (uint64_t)time(NULL) << 20;
@@ -508,6 +508,9 @@ int api_post_replay(struct call *c)
 
 	if (call_params_end(c))
 		return -1;
+	if (!r->max)
+		return call_fail(c, 403, "replays-off", NULL,
+				 "this service makes no replays (replay-max = 0); run 'ioflush replay' on the database");
 	if (r->running + r->waiting >= 2 * r->max) {
 		call_fail(c, 429, "too-many-replays", NULL, "%u replays run and %u wait: no more at once", r->running,
 			  r->waiting);

@@ -121,7 +121,7 @@ static json_t *database_json(const struct api *a, const struct writer_stats *w)
 size_t api_health_causes(struct api *a, const struct ring_stats *r, const struct writer_stats *w,
 			 char cause[API_CAUSES][320])
 {
-	uint64_t stall = STALL_INTERVALS * a->drain_interval;
+	uint64_t stall = STALL_INTERVALS * a->live.drain_interval(a->live.ctx);
 	uint64_t still;
 	size_t n = 0;
 

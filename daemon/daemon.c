@@ -65,6 +65,7 @@ struct ioflushd {
 	struct writer *writer;
 	struct api *api;
 	struct http *http;
+	_Atomic uint64_t drain_interval; /* of config, for the HTTP thread */
 	struct loop *loop;
 	struct cpu *cpu;
 	size_t ncpus;
@@ -237,6 +238,7 @@ static void on_reload(void *ctx)
 	} else {
 		say_changes(&d->config, &new);
 		take_live(&d->config, &new);
+		atomic_store(&d->drain_interval, d->config.drain_interval);
 		open_log(&d->config);
 		writer_reload(d->writer, &d->config);
 		if (loop_set_interval(d->loop, d->config.drain_interval, &e))
@@ -448,6 +450,13 @@ static void on_stop(void *ctx, int signal)
 
 /* --- what HTTP asks for, on its thread */
 
+static uint64_t live_drain_interval(void *ctx)
+{
+	struct ioflushd *d = ctx;
+
+	return atomic_load(&d->drain_interval);
+}
+
 static void live_capture(void *ctx, struct ring_stats *out)
 {
 	struct ioflushd *d = ctx;
@@ -591,10 +600,11 @@ static int start_ring(struct ioflushd *d, struct error *e)
 /* Binds the address; nobody is answered before http_start(), when there is a writer to ask. */
 static int open_http(struct ioflushd *d, struct error *e)
 {
-	const struct api_live live = {d, live_capture, live_writer, &d->armed, live_kinds};
+	const struct api_live live = {d, live_capture, live_writer, &d->armed, live_kinds, live_drain_interval};
 
 	if (!strcmp(d->config.listen, "none"))
 		return 0;
+	atomic_store(&d->drain_interval, d->config.drain_interval);
 	d->api = api_new(&d->config, &live, e);
 	if (!d->api)
 		return -1;

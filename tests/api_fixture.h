@@ -51,6 +51,11 @@ static inline void fixture_kinds(void *ctx, uint64_t by_kind[EV_KINDS])
 	memcpy(by_kind, ((struct fixture *)ctx)->kinds, sizeof(((struct fixture *)ctx)->kinds));
 }
 
+static inline uint64_t fixture_interval(void *ctx)
+{
+	return ((struct fixture *)ctx)->config.drain_interval;
+}
+
 static inline uint32_t fixture_string(struct strings *s, const char *text)
 {
 	return strings_intern(s, text, strlen(text));
@@ -149,8 +154,12 @@ static inline void fixture_numbers(struct fixture *f)
 					  .capture = 3};
 	f->kinds[EV_map] = 500;
 	f->kinds[EV_unmap] = 400;
-	f->live = (struct api_live){
-		.ctx = f, .capture = fixture_ring, .writer = fixture_writer, .armed = &f->armed, .kinds = fixture_kinds};
+	f->live = (struct api_live){.ctx = f,
+				    .capture = fixture_ring,
+				    .writer = fixture_writer,
+				    .armed = &f->armed,
+				    .kinds = fixture_kinds,
+				    .drain_interval = fixture_interval};
 }
 
 /* A folder of its own with the database. 0, or -1 and the error. */

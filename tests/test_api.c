@@ -183,6 +183,23 @@ static void test_health(void **state)
 	json_decref(h);
 }
 
+/* What counts as standing still follows the drain interval, which a reload may change. */
+static void test_health_interval(void **state)
+{
+	struct test *t = *state;
+	json_t *h = get(t, "/healthz", NULL);
+
+	json_decref(h);
+	t->f.config.drain_interval = 1000;
+	sleep(6); /* more than the least of 5 s, less than 20 intervals */
+	h = get(t, "/healthz", NULL);
+	json_decref(h);
+	t->f.config.drain_interval = 100;
+	h = json_of(t, 503, "GET", "/healthz", NULL, NULL);
+	assert_non_null(strstr(json_string_value(json_array_get(json_object_get(h, "causes"), 0)), "not drained"));
+	json_decref(h);
+}
+
 static void test_captures(void **state)
 {
 	struct test *t = *state;
@@ -545,6 +562,26 @@ static void test_replay_refused(void **state)
 		refused_body(t, bad[i].status, "POST", "/v1/replays", NULL, bad[i].body, bad[i].field);
 }
 
+/* replay-max = 0: said in words, and before anything else. */
+static void test_replay_off(void **state)
+{
+	struct test *t = *state;
+	json_t *json, *error;
+
+	api_free(t->api);
+	t->f.config.replay_max = 0;
+	t->api = api_new(&t->f.config, &t->f.live, &(struct error){""});
+	assert_non_null(t->api);
+	json = json_of(t, 403, "POST", "/v1/replays", NULL, "{\"capture\": 1}");
+	error = json_object_get(json, "error");
+	assert_string_equal(text(error, "code"), "replays-off");
+	assert_non_null(strstr(text(error, "message"), "replay-max = 0"));
+	json_decref(json);
+	json = get(t, "/v1/replays", NULL);
+	assert_int_equal(json_array_size(json_object_get(json, "replays")), 0);
+	json_decref(json);
+}
+
 /* Two run, two wait, one more is too many; one that is deleted makes room. */
 static void test_replay_limit(void **state)
 {
@@ -720,11 +757,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_status),		T(test_health),	      T(test_captures),	    T(test_events),
-		T(test_events_refused), T(test_bounded),      T(test_no_database),  T(test_state),
-		T(test_policies),	T(test_replay),	      T(test_replay_range), T(test_replay_refused),
-		T(test_replay_limit),	T(test_replay_fails), T(test_paths),	    T(test_metrics),
-		T(test_cancel),
+		T(test_status),		T(test_health),		T(test_health_interval), T(test_captures),
+		T(test_events),		T(test_events_refused), T(test_bounded),	 T(test_no_database),
+		T(test_state),		T(test_policies),	T(test_replay),		 T(test_replay_range),
+		T(test_replay_refused), T(test_replay_limit),	T(test_replay_off),	 T(test_replay_fails),
+		T(test_paths),		T(test_metrics),	T(test_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
