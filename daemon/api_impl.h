@@ -109,7 +109,7 @@ struct api_loss {
 	const char *cause;
 	uint64_t records;
 };
-#define API_LOSSES 7
+#define API_LOSSES 8
 void api_losses(const struct ring_stats *r, const struct writer_stats *w, struct api_loss out[API_LOSSES]);
 
 /* The live counters, zeros where nobody gives them. */

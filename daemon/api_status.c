@@ -28,8 +28,8 @@ void api_losses(const struct ring_stats *r, const struct writer_stats *w, struct
 {
 	const struct api_loss all[API_LOSSES] = {
 		{"ring buffer", r->lost_ring},	 {"decoder", r->lost_decoder}, {"late", r->lost_late},
-		{"merge memory", r->lost_merge}, {"queue", w->lost_queue},     {"database", w->lost_database},
-		{"invalid", w->lost_invalid},
+		{"merge memory", r->lost_merge}, {"probe", r->lost_probe},     {"queue", w->lost_queue},
+		{"database", w->lost_database},	 {"invalid", w->lost_invalid},
 	};
 
 	memcpy(out, all, sizeof(all));

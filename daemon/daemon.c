@@ -44,6 +44,7 @@
 #define DRAIN_PAGES 256	     /* of a CPU at once; then signals and timers have their turn */
 #define CPU_RETRY_S 10	     /* a CPU whose buffer has gone is tried again this often */
 #define STATUS_INTERVAL_S 10 /* systemd's status line */
+#define MISSED_INTERVAL_S 5  /* what the probes missed is looked at */
 
 struct cpu {
 	unsigned number;
@@ -70,6 +71,9 @@ struct ioflushd {
 	struct cpu *cpu;
 	size_t ncpus;
 	struct health health;
+	bool counts_missed;	       /* some probe is a kprobe, and the kernel counts what it misses */
+	uint64_t missed;	       /* before recording began */
+	uint64_t missed_at;	       /* seconds: when it is due to look again */
 	uint64_t alive_at, status_at;  /* seconds: when due */
 	uint64_t drains, events, lost; /* at the last sign of life / status line */
 	struct error failed;	       /* why recording did not begin, or ended without being told to */
@@ -423,6 +427,16 @@ static void tell_alive(struct ioflushd *d, const struct ring_stats *r)
 	d->alive_at = now_s() + d->notify.watchdog_us / 2000000;
 }
 
+/* What the probes missed since recording began. */
+static void look_for_missed(struct ioflushd *d)
+{
+	uint64_t total;
+
+	d->missed_at = now_s() + MISSED_INTERVAL_S;
+	if (d->counts_missed && !priv_missed(d->priv, &total))
+		ring_missed(d->ring, total - d->missed);
+}
+
 static void on_tick(void *ctx)
 {
 	struct ioflushd *d = ctx;
@@ -434,6 +448,8 @@ static void on_tick(void *ctx)
 		fail(d, &e);
 		return;
 	}
+	if (now_s() >= d->missed_at)
+		look_for_missed(d);
 	stats(d, &r, &w);
 	health_update(&d->health, now_s(), &r, &w);
 	tell_alive(d, &r);
@@ -612,6 +628,22 @@ static int open_http(struct ioflushd *d, struct error *e)
 	return d->http ? 0 : -1;
 }
 
+/* What was missed before recording began does not count. */
+static void begin_to_count_missed(struct ioflushd *d)
+{
+	bool has_kprobe = false;
+
+	for (size_t i = 0; i < d->armed.nevents; i++) {
+		const struct armed_event *a = &d->armed.event[i];
+
+		has_kprobe |= a->alt >= 0 && strchr("pr", a->line[0]) && strchr(a->line, ' ') &&
+			      !probe_line_is_uprobe(a->line);
+	}
+	d->counts_missed = has_kprobe && !priv_missed(d->priv, &d->missed);
+	if (has_kprobe && !d->counts_missed)
+		log_warning("what kprobes miss cannot be counted: kprobe_profile: %s", strerror(errno));
+}
+
 /* What can fail comes before the writer, which begins a capture in the database, as far as it can. */
 static int start(struct ioflushd *d, struct error *e)
 {
@@ -630,6 +662,7 @@ static int start(struct ioflushd *d, struct error *e)
 		return -1;
 	if (d->http && http_start(d->http, e))
 		return -1;
+	begin_to_count_missed(d);
 	return priv_trace_on(d->priv, true, e);
 }
 
@@ -646,6 +679,7 @@ static void drain_rest(struct ioflushd *d)
 	if (priv_trace_on(d->priv, false, &e))
 		log_error("%s", e.text);
 	e.text[0] = '\0';
+	look_for_missed(d);
 	do {
 		pages = ring_drain(d->ring, DRAIN_PAGES, &gone, &e);
 		done += pages > 0 ? (uint64_t)pages : 0;

@@ -14,6 +14,7 @@ static const struct {
 	[HEALTH_DECODER] = {"could not be decoded", "the log at level debug says why"},
 	[HEALTH_LATE] = {"came after their time", "raise merge-window"},
 	[HEALTH_MERGE] = {"for lack of merge memory", "raise merge-bytes"},
+	[HEALTH_PROBE] = {"as probes missed them", "give return probes more room, r64: in place of r:"},
 	[HEALTH_QUEUE] = {"in the queue to the database", "raise queue-events, or use a faster disk"},
 	[HEALTH_DATABASE] = {"while the database took no rows", "see why it failed"},
 	[HEALTH_INVALID] = {"as no reader would take them", "the log at level debug says why"},
@@ -26,6 +27,7 @@ static void counts(uint64_t n[HEALTH_CAUSES], const struct ring_stats *r, const 
 	n[HEALTH_DECODER] = r->lost_decoder;
 	n[HEALTH_LATE] = r->lost_late;
 	n[HEALTH_MERGE] = r->lost_merge;
+	n[HEALTH_PROBE] = r->lost_probe;
 	n[HEALTH_QUEUE] = w->lost_queue;
 	n[HEALTH_DATABASE] = w->lost_database;
 	n[HEALTH_INVALID] = w->lost_invalid;
@@ -34,8 +36,8 @@ static void counts(uint64_t n[HEALTH_CAUSES], const struct ring_stats *r, const 
 
 uint64_t health_lost(const struct ring_stats *r, const struct writer_stats *w)
 {
-	return r->lost_ring + r->lost_decoder + r->lost_late + r->lost_merge + w->lost_queue + w->lost_database +
-	       w->lost_invalid;
+	return r->lost_ring + r->lost_decoder + r->lost_late + r->lost_merge + r->lost_probe + w->lost_queue +
+	       w->lost_database + w->lost_invalid;
 }
 
 static bool say_losses(struct health *h, const struct ring_stats *r, const struct writer_stats *w)

@@ -1,11 +1,11 @@
 /*
  * Privilege separation; see priv.h. What was armed, the formats among it, the child inherits with the fork; over the
  * socket (SOCK_SEQPACKET: one message, one packet) go only requests of two numbers and answers of three with a
- * descriptor, a list of CPUs or an error text behind them.
+ * descriptor, a list of CPUs, a count or an error text behind them.
  *
  * The parent believes nothing: a packet of any other size, kind or CPU number is answered with EPROTO and nothing else
- * happens. Whatever the child asks for, it can get no more than the buffers and statistics of our own instance, the
- * command names, and recording on or off.
+ * happens. Whatever the child asks for, it can get no more than the buffers and statistics of our own instance, how much
+ * our probes missed, the command names, and recording on or off.
  *
  * Lifetimes: the parent outlives the child and takes the probes away; when the child closes its end or dies in any way,
  * the parent sees it by SIGCHLD. When the parent dies, the kernel sends the child SIGTERM, so that it still ends its
@@ -34,7 +34,7 @@
 #define MAX_CPUS 8192u
 #define SIGNALED 128 /* exit status of a child that a signal ended: this and its number, as shells say it */
 
-enum priv_kind { PRIV_BUFFER = 1, PRIV_STATS, PRIV_CMDLINES, PRIV_CPUS, PRIV_TRACE };
+enum priv_kind { PRIV_BUFFER = 1, PRIV_STATS, PRIV_CMDLINES, PRIV_CPUS, PRIV_TRACE, PRIV_MISSED };
 
 struct request {
 	uint32_t kind; /* enum priv_kind */
@@ -168,6 +168,21 @@ static void answer_trace(struct parent *p, bool on)
 		answer_text(&p->answer, errno, e.text);
 }
 
+/* A number, in two halves. */
+static void answer_missed(struct parent *p)
+{
+	uint64_t missed = 0;
+
+	errno = 0;
+	if (tracer_missed(p->t, &missed)) {
+		answer_text(&p->answer, errno, strerror(errno));
+		return;
+	}
+	p->answer.n = 2;
+	p->answer.cpu[0] = (uint32_t)missed;
+	p->answer.cpu[1] = (uint32_t)(missed >> 32);
+}
+
 static bool request_valid(const struct request *q, ssize_t len)
 {
 	if (len != (ssize_t)sizeof(*q))
@@ -180,6 +195,7 @@ static bool request_valid(const struct request *q, ssize_t len)
 		return q->arg <= 1;
 	case PRIV_CMDLINES:
 	case PRIV_CPUS:
+	case PRIV_MISSED:
 		return q->arg == 0;
 	default:
 		return false;
@@ -206,6 +222,9 @@ static int serve_request(struct parent *p, const struct request *q)
 		return -1;
 	case PRIV_TRACE:
 		answer_trace(p, q->arg);
+		return -1;
+	case PRIV_MISSED:
+		answer_missed(p);
 		return -1;
 	}
 	if (fd < 0)
@@ -634,6 +653,18 @@ int priv_open_stats(struct priv *p, unsigned cpu)
 int priv_open_cmdlines(struct priv *p)
 {
 	return ask_descriptor(p, PRIV_CMDLINES, 0);
+}
+
+int priv_missed(struct priv *p, uint64_t *missed)
+{
+	if (ask(p, PRIV_MISSED, 0) < 0)
+		return -1;
+	if (p->answer.n != 2) {
+		errno = EPROTO;
+		return -1;
+	}
+	*missed = p->answer.cpu[0] | (uint64_t)p->answer.cpu[1] << 32;
+	return 0;
 }
 
 /* What the parent said, or the errno of the failed talk. */

@@ -41,6 +41,7 @@ void priv_armed_free(struct priv_armed *a);
 int priv_open_buffer(struct priv *p, unsigned cpu); /* a descriptor or -1 with errno */
 int priv_open_stats(struct priv *p, unsigned cpu);
 int priv_open_cmdlines(struct priv *p);
+int priv_missed(struct priv *p, uint64_t *missed); /* as tracer_missed() */
 unsigned *priv_cpus(struct priv *p, size_t *n, struct error *e);
 int priv_trace_on(struct priv *p, bool on, struct error *e);
 void priv_close(struct priv *p); /* the parent then cleans up and exits */

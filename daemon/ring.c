@@ -66,11 +66,11 @@
 #define LOST_FIELD(name) (offsetof(struct event_lost, name) / sizeof(uint64_t))
 
 /* What records are lost to. LOST_FLAG is LOST_RING, told by a page: it stands right before that page's first record. */
-enum loss_cause { LOST_FLAG, LOST_RING, LOST_DECODER, LOST_LATE, LOST_MERGE, LOSS_CAUSES };
+enum loss_cause { LOST_FLAG, LOST_RING, LOST_DECODER, LOST_LATE, LOST_MERGE, LOST_PROBE, LOSS_CAUSES };
 
 static const char *const cause_names[LOSS_CAUSES] = {
 	[LOST_FLAG] = "ring buffer", [LOST_RING] = "ring buffer",   [LOST_DECODER] = "decoder",
-	[LOST_LATE] = "late",	     [LOST_MERGE] = "merge memory",
+	[LOST_LATE] = "late",	     [LOST_MERGE] = "merge memory", [LOST_PROBE] = "probe",
 };
 
 /* Losses of one CPU and cause that no lost event tells of yet. */
@@ -141,6 +141,8 @@ struct ring {
 	uint64_t unpaired;	     /* of the decoder's, counted so far */
 	uint32_t cause[LOSS_CAUSES]; /* strings ids */
 
+	struct cpu nowhere; /* no CPU: its losses are those of the probes */
+	uint64_t missed;    /* told so far */
 	struct cpu **cpu;
 	size_t cpus;
 	struct cpu **heap;
@@ -231,6 +233,8 @@ static uint64_t *loss_counter(struct ring_stats *s, enum loss_cause cause)
 		return &s->lost_late;
 	case LOST_MERGE:
 		return &s->lost_merge;
+	case LOST_PROBE:
+		return &s->lost_probe;
 	default:
 		return &s->lost_ring;
 	}
@@ -320,6 +324,8 @@ static void give_all_losses(struct ring *r, uint64_t t, enum loss_cause first)
 	for (i = 0; i < r->cpus; i++)
 		if (r->cpu[i]->has_loss)
 			give_losses(r, r->cpu[i], t, first);
+	if (r->nowhere.has_loss)
+		give_losses(r, &r->nowhere, t, first);
 }
 
 /* --- commands */
@@ -1365,6 +1371,16 @@ int ring_format(struct ring *r, const char *system, const char *text, size_t len
 	return -1;
 }
 
+void ring_missed(struct ring *r, uint64_t total)
+{
+	if (total > r->missed) {
+		r->nowhere.last_t = r->out_t;
+		r->nowhere.has_last = r->stats.events > 0;
+		loss_add(r, &r->nowhere, LOST_PROBE, total - r->missed);
+	}
+	r->missed = total;
+}
+
 void ring_cmdlines(struct ring *r, int fd)
 {
 	close_fd(&r->cmdlines_fd);
@@ -1385,6 +1401,7 @@ struct ring *ring_new(const struct ring_options *o, struct strings *strings, str
 	r->opt = *o;
 	r->strings = strings;
 	r->cmdlines_fd = -1;
+	r->nowhere.number = EVENT_NO_CPU;
 	pthread_mutex_init(&r->lock, NULL);
 	r->decoder = decoder_new(strings, NULL);
 	r->tep = tep_alloc();

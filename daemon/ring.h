@@ -7,7 +7,8 @@
  * sink; the rest waits. A record that comes later than that is lost ("late"), and counted.
  *
  * Loss: every lost record becomes part of a lost event: cause "ring buffer" (sub-buffer flags, and per_cpu stats, reconciled
- * so that each is counted once), "decoder" (records that could not be decoded), "late", "merge memory".
+ * so that each is counted once), "decoder" (records that could not be decoded), "late", "merge memory", "probe" (what
+ * the probes missed, as ring_missed() is told; on no CPU).
  */
 #ifndef IOFLUSHD_RING_H
 #define IOFLUSHD_RING_H
@@ -39,9 +40,9 @@ struct ring_options {
 /* Counters, read by other threads: use the accessors. */
 struct ring_stats {
 	uint64_t pages, records, events, other; /* other: records that are no events by design (dropped, not ours) */
-	uint64_t lost_ring, lost_decoder, lost_late, lost_merge; /* records */
-	uint64_t lost_unknown;					 /* places where the count is not known */
-	uint64_t last_t;					 /* of the last event given to the sink */
+	uint64_t lost_ring, lost_decoder, lost_late, lost_merge, lost_probe; /* records */
+	uint64_t lost_unknown;						     /* places where the count is not known */
+	uint64_t last_t;						     /* of the last event given to the sink */
 	uint64_t drains;
 };
 
@@ -56,6 +57,9 @@ int ring_format(struct ring *c, const char *system, const char *text, size_t len
 
 /* The pid -> command table: fd of saved_cmdlines, reread when a pid is new (at most once a second); -1: none. */
 void ring_cmdlines(struct ring *c, int fd);
+
+/* Probes have missed so many records in all, see missed.h: more than the last time become a lost event. */
+void ring_missed(struct ring *c, uint64_t total);
 
 /* A CPU comes (owns the descriptors from now on; stats_fd -1: none) or goes (what was read is still merged). */
 int ring_cpu_add(struct ring *c, unsigned cpu, int fd, int stats_fd, struct error *e);

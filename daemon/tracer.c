@@ -31,6 +31,7 @@
 
 #include "layout.h"
 #include "log.h"
+#include "missed.h"
 
 #define MAX_TEXT (16u << 20) /* of any file read whole */
 #define MAX_REFUSED 16384    /* of what is kept of the kernel's words for one event */
@@ -1169,6 +1170,27 @@ int tracer_open_cmdlines(const struct tracer *t)
 	if (path_print(path, "%s/saved_cmdlines", t->opt.tracefs))
 		return -1;
 	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Probes of others may come and go between the two files: then what they say does not fit, and is read again. */
+int tracer_missed(const struct tracer *t, uint64_t *missed)
+{
+	char *events, *profile;
+	int i, ret = -1;
+
+	for (i = 0; i < 3 && ret; i++) {
+		events = read_tracefs(t, "kprobe_events", NULL);
+		profile = events ? read_tracefs(t, "kprobe_profile", NULL) : NULL;
+		if (profile && !(ret = missed_sum(events, profile, t->group, missed)))
+			;
+		else if (profile)
+			errno = EAGAIN;
+		else
+			i = 3;
+		free(profile);
+		free(events);
+	}
+	return ret;
 }
 
 /* Whether the CPU is in a list such as "0-3,6"; a list that cannot be read holds all. */

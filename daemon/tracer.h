@@ -93,6 +93,8 @@ int tracer_stop(struct tracer *t, struct error *e);
 int tracer_open_buffer(const struct tracer *t, unsigned cpu); /* per_cpu/cpuN/trace_pipe_raw, O_NONBLOCK */
 int tracer_open_stats(const struct tracer *t, unsigned cpu);  /* per_cpu/cpuN/stats; reread with pread from 0 */
 int tracer_open_cmdlines(const struct tracer *t);	      /* saved_cmdlines; reread with pread from 0 */
+/* Records that our kprobes missed since they were armed, see missed.h. 0, or -1 with errno (ENOENT: no kprobes here). */
+int tracer_missed(const struct tracer *t, uint64_t *missed);
 /* The CPUs that the instance has now, ascending. malloc'ed; count in *n; NULL: error. */
 unsigned *tracer_cpus(const struct tracer *t, size_t *n, struct error *e);
 

@@ -81,9 +81,11 @@ static void losses_are_summed_up(void **state)
 	health_update(&h, 100000, &r, &w);
 	assert_int_equal(said(f, "lost"), 2);
 	w.lost_queue = 5;
+	r.lost_probe = 3;
 	health_finish(&h, &r, &w);
+	assert_int_equal(said(f, "3 records lost as probes missed them"), 1);
 	assert_int_equal(said(f, "5 records lost in the queue"), 1);
-	assert_int_equal(health_lost(&r, &w), 615);
+	assert_int_equal(health_lost(&r, &w), 618);
 }
 
 static void a_failing_database_is_said_once(void **state)

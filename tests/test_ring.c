@@ -454,6 +454,34 @@ static void test_dropped(void **state)
 	assert_int_equal(stats().lost_ring, 766);
 }
 
+/* What the probes missed is lost on no CPU, once, and known before the records that came later. */
+static void test_missed(void **state)
+{
+	(void)state;
+	recorded_ring(1 << 20);
+	now_ns = 1000000000; /* before the recording */
+	ring_missed(ring, 0);
+	drain();
+	assert_int_equal(nlosses, 0);
+	ring_missed(ring, 3);
+	drain();
+	ring_missed(ring, 3);
+	drain();
+	assert_int_equal(nlosses, 1);
+	check_loss(0, EVENT_NO_CPU, 3, "probe");
+	assert_int_equal(losses[0].missing, SINCE_MISSING);
+	add_recorded(0, "dropped/cpu0.raw", "dropped/cpu0.stats");
+	now_ns = 10000ull * 1000000000;
+	drain();
+	ring_missed(ring, 8);
+	finish();
+	assert_int_equal(stats().lost_probe, 8);
+	check_loss(nlosses - 1, EVENT_NO_CPU, 5, "probe");
+	assert_int_equal(losses[nlosses - 1].missing, 0);
+	assert_true(losses[nlosses - 1].lost.since <= losses[nlosses - 1].t);
+	assert_true(losses[nlosses - 1].lost.since > 0);
+}
+
 static void check_overwritten(void)
 {
 	size_t i;
@@ -1292,37 +1320,22 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_two_cpus),
-		cmocka_unit_test(test_whatever_order),
-		cmocka_unit_test(test_one_cpu_behind),
-		cmocka_unit_test(test_time_extensions),
-		cmocka_unit_test(test_dropped),
-		cmocka_unit_test(test_overwritten),
-		cmocka_unit_test(test_loss_before_extension),
-		cmocka_unit_test(test_loss_since),
-		cmocka_unit_test(test_overwritten_full),
-		cmocka_unit_test(test_overwritten_gaps),
-		cmocka_unit_test(test_statistics_once),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_zeros_and_garbage),
-		cmocka_unit_test(test_future),
-		cmocka_unit_test(test_flips),
-		cmocka_unit_test(test_undecodable),
-		cmocka_unit_test(test_formats),
-		cmocka_unit_test(test_no_header_page),
-		cmocka_unit_test(test_late),
-		cmocka_unit_test(test_memory_bound),
-		cmocka_unit_test(test_memory_loss),
-		cmocka_unit_test(test_page_in_pieces),
-		cmocka_unit_test(test_errors_of_read),
-		cmocka_unit_test(test_files_do_not_end),
-		cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_cpu_goes_full),
-		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_live_cases),
-		cmocka_unit_test(test_live_strings),
-		cmocka_unit_test(test_live_flood),
-		cmocka_unit_test(test_live_flood_full_pages),
+		cmocka_unit_test(test_two_cpus),	 cmocka_unit_test(test_whatever_order),
+		cmocka_unit_test(test_one_cpu_behind),	 cmocka_unit_test(test_time_extensions),
+		cmocka_unit_test(test_dropped),		 cmocka_unit_test(test_missed),
+		cmocka_unit_test(test_overwritten),	 cmocka_unit_test(test_loss_before_extension),
+		cmocka_unit_test(test_loss_since),	 cmocka_unit_test(test_overwritten_full),
+		cmocka_unit_test(test_overwritten_gaps), cmocka_unit_test(test_statistics_once),
+		cmocka_unit_test(test_truncated),	 cmocka_unit_test(test_zeros_and_garbage),
+		cmocka_unit_test(test_future),		 cmocka_unit_test(test_flips),
+		cmocka_unit_test(test_undecodable),	 cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_no_header_page),	 cmocka_unit_test(test_late),
+		cmocka_unit_test(test_memory_bound),	 cmocka_unit_test(test_memory_loss),
+		cmocka_unit_test(test_page_in_pieces),	 cmocka_unit_test(test_errors_of_read),
+		cmocka_unit_test(test_files_do_not_end), cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_cpu_goes_full),	 cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_live_cases),	 cmocka_unit_test(test_live_strings),
+		cmocka_unit_test(test_live_flood),	 cmocka_unit_test(test_live_flood_full_pages),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
