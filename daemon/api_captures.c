@@ -34,14 +34,14 @@ static json_t *losses_json(const struct api_losses *l)
 			 "unknown", json_number(l->unknown), "more", l->more, "by_cause", by_cause);
 }
 
-/* NULL: an error was set. */
-static json_t *capture_json(struct call *c, const struct api_capture *r)
+/* loss_rows: see api_db.h. NULL: an error was set. */
+static json_t *capture_json(struct call *c, const struct api_capture *r, size_t *loss_rows)
 {
 	struct api_losses losses;
 	struct error e = {""};
 	json_t *json;
 
-	if (api_db_losses(c->api->db, r->id, r->first_event, &losses, &e)) {
+	if (api_db_losses(c->api->db, r, loss_rows, &losses, &e)) {
 		call_fail(c, 503, "database", NULL, "%s", e.text);
 		c->error.retry_after = 1;
 		return NULL;
@@ -69,6 +69,7 @@ static int database_fail(struct call *c, const struct error *e)
 int api_get_captures(struct call *c)
 {
 	uint64_t limit = LIMIT_DEFAULT, before = 0;
+	size_t loss_rows = API_DB_LOSS_ROWS;
 	json_t *all = NULL, *one;
 	struct api_capture row;
 	struct error e = {""};
@@ -85,7 +86,7 @@ int api_get_captures(struct call *c)
 		if (got <= 0)
 			break;
 		before = row.id;
-		one = capture_json(c, &row);
+		one = capture_json(c, &row, &loss_rows);
 		api_capture_clear(&row);
 		if (!one)
 			goto fail;
@@ -105,6 +106,7 @@ fail:
 
 int api_get_capture(struct call *c)
 {
+	size_t loss_rows = API_DB_LOSS_ROWS;
 	struct api_capture row;
 	struct error e = {""};
 	uint64_t id;
@@ -121,7 +123,7 @@ int api_get_capture(struct call *c)
 		return database_fail(c, &e);
 	if (!got)
 		return call_fail(c, 404, "not-found", NULL, "there is no capture %s", c->id);
-	c->json = capture_json(c, &row);
+	c->json = capture_json(c, &row, &loss_rows);
 	api_capture_clear(&row);
 	return c->json ? 0 : -1;
 }

@@ -17,8 +17,7 @@
 
 #define BUSY_MS 50	/* the HTTP thread waits no longer */
 #define WINDOW 16384	/* ids looked at for one answer */
-#define LOSS_ROWS 20000 /* lost events looked at for one answer */
-#define LOSS_CACHE 32
+#define LOSS_CACHE 1024 /* captures; as many as one answer has */
 
 enum {
 	ST_CAPTURE,
@@ -33,9 +32,11 @@ enum {
 	STATEMENTS
 };
 
+/* What is known of a capture's losses. Each has its place by its number, so that a page of captures has them all. */
 struct loss_entry {
 	uint64_t capture, first_event; /* retention moves the beginning: then all is counted anew */
 	uint64_t last_id;	       /* lost events up to there are in */
+	uint64_t whole_to;	       /* the capture's last event when all of them were in; 0: not yet */
 	struct api_losses sum;
 };
 
@@ -46,7 +47,6 @@ struct api_db {
 	ino_t ino;
 	sqlite3_stmt *stmt[STATEMENTS];
 	struct loss_entry loss[LOSS_CACHE];
-	size_t loss_next; /* the entry to be replaced next */
 	char string[256];
 };
 
@@ -282,16 +282,12 @@ int api_db_capture_before(struct api_db *db, uint64_t id, struct api_capture *ou
 
 /* ---- losses ---- */
 
-static struct loss_entry *loss_entry(struct api_db *db, uint64_t capture)
+static struct loss_entry *loss_entry(struct api_db *db, const struct api_capture *c)
 {
-	struct loss_entry *l;
+	struct loss_entry *l = &db->loss[c->id % LOSS_CACHE];
 
-	for (size_t i = 0; i < LOSS_CACHE; i++) {
-		if (db->loss[i].capture == capture)
-			return &db->loss[i];
-	}
-	l = &db->loss[db->loss_next++ % LOSS_CACHE];
-	*l = (struct loss_entry){.capture = capture};
+	if (l->capture != c->id || l->first_event != c->first_event)
+		*l = (struct loss_entry){.capture = c->id, .first_event = c->first_event};
 	return l;
 }
 
@@ -324,21 +320,27 @@ static void add_loss(struct loss_entry *l, sqlite3_stmt *stmt)
 	add_cause(&l->sum, cause ? cause : "unknown", n);
 }
 
-int api_db_losses(struct api_db *db, uint64_t capture, uint64_t first_event, struct api_losses *out, struct error *e)
+int api_db_losses(struct api_db *db, const struct api_capture *c, size_t *rows, struct api_losses *out, struct error *e)
 {
-	struct loss_entry *l = loss_entry(db, capture);
-	sqlite3_stmt *stmt = again(db, ST_LOSSES);
-	int rc, n = 0;
+	struct loss_entry *l = loss_entry(db, c);
+	sqlite3_stmt *stmt;
+	int rc;
 
-	if (l->first_event != first_event)
-		*l = (struct loss_entry){.capture = capture, .first_event = first_event};
-	sqlite3_bind_int64(stmt, 1, (int64_t)capture);
-	sqlite3_bind_int64(stmt, 2, (int64_t)l->last_id);
-	sqlite3_bind_int64(stmt, 3, LOSS_ROWS);
-	for (; (rc = sqlite3_step(stmt)) == SQLITE_ROW; n++)
-		add_loss(l, stmt);
-	l->sum.more = n == LOSS_ROWS;
 	*out = l->sum;
+	out->more = !l->whole_to || l->whole_to != c->last_event;
+	if (!c->events || !out->more || !*rows) {
+		out->more = c->events && out->more;
+		return 0;
+	}
+	stmt = again(db, ST_LOSSES);
+	sqlite3_bind_int64(stmt, 1, (int64_t)c->id);
+	sqlite3_bind_int64(stmt, 2, (int64_t)l->last_id);
+	sqlite3_bind_int64(stmt, 3, (int64_t)*rows);
+	for (; (rc = sqlite3_step(stmt)) == SQLITE_ROW; --*rows)
+		add_loss(l, stmt);
+	l->whole_to = *rows && rc == SQLITE_DONE ? c->last_event : 0;
+	*out = l->sum;
+	out->more = !l->whole_to;
 	return finish(db, stmt, rc, e);
 }
 

@@ -67,7 +67,9 @@ int api_db_capture(struct api_db *db, uint64_t id, struct api_capture *out, stru
 int api_db_capture_before(struct api_db *db, uint64_t id, struct api_capture *out, struct error *e);
 void api_capture_clear(struct api_capture *c);
 
-int api_db_losses(struct api_db *db, uint64_t capture, uint64_t first_event, struct api_losses *out, struct error *e);
+/* *rows: of lost events that may still be looked at, so that an answer about many captures is bounded as a whole. */
+#define API_DB_LOSS_ROWS 8192
+int api_db_losses(struct api_db *db, const struct api_capture *c, size_t *rows, struct api_losses *out, struct error *e);
 
 /*
  * Calls fn for each event that the filter lets through, until it is full or enough rows were looked at. *next: the id

@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "api_db.h"
 #include "api_fixture.h"
+#include "store_trim.h"
 
 struct test {
 	struct fixture f;
@@ -371,6 +373,99 @@ static void test_bounded(void **state)
 	page = get(t, "/v1/events", "to=500005&limit=1&order=desc");
 	assert_int_equal(number(json_array_get(json_object_get(page, "events"), 0), "t"), 500000);
 	json_decref(page);
+}
+
+/* A capture of n lost events, each of 2 records. Its number. */
+static uint64_t add_lost(struct test *t, size_t n)
+{
+	const struct capture c = {
+		.source = "live", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
+	struct strings *strings = strings_new();
+	struct event *ev = calloc(n, sizeof(*ev));
+	struct error e = {""};
+	struct store *st;
+	uint64_t id;
+
+	assert_non_null(ev);
+	for (size_t i = 0; i < n; i++) {
+		ev[i] = (struct event){.t = 10 * i, .tid = EVENT_NO_TID, .kind = EV_lost, .missing = 4};
+		ev[i].lost.count = 2;
+		ev[i].lost.cause = fixture_string(strings, i % 2 ? "queue" : "ring buffer");
+	}
+	assert_int_equal(store_open(&st, t->f.db, STORE_WAL, &e), 0);
+	assert_int_equal(store_begin(st, &e) || store_capture_begin(st, &c, &id, &e) ||
+				 store_append(st, ev, n, strings, &e) || store_capture_end(st, "complete", "", &e) ||
+				 store_commit(st, &e),
+			 0);
+	store_close(st);
+	strings_free(strings);
+	free(ev);
+	return id;
+}
+
+/* Lost events of all captures on a page that say that there are more to look at; *records: of those looked at. */
+static unsigned unfinished(struct test *t, long long *records)
+{
+	json_t *page = get(t, "/v1/captures", "limit=1000"), *c;
+	unsigned more = 0;
+	size_t i;
+
+	*records = 0;
+	json_array_foreach(json_object_get(page, "captures"), i, c) {
+		more += json_is_true(json_object_get(json_object_get(c, "losses"), "more"));
+		*records += number(json_object_get(c, "losses"), "records");
+	}
+	json_decref(page);
+	return more;
+}
+
+/* One answer looks at a bounded number of lost events, however many captures it has; the next ones see the rest. */
+static void test_many_losses(void **state)
+{
+	struct test *t = *state;
+	long long records, before;
+	unsigned asked = 1;
+
+	for (int i = 0; i < 20; i++)
+		add_lost(t, 1000);
+	assert_true(unfinished(t, &records) > 10);
+	assert_true(records <= 2 * API_DB_LOSS_ROWS + 24);
+	do {
+		before = records;
+		assert_true(asked++ < 5);
+	} while (unfinished(t, &records) && records > before);
+	assert_int_equal(unfinished(t, &records), 0);
+	assert_int_equal(records, 20 * 2000 + 2 * 12);
+}
+
+/* Retention deletes lost events, which its mark then stands for: none of them may count twice, or stay. */
+static void test_losses_retained(void **state)
+{
+	struct test *t = *state;
+	uint64_t id = add_lost(t, 100);
+	struct store_trimmed trimmed;
+	struct error e = {""};
+	struct store *st;
+	json_t *c, *losses;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/v1/captures/%llu", (unsigned long long)id);
+	c = get(t, path, NULL);
+	assert_int_equal(number(json_object_get(c, "losses"), "records"), 200);
+	json_decref(c);
+	assert_int_equal(store_open(&st, t->f.db, STORE_WAL, &e), 0);
+	assert_int_equal(store_begin(st, &e) || store_trim(st, id, UINT64_MAX, 60, &trimmed, &e) || store_commit(st, &e),
+			 0);
+	store_close(st);
+	c = get(t, path, NULL);
+	losses = json_object_get(c, "losses");
+	assert_int_equal(number(losses, "records"), 200);
+	assert_int_equal(number(losses, "places"), 41);
+	losses = json_object_get(losses, "by_cause");
+	assert_int_equal(number(losses, "retention"), 120);
+	assert_int_equal(number(losses, "queue"), 40);
+	assert_int_equal(number(losses, "ring buffer"), 40);
+	json_decref(c);
 }
 
 static void test_no_database(void **state)
@@ -757,11 +852,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_status),		T(test_health),		T(test_health_interval), T(test_captures),
-		T(test_events),		T(test_events_refused), T(test_bounded),	 T(test_no_database),
-		T(test_state),		T(test_policies),	T(test_replay),		 T(test_replay_range),
-		T(test_replay_refused), T(test_replay_limit),	T(test_replay_off),	 T(test_replay_fails),
-		T(test_paths),		T(test_metrics),	T(test_cancel),
+		T(test_status),	     T(test_health),	      T(test_health_interval), T(test_captures),
+		T(test_events),	     T(test_events_refused),  T(test_bounded),	       T(test_no_database),
+		T(test_many_losses), T(test_losses_retained), T(test_state),	       T(test_policies),
+		T(test_replay),	     T(test_replay_range),    T(test_replay_refused),  T(test_replay_limit),
+		T(test_replay_off),  T(test_replay_fails),    T(test_paths),	       T(test_metrics),
+		T(test_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
