@@ -1172,24 +1172,30 @@ int tracer_open_cmdlines(const struct tracer *t)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Probes of others may come and go between the two files: then what they say does not fit, and is read again. */
+/* 0, or -1 with errno; EAGAIN: probes of others came or went between the two files, so that they do not fit. */
+static int read_missed(const struct tracer *t, uint64_t *missed)
+{
+	char *events = read_tracefs(t, "kprobe_events", NULL), *profile = NULL;
+	int ret = -1;
+
+	if (events)
+		profile = read_tracefs(t, "kprobe_profile", NULL);
+	if (profile) {
+		errno = EAGAIN;
+		ret = missed_sum(events, profile, t->group, missed);
+	}
+	free(profile);
+	free(events);
+	return ret;
+}
+
 int tracer_missed(const struct tracer *t, uint64_t *missed)
 {
-	char *events, *profile;
-	int i, ret = -1;
+	int tries = 3, ret;
 
-	for (i = 0; i < 3 && ret; i++) {
-		events = read_tracefs(t, "kprobe_events", NULL);
-		profile = events ? read_tracefs(t, "kprobe_profile", NULL) : NULL;
-		if (profile && !(ret = missed_sum(events, profile, t->group, missed)))
-			;
-		else if (profile)
-			errno = EAGAIN;
-		else
-			i = 3;
-		free(profile);
-		free(events);
-	}
+	do
+		ret = read_missed(t, missed);
+	while (ret && errno == EAGAIN && --tries);
 	return ret;
 }
 
