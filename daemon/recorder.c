@@ -56,6 +56,15 @@ int64_t recorder_wall(void)
 	return (wall.tv_sec - mono.tv_sec) * INT64_C(1000000000) + (wall.tv_nsec - mono.tv_nsec);
 }
 
+int64_t recorder_slept(void)
+{
+	struct timespec boot, mono;
+
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return (boot.tv_sec - mono.tv_sec) * INT64_C(1000000000) + (boot.tv_nsec - mono.tv_nsec);
+}
+
 static const char *db_path(struct store *s)
 {
 	const char *path = sqlite3_db_filename(store_handle(s), "main");
@@ -106,6 +115,19 @@ int recorder_is_self(struct store *s, const struct recorder *self, uint64_t capt
 		db_error(store_handle(s), db_path(s), "reading the recorder", e);
 	sqlite3_finalize(stmt);
 	return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -1;
+}
+
+int recorder_add_sleep(struct store *s, uint64_t capture, uint64_t t, int64_t slept, struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(store_handle(s), db_path(s),
+					"INSERT OR REPLACE INTO suspend (capture, t, slept) VALUES (?1, ?2, ?3)", e);
+
+	if (!stmt)
+		return -1;
+	sqlite3_bind_int64(stmt, 1, (int64_t)capture);
+	sqlite3_bind_int64(stmt, 2, (int64_t)t);
+	sqlite3_bind_int64(stmt, 3, slept);
+	return finish(s, stmt, e);
 }
 
 int recorder_set_wall(struct store *s, uint64_t capture, int64_t wall, struct error *e)

@@ -43,6 +43,9 @@ void recorder_self(struct recorder *r);
 /* Wall clock less CLOCK_MONOTONIC, in nanoseconds. */
 int64_t recorder_wall(void);
 
+/* Nanoseconds that the machine has slept since boot, while CLOCK_MONOTONIC stood still. */
+int64_t recorder_slept(void);
+
 /* Names this process as the recorder of a capture. */
 int recorder_add(struct store *s, const struct recorder *self, uint64_t capture, struct error *e);
 
@@ -51,6 +54,9 @@ int recorder_is_self(struct store *s, const struct recorder *self, uint64_t capt
 
 /* The wall clock was set: events of the capture are so old now. */
 int recorder_set_wall(struct store *s, uint64_t capture, int64_t wall, struct error *e);
+
+/* From t on the machine has slept so long: events before it are older than their trace clock says. */
+int recorder_add_sleep(struct store *s, uint64_t capture, uint64_t t, int64_t slept, struct error *e);
 
 /*
  * With the lock held: closes as "cut-off" what other recorders left "recording". own: a capture of this process to leave

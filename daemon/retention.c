@@ -11,8 +11,9 @@
 #define FIRST_ROWS 1024u
 #define LEAST_ROWS 64u
 #define MOST_ROWS 8192u
-#define STEP_NS 20000000u /* what a step should take */
-#define VACUUM_PAGES "64" /* of a step */
+#define STEP_NS 20000000u  /* what a step should take */
+#define SWEEP_LEAST 65536u /* deleted events that make it worth looking for strings and tasks to delete */
+#define VACUUM_PAGES "64"  /* of a step */
 
 struct sizes {
 	uint64_t page, pages, unused; /* bytes of one, how many, how many of them hold nothing */
@@ -49,18 +50,39 @@ static int read_sizes(struct store *s, struct sizes *z, struct error *e)
 }
 
 /*
- * Events of a capture before this time of its trace clock are too old. Within this boot only the trace clock counts,
- * whatever the wall clock was set to meanwhile.
+ * Events of a capture before this time of its trace clock are too old. sleeps: t and slept of the table suspend, the
+ * latest first.
+ *
+ * An event's age is what the clock has run since it, and what the machine has slept since it. Of this boot the kernel
+ * knows both, whatever the wall clock was set to meanwhile; of another one the wall clock tells.
  */
-static uint64_t too_old(const struct recorder *self, const char *boot, int64_t wall, uint64_t age_ns)
+static int too_old(const struct recorder *self, const char *boot, int64_t wall, uint64_t age_ns, sqlite3_stmt *sleeps,
+		   uint64_t *before_t)
 {
-	int64_t now = (int64_t)now_ns(), then;
+	bool this_boot = boot && !strcmp(boot, self->boot), first = true;
+	int64_t limit = (int64_t)now_ns() + (this_boot ? 0 : recorder_wall() - wall), end = INT64_MAX, slept = 0;
+	int rc;
 
-	if (!boot || strcmp(boot, self->boot))
-		now += recorder_wall() - wall;
-	if (age_ns > INT64_MAX || __builtin_sub_overflow(now, (int64_t)age_ns, &then))
-		return 0;
-	return then > 0 ? (uint64_t)then : 0;
+	*before_t = 0;
+	if (age_ns > INT64_MAX || __builtin_sub_overflow(limit, (int64_t)age_ns, &limit))
+		return SQLITE_DONE;
+	/* between two sleeps events are the older the earlier they are, and those before a sleep are older than all after */
+	while ((rc = sqlite3_step(sleeps)) == SQLITE_ROW) {
+		int64_t from = sqlite3_column_int64(sleeps, 0), then = sqlite3_column_int64(sleeps, 1);
+
+		if (first)
+			limit += this_boot ? recorder_slept() - then : 0;
+		else
+			limit += slept - then;
+		first = false;
+		slept = then;
+		if (limit > from)
+			break;
+		end = from;
+	}
+	if (limit > 0)
+		*before_t = (uint64_t)(limit < end ? limit : end);
+	return rc;
 }
 
 /* A capture with events that are too old. 1, 0: there is none, or -1. */
@@ -78,19 +100,29 @@ static int find_by_age(struct store *s, uint64_t current, const struct recorder 
 		"recorder r ON r.capture = c.id WHERE iif(c.id = ?1, c.events > 1, c.events > 0 AND c.state <> 'recording') "
 		"AND c.clock = 'mono' ORDER BY c.id",
 		e);
-	int rc, found = 0;
+	sqlite3_stmt *sleeps = db_prepare(store_handle(s), db_path(s),
+					  "SELECT t, slept FROM suspend WHERE capture = ?1 ORDER BY t DESC", e);
+	int rc = SQLITE_DONE, found = 0;
 
-	if (!stmt)
-		return -1;
+	if (!stmt || !sleeps) {
+		found = -1;
+		goto out;
+	}
 	sqlite3_bind_int64(stmt, 1, (int64_t)current);
 	while (!found && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		*capture = (uint64_t)sqlite3_column_int64(stmt, 0);
-		*before_t =
-			too_old(self, (const char *)sqlite3_column_text(stmt, 2), sqlite3_column_int64(stmt, 3), age_ns);
+		sqlite3_reset(sleeps);
+		sqlite3_bind_int64(sleeps, 1, (int64_t)*capture);
+		rc = too_old(self, (const char *)sqlite3_column_text(stmt, 2), sqlite3_column_int64(stmt, 3), age_ns,
+			     sleeps, before_t);
+		if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+			break;
 		found = (uint64_t)sqlite3_column_int64(stmt, 1) < *before_t;
 	}
-	if (!found && rc != SQLITE_DONE)
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		found = db_error(store_handle(s), db_path(s), "reading captures", e);
+out:
+	sqlite3_finalize(sleeps);
 	sqlite3_finalize(stmt);
 	return found;
 }
@@ -137,7 +169,8 @@ static int delete_some(struct store *s, size_t rows, uint64_t capture, uint64_t 
 	    db_exec(store_handle(s), db_path(s),
 		    "DELETE FROM recorder WHERE capture IN (SELECT id FROM capture WHERE events = 0 AND state <> "
 		    "'recording' AND id < (SELECT min(id) FROM capture WHERE events > 0 OR state = 'recording')); DELETE "
-		    "FROM capture WHERE events = 0 AND state <> 'recording' AND id < (SELECT min(id) FROM capture WHERE "
+		    "FROM suspend WHERE capture IN (SELECT id FROM capture WHERE events = 0 AND state <> 'recording' AND "
+		    "id < (SELECT min(id) FROM capture WHERE events > 0 OR state = 'recording')); DELETE FROM capture WHERE events = 0 AND state <> 'recording' AND id < (SELECT min(id) FROM capture WHERE "
 		    "events > 0 OR state = 'recording')",
 		    "deleting old captures", e))
 		return -1;
@@ -208,6 +241,35 @@ static int trim(struct retention *r, struct store *s, uint64_t current, const st
 	return rc;
 }
 
+/*
+ * A step of sweeping strings and tasks, if it is worth it: that reads all events that are left, so as many must have been
+ * deleted. 0 or -1.
+ */
+static int sweep(struct retention *r, struct store *s, struct retention_done *done, struct error *e)
+{
+	int64_t left;
+	int rc;
+
+	if (!r->sweep.running) {
+		if (r->deleted < SWEEP_LEAST)
+			return 0;
+		if (db_number(store_handle(s), db_path(s), "SELECT sum(events) FROM capture", &left, e))
+			return -1;
+		if (r->deleted < (uint64_t)left)
+			return 0;
+		r->deleted = 0;
+	}
+	rc = store_sweep_step(&r->sweep, s, r->rows, e);
+	done->more |= rc > 0;
+	return rc < 0 ? -1 : 0;
+}
+
+void retention_clear(struct retention *r)
+{
+	store_sweep_clear(&r->sweep);
+	*r = (struct retention){0};
+}
+
 int retention_step(struct retention *r, struct store *s, uint64_t current, const struct recorder *self,
 		   const struct retention_limits *limits, struct retention_done *done, struct error *e)
 {
@@ -224,6 +286,11 @@ int retention_step(struct retention *r, struct store *s, uint64_t current, const
 		return -1;
 	too_large = limits->size && (z.pages - z.unused) * z.page + log > limits->size;
 	if (trim(r, s, current, self, limits, too_large, done, e))
+		return -1;
+	r->deleted += done->events;
+	if (done->events && store_sweep_trimmed(&r->sweep, s, e))
+		return -1;
+	if (!done->more && sweep(r, s, done, e))
 		return -1;
 	return vacuum(s, &z, limits, done, e);
 }

@@ -4,8 +4,9 @@
  * smaller. So the writer does steps between its batches, and the queue does not feel them.
  *
  * The oldest are those of the oldest capture (which may be imported; only its size counts then, as nothing says how old it
- * is). A capture that is being recorded by others is left alone. What is left of one says that its beginning is missing
- * (trace/store_trim.h); one without events is deleted.
+ * is). Age goes by the wall clock, so that a night's sleep counts. A capture that is being recorded by others is left alone. What is left of one says that its beginning is missing
+ * (trace/store_trim.h); one without events is deleted. Strings and tasks that only deleted events referred to are swept away
+ * when as many events were deleted as are left: reading all of these costs the less, the seldomer.
  */
 #ifndef IOFLUSHD_RETENTION_H
 #define IOFLUSHD_RETENTION_H
@@ -17,9 +18,13 @@
 #include "error.h"
 #include "recorder.h"
 #include "store.h"
+#include "store_sweep.h"
 
+/* Zeroed: as at first. */
 struct retention {
-	size_t rows; /* of the next step; 0: as at first */
+	size_t rows;	  /* of the next step */
+	uint64_t deleted; /* events, since strings and tasks were swept last */
+	struct store_sweep sweep;
 };
 
 struct retention_limits {
@@ -35,6 +40,9 @@ struct retention_done {
 	bool of_current; /* some of them were of the present capture */
 	bool more;	 /* there is more to do */
 };
+
+/* Forgets what is under way. */
+void retention_clear(struct retention *r);
 
 /* One step, not in a transaction. current: the capture that the store has open. 0, or -1 and the error: nothing was done. */
 int retention_step(struct retention *r, struct store *s, uint64_t current, const struct recorder *self,

@@ -42,6 +42,7 @@
 #include "store_trim.h"
 
 #define MS UINT64_C(1000000)
+#define SECOND INT64_C(1000000000)
 #define BUSY_MS 250
 #define FIRST_RETRY (20 * MS)
 #define LAST_RETRY (1000 * MS)
@@ -72,7 +73,9 @@ struct batch {
 	uint64_t last_t;  /* of the capture's last event */
 	bool has_t;
 	uint64_t last_event;
-	int64_t wall; /* of the capture, see recorder.h */
+	int64_t wall;	 /* of the capture, see recorder.h */
+	int64_t slept;	 /* by then */
+	uint64_t looked; /* when that was looked at last */
 };
 
 struct writer {
@@ -191,7 +194,10 @@ static int begin_capture(struct writer *w, struct store *s, uint64_t *id, struct
 {
 	struct batch old = *b;
 
-	if (store_capture_begin(s, &w->meta, id, e) || recorder_add(s, &w->self, *id, e))
+	b->slept = recorder_slept();
+	b->looked = now_ns();
+	if (store_capture_begin(s, &w->meta, id, e) || recorder_add(s, &w->self, *id, e) ||
+	    recorder_add_sleep(s, *id, 0, b->slept, e))
 		return -1;
 	b->records = 0;
 	b->has_t = false;
@@ -283,6 +289,7 @@ static int open_store(struct writer *w, struct error *e)
 	w->log_bytes = 0;
 	w->log_empty = false;
 	w->checkpoint_at = 0;
+	retention_clear(&w->retention); /* what it knew was of the file as it was */
 	committed(w, &b);
 	remember_files(w);
 	note_sizes(w);
@@ -411,20 +418,39 @@ static int append_loss(struct writer *w, struct batch *b, const struct queue_los
 	return 0;
 }
 
+/*
+ * In a transaction: the wall clock was set, or the machine slept. Events since this was looked at last may be from before
+ * the sleep or after it: they count as younger.
+ */
+static int follow_clocks(struct writer *w, struct batch *b, struct error *e)
+{
+	int64_t wall = recorder_wall(), slept = recorder_slept();
+	uint64_t now = now_ns();
+
+	if (wall - b->wall > SECOND || b->wall - wall > SECOND) {
+		if (recorder_set_wall(w->store, w->capture, wall, e))
+			return -1;
+		b->wall = wall;
+	}
+	if (slept - b->slept > SECOND) {
+		if (recorder_add_sleep(w->store, w->capture, b->looked, slept, e))
+			return -1;
+		b->slept = slept;
+	}
+	b->looked = now;
+	return 0;
+}
+
 /* In a transaction. */
 static int append_batch(struct writer *w, struct batch *b, struct error *e)
 {
 	uint64_t left = w->opt.batch_rows;
 	const struct event *ev = NULL;
 	struct queue_loss loss;
-	int64_t wall = recorder_wall();
 	size_t n;
 
-	if (wall - b->wall > 1000000000 || b->wall - wall > 1000000000) {
-		if (recorder_set_wall(w->store, w->capture, wall, e))
-			return -1;
-		b->wall = wall;
-	}
+	if (follow_clocks(w, b, e))
+		return -1;
 	while (left) {
 		n = queue_peek(w->queue, b->pos, left < SIZE_MAX ? (size_t)left : SIZE_MAX, &ev, &loss);
 		if (append_loss(w, b, &loss, e))
@@ -782,6 +808,7 @@ static void free_writer(struct writer *w)
 {
 	if (!w)
 		return;
+	retention_clear(&w->retention);
 	store_close(w->store);
 	recorder_unlock(&w->lock_file); /* after SQLite is done with the file, see recorder.h */
 	queue_free(w->queue);

@@ -25,6 +25,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +47,20 @@ struct fixture {
 	uint64_t put; /* events, all of them maps, the first of them number 0 */
 	uint64_t t;   /* of the next */
 };
+
+/* --- the clocks as after a sleep of so many nanoseconds, during which the monotonic one stood still */
+
+static _Atomic int64_t slept_ns;
+
+int slept_clock(clockid_t clock, struct timespec *t) __asm__("clock_gettime");
+int slept_clock(clockid_t clock, struct timespec *t)
+{
+	int rc = (int)syscall(SYS_clock_gettime, clock, t);
+
+	if (!rc && (clock == CLOCK_BOOTTIME || clock == CLOCK_REALTIME))
+		t->tv_sec += atomic_load(&slept_ns) / 1000000000;
+	return rc;
+}
 
 static const struct capture meta = {
 	.source = "ioflushd",
@@ -907,6 +922,104 @@ static void test_retain_age(void **state)
 }
 
 /* Losses among what is deleted stay counted. */
+static uint64_t mono_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* The trace clock stands still while the machine sleeps: events of before the sleep are too old, those after it are not. */
+static void test_retain_slept(void **state)
+{
+	const int64_t hour = INT64_C(3600) * 1000000000;
+	struct fixture *f = *state;
+	struct found r;
+
+	atomic_store(&slept_ns, 0);
+	f->c.retain_age = 3600 * 1000;
+	start(f);
+	f->t = mono_ns();
+	put_slowly(f, 300);
+	WAIT_FOR(f, s.rows == 300);
+	atomic_fetch_add(&slept_ns, hour / 2);
+	f->t = mono_ns();
+	put_slowly(f, 200);
+	WAIT_FOR(f, s.rows == 500);
+	usleep(1500000); /* retention had its turn: half an hour is not too old */
+	assert_int_equal(stats(f).retained_deleted, 0);
+	atomic_fetch_add(&slept_ns, hour * 3 / 4);
+	f->t = mono_ns();
+	put_slowly(f, 100);
+	WAIT_FOR(f, s.retained_deleted == 300);
+	stop(f);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM suspend"), 3);
+	/* the same of another boot, where the wall clock tells: another quarter of an hour makes the second part too old */
+	sqlite3_close(other_connection(f, "UPDATE recorder SET boot = 'other'"));
+	atomic_fetch_add(&slept_ns, hour * 2 / 5);
+	start(f);
+	WAIT_FOR(f, s.retained_deleted == 200);
+	usleep(1500000);
+	assert_int_equal(stats(f).retained_deleted, 200);
+	stop(f);
+	atomic_store(&slept_ns, 0);
+	r = found(f->db, false);
+	assert_int_equal(r.rows_of[0], 100);
+	assert_int_equal(r.retention, 500);
+}
+
+/* Puts n events, each by a task and of a name that no other has, to be written. */
+static void put_names(struct fixture *f, const char *prefix, unsigned n)
+{
+	struct event ev;
+	char name[32];
+
+	for (unsigned i = 0; i < n; i++) {
+		memset(&ev, 0, sizeof(ev));
+		ev.kind = EV_unmap;
+		ev.t = f->t++;
+		ev.tid = i;
+		ev.comm = strings_intern(f->strings, name, (size_t)snprintf(name, sizeof(name), "%s%u", prefix, i));
+		ev.unmap.size = 4096;
+		writer_put(f->w, &ev, 1);
+	}
+}
+
+/* Strings and tasks go with the last event that refers to them; those in use stay, and may be used again. */
+static void test_sweep(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	put_names(f, "old", 3000);
+	WAIT_FOR(f, s.queued == 0);
+	put_slowly(f, 70000);
+	WAIT_FOR(f, s.queued == 0);
+	f->t = mono_ns();
+	put_names(f, "new", 1000);
+	WAIT_FOR(f, s.queued == 0 && s.rows == 74000);
+	assert_true(number(f->db, "SELECT count(*) FROM string") > 4000);
+	f->c.retain_age = mono_ns() / 2 / 1000000;
+	writer_reload(f->w, &f->c);
+	WAIT_FOR(f, s.retained_deleted == 73000);
+	for (int i = 0; number(f->db, "SELECT count(*) FROM string WHERE text LIKE 'old%'"); i++) {
+		assert_true(i < PATIENCE);
+		nap();
+	}
+	assert_int_equal(number(f->db, "SELECT count(*) FROM task"), 1000);
+	/* the writer knew them: it must not use what is gone */
+	put_names(f, "old", 3000);
+	put_names(f, "new", 1000);
+	WAIT_FOR(f, s.queued == 0 && s.rows == 78000);
+	stop(f);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM task"), 4000);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM event WHERE task NOT IN (SELECT id FROM task)"), 0);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM task WHERE comm NOT IN (SELECT id FROM string)"), 0);
+	check_sound(f->db);
+	found(f->db, false); /* with its check sum */
+}
+
 static void test_trim_counts(void **state)
 {
 	struct fixture *f = *state;
@@ -951,13 +1064,13 @@ int main(int argc, char **argv)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_batch_rows),	TEST(test_batch_time),	  TEST(test_overflow),
-		TEST(test_invalid),	TEST(test_locked),	  TEST(test_give_up),
-		TEST(test_full_disk),	TEST(test_read_only),	  TEST(test_removed),
-		TEST(test_reopened),	TEST(test_long_reader),	  TEST(test_read_while_recording),
-		TEST(test_kill),	TEST(test_two_recorders), TEST(test_pid_used_again),
-		TEST(test_cut_off),	TEST(test_retain_size),	  TEST(test_retain_age),
-		TEST(test_trim_counts),
+		TEST(test_batch_rows),	 TEST(test_batch_time),	   TEST(test_overflow),
+		TEST(test_invalid),	 TEST(test_locked),	   TEST(test_give_up),
+		TEST(test_full_disk),	 TEST(test_read_only),	   TEST(test_removed),
+		TEST(test_reopened),	 TEST(test_long_reader),   TEST(test_read_while_recording),
+		TEST(test_kill),	 TEST(test_two_recorders), TEST(test_pid_used_again),
+		TEST(test_cut_off),	 TEST(test_retain_size),   TEST(test_retain_age),
+		TEST(test_retain_slept), TEST(test_sweep),	   TEST(test_trim_counts),
 	};
 
 	if (argc == 2)

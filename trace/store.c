@@ -476,6 +476,11 @@ static int learn(struct store *s, struct error *e)
 	return 0;
 }
 
+void store_forget(struct store *s)
+{
+	s->stale = true;
+}
+
 /* ---- transactions ---- */
 
 /* Why the last call of SQLite failed, 0 if it did not. */

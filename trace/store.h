@@ -87,6 +87,9 @@ int store_capture_resume(struct store *s, uint64_t id, struct error *e);
 /* The id of the last event of the present capture, 0: it has none. */
 uint64_t store_last_event(const struct store *s);
 
+/* Strings or tasks were deleted: what is known of them is read anew in the next transaction. */
+void store_forget(struct store *s);
+
 /* In a transaction: the id of a text in the table of strings. 0, or -1 and the error: roll back. */
 int store_string(struct store *s, const char *text, uint32_t *id, struct error *e);
 

@@ -250,6 +250,7 @@ static int delete_capture(struct trim *t, struct error *e)
 	return run(t, "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 AND capture = ?3", t->row.first_event,
 		   t->row.last_event, id, e) ||
 			       run(t, "DELETE FROM recorder WHERE capture = ?1", id, 0, 0, e) ||
+			       run(t, "DELETE FROM suspend WHERE capture = ?1", id, 0, 0, e) ||
 			       run(t, "DELETE FROM capture WHERE id = ?1", id, 0, 0, e) ?
 		       -1 :
 		       0;

@@ -1,0 +1,225 @@
+/* See store_sweep.h. */
+#include "store_sweep.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_db.h"
+
+#define MOST_NUMBERS (UINT64_C(1) << 28) /* 32 MiB of bits; a database with more is left as it is */
+
+struct sweep {
+	struct store_sweep *w;
+	struct store *s;
+	sqlite3 *db;
+	const char *path;
+	sqlite3_stmt *comm; /* of a task */
+	bool at_end;	    /* all events were read */
+};
+
+void store_sweep_clear(struct store_sweep *w)
+{
+	free(w->task.bits);
+	free(w->string.bits);
+	*w = (struct store_sweep){0};
+}
+
+/* ---- marks ---- */
+
+static bool is_marked(const struct store_marks *m, uint64_t number)
+{
+	return number < m->room && m->bits[number / 8] >> (number % 8) & 1;
+}
+
+/* 1: it had none, 0: it had, or -1: out of memory, or a number that cannot be. */
+static int mark(struct store_marks *m, uint64_t number)
+{
+	size_t room = m->room ? m->room : 4096;
+	uint8_t *grown;
+
+	if (number >= MOST_NUMBERS)
+		return -1;
+	while (room <= number)
+		room *= 2;
+	if (room > m->room) {
+		grown = realloc(m->bits, room / 8);
+		if (!grown)
+			return -1;
+		memset(grown + m->room / 8, 0, (room - m->room) / 8);
+		m->bits = grown;
+		m->room = room;
+	}
+	if (is_marked(m, number))
+		return 0;
+	m->bits[number / 8] |= (uint8_t)(1u << (number % 8));
+	return 1;
+}
+
+static int mark_failed(struct sweep *p, uint64_t number, struct error *e)
+{
+	return error_set(e, "%s: string or task %" PRIu64 ": out of memory, or damaged", p->path, number);
+}
+
+/* A task, and with it the string of its name. */
+static int mark_task(struct sweep *p, uint64_t task, struct error *e)
+{
+	uint64_t comm = 0;
+	int rc = mark(&p->w->task, task);
+
+	if (rc <= 0)
+		return rc ? mark_failed(p, task, e) : 0;
+	sqlite3_bind_int64(p->comm, 1, (int64_t)task);
+	rc = sqlite3_step(p->comm);
+	if (rc == SQLITE_ROW)
+		comm = (uint64_t)sqlite3_column_int64(p->comm, 0);
+	sqlite3_reset(p->comm);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return db_error(p->db, p->path, "reading tasks", e);
+	return comm && mark(&p->w->string, comm) < 0 ? mark_failed(p, comm, e) : 0;
+}
+
+/* Columns: id, task, kind, f0... */
+static int mark_row(struct sweep *p, sqlite3_stmt *scan, struct error *e)
+{
+	unsigned kind = (unsigned)sqlite3_column_int(scan, 2);
+	const struct event_desc *d = kind < EV_KINDS ? &event_table[kind] : NULL;
+
+	if (!d || !d->name)
+		return error_set(e, "%s: events of kind %u are not known: nothing is swept", p->path, kind);
+	if (sqlite3_column_type(scan, 1) != SQLITE_NULL && mark_task(p, (uint64_t)sqlite3_column_int64(scan, 1), e))
+		return -1;
+	for (unsigned i = 0; i < d->nfields; i++) {
+		uint64_t string;
+
+		if (d->field[i].type != FIELD_STR || sqlite3_column_type(scan, 3 + (int)i) == SQLITE_NULL)
+			continue;
+		string = (uint64_t)sqlite3_column_int64(scan, 3 + (int)i);
+		if (mark(&p->w->string, string) < 0)
+			return mark_failed(p, string, e);
+	}
+	return 0;
+}
+
+/* Marks what the next rows use. */
+static int scan(struct sweep *p, size_t rows, struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(p->db, p->path,
+					"SELECT id, task, kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM event "
+					"WHERE id >= ?1 ORDER BY id LIMIT ?2",
+					e);
+	size_t n = 0;
+	int rc;
+
+	if (!stmt)
+		return -1;
+	sqlite3_bind_int64(stmt, 1, (int64_t)p->w->next_event);
+	sqlite3_bind_int64(stmt, 2, (int64_t)rows);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		if (mark_row(p, stmt, e))
+			break;
+		p->w->next_event = (uint64_t)sqlite3_column_int64(stmt, 0) + 1;
+		n++;
+	}
+	p->at_end = rc == SQLITE_DONE && n < rows;
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+		db_error(p->db, p->path, "reading events", e);
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+/* ---- deleting ---- */
+
+/* Of the next numbers, those without a mark. sql deletes one. How many were looked at, or -1. */
+static int64_t delete_some(struct sweep *p, struct store_marks *m, const char *sql, size_t max, struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(p->db, p->path, sql, e);
+	int64_t n = 0;
+	int rc = SQLITE_DONE;
+
+	if (!stmt)
+		return -1;
+	for (; rc == SQLITE_DONE && m->next <= m->last && (size_t)n < max; m->next++, n++) {
+		if (is_marked(m, m->next))
+			continue;
+		sqlite3_bind_int64(stmt, 1, (int64_t)m->next);
+		rc = sqlite3_step(stmt);
+		sqlite3_reset(stmt);
+	}
+	if (rc != SQLITE_DONE)
+		n = db_error(p->db, p->path, "deleting strings and tasks", e);
+	sqlite3_finalize(stmt);
+	return n;
+}
+
+/* In a transaction, with all events read. */
+static int delete_unmarked(struct sweep *p, size_t rows, struct error *e)
+{
+	int64_t n = delete_some(p, &p->w->task, "DELETE FROM task WHERE id = ?1", rows, e);
+
+	if (n >= 0 && (size_t)n < rows)
+		n = delete_some(p, &p->w->string, "DELETE FROM string WHERE id = ?1", rows - (size_t)n, e);
+	return n < 0 ? -1 : 0;
+}
+
+static int sweep_locked(struct sweep *p, size_t rows, struct error *e)
+{
+	if (store_begin(p->s, e))
+		return -1;
+	if (scan(p, rows, e) || (p->at_end && delete_unmarked(p, rows, e))) {
+		store_rollback(p->s);
+		return -1;
+	}
+	if (store_commit(p->s, e))
+		return -1;
+	store_forget(p->s);
+	return p->w->string.next <= p->w->string.last;
+}
+
+/* ---- steps ---- */
+
+static int begin(struct sweep *p, struct error *e)
+{
+	int64_t task, string;
+
+	if (db_number(p->db, p->path, "SELECT max(id) FROM task", &task, e) ||
+	    db_number(p->db, p->path, "SELECT max(id) FROM string", &string, e))
+		return -1;
+	*p->w = (struct store_sweep){
+		.running = true,
+		.task = {.last = (uint64_t)task, .next = 1},
+		.string = {.last = (uint64_t)string, .next = 1},
+	};
+	return 0;
+}
+
+int store_sweep_step(struct store_sweep *w, struct store *s, size_t rows, struct error *e)
+{
+	struct sweep p = {.w = w, .s = s, .db = store_handle(s), .path = sqlite3_db_filename(store_handle(s), "main")};
+	int rc = w->running ? 0 : begin(&p, e);
+
+	if (!rc) {
+		p.comm = db_prepare(p.db, p.path, "SELECT comm FROM task WHERE id = ?1", e);
+		rc = p.comm ? scan(&p, rows, e) : -1;
+	}
+	if (!rc)
+		rc = p.at_end ? sweep_locked(&p, rows, e) : 1;
+	sqlite3_finalize(p.comm);
+	if (rc <= 0)
+		store_sweep_clear(w);
+	return rc;
+}
+
+int store_sweep_trimmed(struct store_sweep *w, struct store *s, struct error *e)
+{
+	int64_t last;
+
+	if (!w->running)
+		return 0;
+	if (db_number(store_handle(s), sqlite3_db_filename(store_handle(s), "main"), "SELECT max(id) FROM event", &last,
+		      e))
+		return -1;
+	if (w->next_event > (uint64_t)last + 1)
+		w->next_event = (uint64_t)last + 1;
+	return 0;
+}
