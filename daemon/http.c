@@ -1,6 +1,11 @@
 /*
  * See http.h. The only file that knows evhttp.
  *
+ * It knows libevent's base, timers and listener, too, and is not written on top of loop.h, the capture's own loop: evhttp
+ * wants a struct event_base, and gives and takes bufferevents that belong to one, so loop.h would have to hand out what it
+ * is there to hide. Its three timers would be all that was gained, for a second kind of loop that has no buffers to drain,
+ * and takes no signals. The two share nothing but the library: a base and a thread each.
+ *
  * evhttp by itself answers errors with HTML, closes where 408 and 431 are due, and has no limit on connections. So each
  * connection's input is watched (conn, below) and evhttp is given a request only when all of it is there and within the
  * limits: until then the low watermark of its bufferevent is out of reach. Where a limit is passed, the connection is
