@@ -487,6 +487,19 @@ static char *find_program(const char *configured)
 	return strdup("/usr/bin/ioflush"); /* what fails then says where it was looked for */
 }
 
+/* A child has no other folder than we have, but be sure. The file need not be there yet. malloc'ed; NULL: out of memory. */
+static char *absolute_path(const char *path)
+{
+	char *whole = realpath(path, NULL), *folder = whole ? NULL : realpath(".", NULL);
+
+	if (!whole && (path[0] == '/' || !folder))
+		whole = strdup(path);
+	else if (!whole && asprintf(&whole, "%s/%s", folder, path) < 0)
+		whole = NULL;
+	free(folder);
+	return whole;
+}
+
 struct api *api_new(const struct config *config, const struct api_live *live, struct error *e)
 {
 	const struct api_request policies = {.method = "GET", .path = "/v1/policies"};
@@ -500,9 +513,7 @@ struct api *api_new(const struct config *config, const struct api_live *live, st
 	}
 	a->live = *live;
 	a->started_ms = a->drains_ms = child_now_ms();
-	a->db_path = realpath(config->db, NULL); /* a child has no other folder than we have, but be sure */
-	if (!a->db_path)
-		a->db_path = strdup(config->db);
+	a->db_path = absolute_path(config->db);
 	a->policies = strdup(config->policies && config->policies[0] ? config->policies : "all");
 	a->program = find_program(config->replay_program);
 	if (config->replay_memory)

@@ -721,7 +721,7 @@ static int listen_tcp(struct http *h, const char *text, struct error *e)
 	if (parse_address(text, &ss, &len, &loopback))
 		return error_set(e, "listen=%s: not unix:PATH, IPV4:PORT or [IPV6]:PORT", text);
 	if (!loopback && !h->token[0])
-		return error_set(e, "listen=%s: an address that others can reach needs a token: set token_file", text);
+		return error_set(e, "listen=%s: an address that others can reach needs a token: set token-file", text);
 	snprintf(h->address, sizeof(h->address), "%.*s", (int)(strrchr(text, ':') - text), text);
 	h->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (h->fd < 0 || setsockopt(h->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
@@ -738,7 +738,7 @@ static int read_token(struct http *h, const char *path, struct error *e)
 	size_t n;
 
 	if (!f)
-		return error_errno(e, "token_file=%s", path);
+		return error_errno(e, "token-file: %s", path);
 	if (!fgets(h->token, sizeof(h->token), f))
 		h->token[0] = '\0';
 	if (!fstat(fileno(f), &st) && st.st_mode & 0004)
@@ -746,12 +746,12 @@ static int read_token(struct http *h, const char *path, struct error *e)
 	fclose(f);
 	n = strcspn(h->token, "\r\n");
 	if (n < 16 || n == sizeof(h->token) - 1)
-		return error_set(e, "token_file=%s: its first line must be a token of 16 to %zu characters", path,
+		return error_set(e, "token-file: %s: its first line must be a token of 16 to %zu characters", path,
 				 sizeof(h->token) - 2);
 	h->token[n] = '\0';
 	for (size_t i = 0; i < n; i++) {
 		if (h->token[i] <= ' ' || h->token[i] > '~')
-			return error_set(e, "token_file=%s: the token has a character that is not visible ASCII", path);
+			return error_set(e, "token-file: %s: the token has a character that is not visible ASCII", path);
 	}
 	return 0;
 }

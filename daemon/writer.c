@@ -863,7 +863,7 @@ struct writer *writer_new(const struct config *c, const struct capture *meta, st
 	w->log_path = malloc(len);
 	w->queue = c->queue_events <= SIZE_MAX / sizeof(struct event) ? queue_new((size_t)c->queue_events) : NULL;
 	if (!w->path || !w->log_path || !w->queue || copy_meta(w, meta) || intern_causes(w)) {
-		error_set(e, "out of memory (queue_events: %" PRIu64 ")", c->queue_events);
+		error_set(e, "out of memory (queue-events: %" PRIu64 ")", c->queue_events);
 		goto fail;
 	}
 	snprintf(w->log_path, len, "%s-wal", c->db);
