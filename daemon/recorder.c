@@ -211,8 +211,9 @@ int recorder_lock(struct recorder_lock *l, struct store *s, struct error *e)
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno != EWOULDBLOCK)
 			goto fail;
+		locked_by_other(s, e); /* before SQLite's own locks go with the descriptor */
 		close(fd);
-		return locked_by_other(s, e);
+		return -1;
 	}
 	recorder_unlock(l);
 	*l = (struct recorder_lock){.fd = fd, .dev = st.st_dev, .ino = st.st_ino};

@@ -256,13 +256,22 @@ static void remember_files(struct writer *w)
 
 static void committed(struct writer *w, const struct batch *b);
 
+/* The log is ours to empty; what is left of it then is as large as it may get anyway. */
+static int limit_log(const struct writer *w, struct store *s, struct error *e)
+{
+	char sql[96];
+
+	snprintf(sql, sizeof(sql), "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = %" PRIu64,
+		 checkpoint_bytes(w));
+	return db_exec(store_handle(s), w->path, sql, "opening", e);
+}
+
 /* Opens the database and begins the capture, or goes on with it. 0, or -1 and the error: try again. */
 static int open_store(struct writer *w, struct error *e)
 {
 	struct batch b = w->done;
 	uint64_t id = w->capture;
 	struct store *s;
-	char sql[96];
 
 	if (store_open(&s, w->path, STORE_WAL, e))
 		return -1;
@@ -270,9 +279,7 @@ static int open_store(struct writer *w, struct error *e)
 		goto fail;
 	if (w->capture) /* at the start there is time, and nothing is recorded yet */
 		store_busy_ms(s, BUSY_MS);
-	snprintf(sql, sizeof(sql), "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = %" PRIu64,
-		 checkpoint_bytes(w));
-	if (db_exec(store_handle(s), w->path, sql, "opening", e) || store_begin(s, e))
+	if (limit_log(w, s, e) || store_begin(s, e))
 		goto fail;
 	if (begin_recording(w, s, &id, &b, e)) {
 		store_rollback(s);
@@ -640,10 +647,14 @@ static void retain(struct writer *w, uint64_t now)
 static void take_options(struct writer *w)
 {
 	size_t most = queue_capacity(w->queue) / 2;
+	uint64_t before = checkpoint_bytes(w);
+	struct error ignored = {""};
 
 	pthread_mutex_lock(&w->lock);
 	w->opt = w->next_options;
 	pthread_mutex_unlock(&w->lock);
+	if (w->store && checkpoint_bytes(w) != before)
+		limit_log(w, w->store, &ignored); /* if not now, when it is opened next */
 	if (w->opt.batch_rows > most)
 		w->opt.batch_rows = most;
 	if (!w->opt.batch_rows)
