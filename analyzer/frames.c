@@ -85,16 +85,22 @@ static void flush(struct step *s, enum hook hook, uint64_t lo, uint64_t hi, stru
 		f->obs->flushed(f->obs->ctx, lo, hi, hook, mask, &f->now);
 }
 
-/* Counts a gap of frames lo to hi for the policies in mask, and tells of it. */
-static void gap(const struct step *s, enum gap_kind kind, enum hook hook, uint64_t mask, uint64_t lo, uint64_t hi)
+/* Counts a gap of frames lo to hi, all as v, for the policies in mask, and tells of it. */
+static void gap(const struct step *s, enum gap_kind kind, enum hook hook, uint64_t mask, uint64_t lo, uint64_t hi,
+		const struct frame *v)
 {
 	struct frames *f = s->frames;
 	struct gap_span g;
 
 	if (!mask)
 		return;
-	for (uint64_t left = mask; left; left &= left - 1)
-		f->counts[__builtin_ctzll(left)].gaps[kind] += hi - lo + 1;
+	for (uint64_t left = mask; left; left &= left - 1) {
+		struct policy_counts *c = &f->counts[__builtin_ctzll(left)];
+
+		c->gaps[kind] += hi - lo + 1;
+		if (!v->tainted)
+			c->if_new[kind] += hi - lo + 1;
+	}
 	if (!f->obs->gap)
 		return;
 	g = (struct gap_span){
@@ -113,6 +119,7 @@ static void gap(const struct step *s, enum gap_kind kind, enum hook hook, uint64
 		.device = s->device,
 		.hook = hook,
 		.filling = s->filling,
+		.if_new = !v->tainted,
 		.lost = f->lost,
 		.event = f->now,
 		.fill = s->area->fill.seq || !s->domain ? s->area->fill : s->domain->removal,
@@ -158,6 +165,7 @@ static void pin(struct frames *f, uint64_t lo, uint64_t hi, struct frame *v)
 	if (v->pin++)
 		return;
 	v->bits = 0;
+	v->tainted = v->suspect;
 	if (f->obs->pinned)
 		f->obs->pinned(f->obs->ctx, lo, hi, &f->now);
 }
@@ -166,6 +174,8 @@ static void unpin(struct frames *f, uint64_t lo, uint64_t hi, struct frame *v)
 {
 	if (--v->pin)
 		return;
+	v->bits = 0;
+	v->tainted = 0;
 	if (f->obs->released)
 		f->obs->released(f->obs->ctx, lo, hi, &f->now);
 }
@@ -177,11 +187,12 @@ static void map_span(void *ctx, uint64_t lo, uint64_t hi, struct frame *v)
 
 	if (s->pin)
 		pin(s->frames, lo, hi, v);
+	v->tainted |= s->tainted;
 	if (s->ask)
 		flush(s, HOOK_MAP, lo, hi, v);
 	if (s->domain->pub.noncoherent) {
 		dirty = v->nc ? 0 : s->frames->all & ~v->bits;
-		gap(s, v->bits & FRAME_EVER ? GAP_REEXPOSE : GAP_LEAK, HOOK_MAP, dirty, lo, hi);
+		gap(s, v->bits & FRAME_EVER ? GAP_REEXPOSE : GAP_LEAK, HOOK_MAP, dirty, lo, hi, v);
 		expose(s->frames, lo, hi, v);
 	}
 	touched(s->frames, lo, hi);
@@ -192,11 +203,12 @@ static void unmap_span(void *ctx, uint64_t lo, uint64_t hi, struct frame *v)
 	struct step *s = ctx;
 	bool hidden = s->domain->pub.noncoherent && hide(s->frames, lo, hi, v);
 
+	v->tainted |= s->tainted;
 	if (hidden)
 		v->bits &= ~FRAME_CLEAN;
 	flush(s, HOOK_UNMAP, lo, hi, v);
 	if (hidden && s->span.held)
-		gap(s, GAP_ACCESS, HOOK_UNMAP, s->frames->all & ~v->bits, lo, hi);
+		gap(s, GAP_ACCESS, HOOK_UNMAP, s->frames->all & ~v->bits, lo, hi, v);
 	touched(s->frames, lo, hi);
 }
 
@@ -204,9 +216,10 @@ static void unpin_span(void *ctx, uint64_t lo, uint64_t hi, struct frame *v)
 {
 	struct step *s = ctx;
 
+	v->tainted |= s->tainted;
 	flush(s, HOOK_UNPIN, lo, hi, v);
 	if (v->pin == 1 && !v->nc && v->bits & FRAME_EVER)
-		gap(s, GAP_RELEASE, HOOK_UNPIN, s->frames->all & ~v->bits, lo, hi);
+		gap(s, GAP_RELEASE, HOOK_UNPIN, s->frames->all & ~v->bits, lo, hi, v);
 	unpin(s->frames, lo, hi, v);
 	touched(s->frames, lo, hi);
 }
@@ -215,9 +228,10 @@ static void access_span(void *ctx, uint64_t lo, uint64_t hi, struct frame *v)
 {
 	struct step *s = ctx;
 
+	v->tainted |= s->tainted;
 	flush(s, HOOK_ACCESS, lo, hi, v);
 	if (!v->nc && v->bits & FRAME_EVER)
-		gap(s, GAP_ACCESS, HOOK_ACCESS, s->frames->all & ~v->bits, lo, hi);
+		gap(s, GAP_ACCESS, HOOK_ACCESS, s->frames->all & ~v->bits, lo, hi, v);
 	touched(s->frames, lo, hi);
 }
 
@@ -230,6 +244,20 @@ static void drop_span(void *ctx, uint64_t lo, uint64_t hi, struct frame *v)
 	if (s->pin)
 		unpin(s->frames, lo, hi, v);
 	touched(s->frames, lo, hi);
+}
+
+static void taint_span(void *ctx, uint64_t lo, uint64_t hi, struct frame *v)
+{
+	const bool *still = ctx;
+
+	(void)lo, (void)hi;
+	v->suspect |= *still;
+	v->tainted |= v->pin > 0;
+}
+
+int frames_taint(struct frames *f, uint64_t lo, uint64_t hi, bool still)
+{
+	return framemap_update(&f->map, lo, hi, taint_span, &still);
 }
 
 int frames_map(struct step *s, uint64_t lo, uint64_t hi)

@@ -5,7 +5,7 @@
  * A step is one thing that happens to a range of frames within one event. It is described once, then applied span by
  * span: the span map hands over maximal runs of frames in one state, and for each run every policy is asked once.
  *
- * Invariants: a frame without an entry has pin 0; nc is never above the number of its mappings, so pin 0 means nc 0; bit
+ * Invariants: a frame without an entry has pin 0, and one with pin 0 nothing but "suspect"; nc is never above the number of its mappings, so pin 0 means nc 0; bit
  * i of clean belongs to policy i.
  */
 #ifndef IOFLUSH_FRAMES_H
@@ -15,16 +15,21 @@
 #include "objects.h"
 
 struct frame {
-	uint32_t pin, nc;
-	uint64_t bits; /* clean bits, and FRAME_EVER */
+	uint32_t pin;
+	uint32_t nc : 30;
+	uint32_t tainted : 1; /* since pin rose from 0: touched through what may be older than the recording */
+	uint32_t suspect : 1; /* events showed an older pages to pin it; kept while pin is 0 */
+	uint64_t bits;	      /* clean bits, and FRAME_EVER */
 };
 #define FRAME_EVER (1ull << 63)
 #define FRAME_CLEAN (FRAME_EVER - 1)
 
 #define SPANMAP framemap
 #define SPANMAP_VALUE struct frame
-#define SPANMAP_SAME(a, b) ((a)->pin == (b)->pin && (a)->nc == (b)->nc && (a)->bits == (b)->bits)
-#define SPANMAP_EMPTY(v) (!(v)->pin)
+#define SPANMAP_SAME(a, b)                                                                                             \
+	((a)->pin == (b)->pin && (a)->nc == (b)->nc && (a)->tainted == (b)->tainted && (a)->suspect == (b)->suspect && \
+	 (a)->bits == (b)->bits)
+#define SPANMAP_EMPTY(v) (!(v)->pin && !(v)->suspect)
 #include "spanmap.h"
 
 typedef bool (*hook_fn)(struct ioflush_policy *self, const struct ioflush_span *s);
@@ -65,6 +70,7 @@ struct step {
 	bool pin;		  /* map: pins the frame */
 	bool ask;		  /* map: the policies are asked */
 	bool filling;		  /* map: a fill of all domains */
+	bool tainted;		  /* through a pages or iopt that may be older than the recording */
 	struct ioflush_span span; /* what policies are told; the fields of the frame and the place are filled in */
 };
 
@@ -79,6 +85,9 @@ int frames_unmap(struct step *s, uint64_t lo, uint64_t hi);			   /* nc, H3, acce
 int frames_unpin(struct step *s, uint64_t lo, uint64_t hi);			   /* H4, release, pin */
 int frames_access(struct step *s, uint64_t lo, uint64_t hi);			   /* H5, access */
 int frames_drop(struct step *s, uint64_t lo, uint64_t hi, bool unmap, bool unpin); /* no hook, no audit */
+
+/* Events show that something older than the recording pins these frames, too, or (not still) did until now. 0 or -1. */
+int frames_taint(struct frames *f, uint64_t lo, uint64_t hi, bool still);
 
 /* H4 for npages of unknown frames from index on: the flush is counted, and there is nothing to audit. */
 void frames_unpin_unknown(struct step *s, uint64_t index, uint64_t npages);

@@ -15,6 +15,7 @@
 
 #include "frames.h"
 #include "objects.h"
+#include "older.h"
 
 const char *const hook_names[HOOKS] = {"map", "unmap", "unpin", "access"};
 const char *const gap_names[GAPS] = {"leak", "reexpose", "release", "access"};
@@ -47,6 +48,8 @@ struct model {
 	struct objects objects;
 	struct frames frames;
 	struct balancemap balance;
+	struct older older;
+	const struct event *now;
 	struct ioflush_policy *const *policies;
 	size_t n;
 	uint64_t clear_when_idle; /* bits of the policies that ask for it */
@@ -78,6 +81,15 @@ static void check(struct model *m, int err)
 		m->failed = true;
 }
 
+/*
+ * Whether all that a policy may ask of the iopt is known in a step through an area (NULL: of a fill that begins). Before
+ * the proof it is in a fill beside a known non-coherent domain, whatever older one may be there, too: cnt is not 0.
+ */
+static bool iopt_known(const struct iopt *iopt, const struct area *a)
+{
+	return iopt->proven || (!iopt->older && iopt->pub.noncoherent && (!a || a->filling));
+}
+
 static void run_init(struct run *r, struct model *m, struct area *a, const struct domain *d)
 {
 	struct device *dev = NULL;
@@ -88,6 +100,7 @@ static void run_init(struct run *r, struct model *m, struct area *a, const struc
 	r->step.frames = &m->frames;
 	r->step.area = a;
 	r->step.domain = d;
+	r->step.tainted = !iopt_known(a->iopt, a) || a->pages->tainted;
 	r->step.span.iopt = &a->iopt->pub;
 	r->step.span.area = &a->pub;
 	r->step.span.pages = &a->pages->pub;
@@ -148,6 +161,132 @@ static void dying_release(struct model *m)
 		verify_unpin(m, d->pfn, n, 1);
 	}
 	m->ndying = 0;
+}
+
+/* ---- what is older than the recording (semantics, section 9) ---- */
+
+/* An event names what no event introduced: older than the recording, unless the introduction may have been lost. */
+static bool meet(struct model *m, enum older_kind kind, uint64_t id)
+{
+	static const enum health counter[] = {
+		[OLDER_DOMAIN] = HEALTH_midlife_domains,
+		[OLDER_AREA] = HEALTH_midlife_areas,
+		[OLDER_PAGES] = HEALTH_midlife_pages,
+		[OLDER_IOPT] = HEALTH_midlife_iopts,
+	};
+	int met = older_add(&m->older, kind, id);
+
+	check(m, met < 0 ? -1 : 0);
+	if (met <= 0)
+		return false;
+	if (m->frames.lost) {
+		count(m, HEALTH_unknown_after_loss, 1);
+		return true;
+	}
+	count(m, counter[kind], 1);
+	if (!m->totals.midlife.seq)
+		m->totals.midlife = (struct midlife){.seq = m->totals.events, .t = m->now->t, .kind = m->now->kind};
+	return true;
+}
+
+/* What the domain did so far was counted as foreign. */
+static void meet_domain(struct model *m, uint64_t id)
+{
+	struct older_stranger s;
+
+	if (!meet(m, OLDER_DOMAIN, id))
+		return;
+	s = older_named(&m->older, id);
+	m->totals.health[HEALTH_foreign_maps] -= s.events;
+	count(m, HEALTH_midlife_map_pages, s.pages);
+}
+
+/* The iopt has, or had until now, a domain that is not known. */
+static void meet_domain_of(struct model *m, uint64_t id)
+{
+	struct iopt *iopt = iopt_find(&m->objects, id);
+
+	meet(m, OLDER_IOPT, id);
+	if (!iopt)
+		return;
+	iopt->older = true;
+	iopt->proven = false;
+}
+
+/* An event names an area that is not there, and its pages and iopt. */
+static void meet_area(struct model *m, uint64_t id, uint64_t pages, uint64_t iopt)
+{
+	struct pages *p = pages_find(&m->objects, pages);
+
+	count(m, HEALTH_unknown_area, 1);
+	meet(m, OLDER_AREA, id);
+	meet(m, OLDER_PAGES, pages);
+	if (p)
+		p->tainted = true;
+	meet(m, OLDER_IOPT, iopt);
+}
+
+/* The same of an event that names nothing but the area. */
+static void meet_area_alone(struct model *m, uint64_t id)
+{
+	count(m, HEALTH_unknown_area, 1);
+	meet(m, OLDER_AREA, id);
+}
+
+/* A domain of iommufd in whose iopt there is no area. */
+static void meet_unknown_range(struct model *m, const struct domain *d)
+{
+	count(m, HEALTH_unknown_area, 1);
+	meet(m, OLDER_IOPT, d->iopt->pub.id);
+}
+
+/* A map that the model ignores: what it maps is pinned all the same. */
+static void ignored_map(struct model *m, const struct event_map *f)
+{
+	check(m, frames_taint(&m->frames, f->paddr >> PAGE_SHIFT, (f->paddr + f->size - 1) >> PAGE_SHIFT, true));
+}
+
+/* A map or unmap (of no pages) of a domain that is not there: whether it is known to be one of iommufd. */
+static bool meet_stranger(struct model *m, uint64_t domain, uint64_t pages)
+{
+	if (older_has(&m->older, OLDER_DOMAIN, domain)) {
+		count(m, HEALTH_midlife_map_pages, pages);
+		return true;
+	}
+	count(m, HEALTH_foreign_maps, 1);
+	check(m, older_stranger(&m->older, domain, pages));
+	return false;
+}
+
+static void map_unknown_domain(struct model *m, const struct event *ev)
+{
+	const struct event_map *f = &ev->map;
+	uint64_t pages = ((f->iova & (PAGE_SIZE_BYTES - 1)) + f->size + PAGE_SIZE_BYTES - 1) >> PAGE_SHIFT;
+	bool filling = older_fill_map(&m->older, ev->tid, f->domain, f->iova, f->size);
+
+	if (meet_stranger(m, f->domain, pages) || filling)
+		ignored_map(m, f);
+}
+
+/*
+ * The end of a fill that went well. An unknown domain into which the thread mapped all of the range is one of the iopt;
+ * less than all may be the DMA API's, from an interrupt. With none at all the iopt has no domain that is not known. The
+ * order of its array is known too, unless an unknown one left it, so that another took its place, beside two or more.
+ */
+static void fill_proves(struct model *m, struct iopt *iopt, const struct older_fill *f)
+{
+	if (!f || f->iopt != iopt->pub.id)
+		return;
+	for (unsigned i = 0; i < f->n; i++) {
+		if (f->domain[i].bytes != f->last - f->iova + 1 || domain_find(&m->objects, f->domain[i].id))
+			continue;
+		meet_domain(m, f->domain[i].id);
+		meet_domain_of(m, iopt->pub.id);
+	}
+	if (f->n || (iopt->older && iopt->pub.domains > 1))
+		return;
+	iopt->older = false;
+	iopt->proven = true;
 }
 
 /* ---- leftovers: what ends with mappings or accesses in a trace that is not whole ---- */
@@ -244,6 +383,8 @@ static void on_domain_add(struct model *m, const struct event *ev)
 		domain_leaves(d);
 		end_domain(m, d);
 	}
+	older_forget(&m->older, OLDER_DOMAIN, f->domain);
+	older_forget(&m->older, OLDER_STRANGER, f->domain); /* another domain had the id */
 	count(m, HEALTH_unknown_coherency, unknown);
 	iopt = iopt_get(&m->objects, f->iopt);
 	d = iopt ? domain_new(&m->objects, iopt, f->domain, unknown || !f->coherent) : NULL;
@@ -255,19 +396,34 @@ static void on_domain_add(struct model *m, const struct event *ev)
 	iopt->pub.noncoherent += d->pub.noncoherent;
 }
 
-/* The live domain that the event names, or NULL, counted. */
+/* The live domain that the event names, or NULL: counted, and older than the recording. */
 static struct domain *known_domain(struct model *m, uint64_t id)
 {
 	struct domain *d = domain_find(&m->objects, id);
 
-	count(m, HEALTH_unknown_domain, !d);
+	if (!d) {
+		count(m, HEALTH_unknown_domain, 1);
+		meet_domain(m, id);
+	}
+	return d;
+}
+
+/* The same for an event that names the domain's iopt. */
+static struct domain *known_domain_of(struct model *m, uint64_t id, uint64_t iopt)
+{
+	struct domain *d = known_domain(m, id);
+
+	if (!d)
+		meet_domain_of(m, iopt);
 	return d;
 }
 
 static void on_domain_add_end(struct model *m, const struct event *ev)
 {
-	struct domain *d = known_domain(m, ev->domain_add_end.domain);
+	struct domain *d = known_domain_of(m, ev->domain_add_end.domain, ev->domain_add_end.iopt);
 
+	if (ev->domain_add_end.rc)
+		older_forget(&m->older, OLDER_DOMAIN, ev->domain_add_end.domain);
 	if (!d)
 		return;
 	if (!ev->domain_add_end.rc) {
@@ -288,7 +444,7 @@ static void on_domain_add_end(struct model *m, const struct event *ev)
 
 static void on_domain_remove(struct model *m, const struct event *ev)
 {
-	struct domain *d = known_domain(m, ev->domain_remove.domain);
+	struct domain *d = known_domain_of(m, ev->domain_remove.domain, ev->domain_remove.iopt);
 
 	if (!d)
 		return;
@@ -298,8 +454,9 @@ static void on_domain_remove(struct model *m, const struct event *ev)
 
 static void on_domain_remove_end(struct model *m, const struct event *ev)
 {
-	struct domain *d = known_domain(m, ev->domain_remove_end.domain);
+	struct domain *d = known_domain_of(m, ev->domain_remove_end.domain, ev->domain_remove_end.iopt);
 
+	older_forget(&m->older, OLDER_DOMAIN, ev->domain_remove_end.domain);
 	if (!d)
 		return;
 	domain_leaves(d); /* nothing left to do unless domain_remove was lost */
@@ -351,15 +508,12 @@ static void on_area_fill(struct model *m, const struct event *ev)
 		m->failed = true;
 		return;
 	}
+	older_forget(&m->older, OLDER_AREA, f->area);
+	check(m, older_fill(&m->older, ev->tid, f->iopt, f->iova, f->last));
+	pages->tainted |= !iopt_known(iopt, NULL) || older_has(&m->older, OLDER_PAGES, f->pages);
 	a->fill = m->frames.now;
 	if (iopt->pub.domains)
 		begin_fill(m, a, NULL);
-}
-
-static struct area *known_area(struct model *m, struct area *a)
-{
-	count(m, HEALTH_unknown_area, !a);
-	return a;
 }
 
 static void end_area_and_iopt(struct model *m, struct area *a)
@@ -372,15 +526,24 @@ static void end_area_and_iopt(struct model *m, struct area *a)
 
 static void on_area_fill_end(struct model *m, const struct event *ev)
 {
-	struct area *a = known_area(m, area_by_id(&m->objects, ev->area_fill_end.area));
+	const struct event_area_fill_end *f = &ev->area_fill_end;
+	const struct older_fill *fill = older_fill_end(&m->older, ev->tid);
+	struct area *a = area_by_id(&m->objects, f->area);
 
 	if (!a)
+		meet_area_alone(m, f->area);
+	if (f->rc)
+		older_forget(&m->older, OLDER_AREA, f->area);
+	if (!a)
 		return;
+	if (a->filling && !f->rc)
+		fill_proves(m, a->iopt, fill);
+	a->pages->tainted |= !a->iopt->proven;
 	a->filling = false;
 	a->pub.req = 0;
 	a->fill = (struct origin){0};
 	idxset_clear(&a->hooked);
-	if (ev->area_fill_end.rc)
+	if (f->rc)
 		end_area_and_iopt(m, a);
 	else
 		area_storage_choose(&m->objects, a);
@@ -389,10 +552,12 @@ static void on_area_fill_end(struct model *m, const struct event *ev)
 static void on_area_unfill(struct model *m, const struct event *ev)
 {
 	const struct event_area_unfill *f = &ev->area_unfill;
-	struct area *a = known_area(m, area_of(&m->objects, f->area, f->iopt, f->iova));
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
 
-	if (!a)
+	if (!a) {
+		meet_area(m, f->area, f->pages, f->iopt);
 		return;
+	}
 	area_storage_set(&m->objects, a, NULL);
 	a->unfilling = true;
 	a->fill = m->frames.now;
@@ -401,20 +566,26 @@ static void on_area_unfill(struct model *m, const struct event *ev)
 static void on_area_unfill_end(struct model *m, const struct event *ev)
 {
 	const struct event_area_unfill_end *f = &ev->area_unfill_end;
-	struct area *a = known_area(m, area_of(&m->objects, f->area, f->iopt, f->iova));
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
 
 	if (a)
 		end_area_and_iopt(m, a);
+	else
+		meet_area(m, f->area, f->pages, f->iopt);
+	older_forget(&m->older, OLDER_AREA, f->area);
 }
 
 static void on_area_add_domain(struct model *m, const struct event *ev)
 {
 	const struct event_area_add_domain *f = &ev->area_add_domain;
-	struct area *a = known_area(m, area_of(&m->objects, f->area, f->iopt, f->iova));
-	struct domain *d = known_domain(m, f->domain);
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
+	struct domain *d = known_domain_of(m, f->domain, f->iopt);
 
+	if (!a)
+		meet_area(m, f->area, f->pages, f->iopt);
 	if (!a || !d)
 		return;
+	a->pages->tainted |= !a->iopt->proven;
 	a->fill = m->frames.now;
 	begin_fill(m, a, d);
 }
@@ -422,11 +593,13 @@ static void on_area_add_domain(struct model *m, const struct event *ev)
 static void on_area_add_domain_end(struct model *m, const struct event *ev)
 {
 	const struct event_area_add_domain_end *f = &ev->area_add_domain_end;
-	struct area *a = known_area(m, area_by_id(&m->objects, f->area));
+	struct area *a = area_by_id(&m->objects, f->area);
 	struct domain *d = known_domain(m, f->domain);
 
-	if (!a)
+	if (!a) {
+		meet_area_alone(m, f->area);
 		return;
+	}
 	a->pub.req = 0;
 	a->fill = (struct origin){0};
 	/* a domain of another iopt would outlive its use here */
@@ -571,11 +744,14 @@ static void on_map(struct model *m, const struct event *ev)
 	uint64_t first, last;
 
 	if (!d) {
-		count(m, HEALTH_foreign_maps, 1);
+		map_unknown_domain(m, ev);
 		return;
 	}
-	if (!known_area(m, a))
+	if (!a) {
+		meet_unknown_range(m, d);
+		ignored_map(m, f);
 		return;
+	}
 	first = area_index(a, f->iova);
 	last = area_index(a, f->iova + f->size - 1);
 	if (last > a->last_index) {
@@ -627,7 +803,7 @@ static void on_unmap(struct model *m, const struct event *ev)
 	const struct areamap_span *s;
 
 	if (!d) {
-		count(m, HEALTH_foreign_maps, 1);
+		meet_stranger(m, f->domain, 0);
 		return;
 	}
 	for (s = areamap_from(&d->iopt->areas, f->iova); s && s->lo <= end; areas++) {
@@ -638,7 +814,8 @@ static void on_unmap(struct model *m, const struct event *ev)
 			      area_index(a, end < hi ? end : hi));
 		s = hi < UINT64_MAX ? areamap_from(&d->iopt->areas, hi + 1) : NULL;
 	}
-	count(m, HEALTH_unknown_area, !areas);
+	if (!areas)
+		meet_unknown_range(m, d);
 	dying_release(m);
 }
 
@@ -659,11 +836,13 @@ static void access_add_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 static void on_access_add(struct model *m, const struct event *ev)
 {
 	const struct event_access_add *f = &ev->access_add;
-	struct area *a = known_area(m, area_of(&m->objects, f->area, f->iopt, f->iova));
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
 	struct run r;
 
-	if (!a)
+	if (!a) {
+		meet_area(m, f->area, f->pages, f->iopt);
 		return;
+	}
 	a->accesses++;
 	run_init(&r, m, a, NULL);
 	check(m, idxmap_update(&a->pages->idx, f->first, f->last, access_add_idx, &r));
@@ -685,11 +864,13 @@ static void access_remove_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v
 static void on_access_remove(struct model *m, const struct event *ev)
 {
 	const struct event_access_remove *f = &ev->access_remove;
-	struct area *a = known_area(m, area_of(&m->objects, f->area, f->iopt, f->iova));
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
 	struct run r;
 
-	if (!a)
+	if (!a) {
+		meet_area(m, f->area, f->pages, f->iopt);
 		return;
+	}
 	a->accesses -= a->accesses > 0;
 	run_init(&r, m, a, NULL);
 	check(m, idxmap_update(&a->pages->idx, f->first, f->last, access_remove_idx, &r));
@@ -698,16 +879,26 @@ static void on_access_remove(struct model *m, const struct event *ev)
 
 /* ---- verification, devices, losses ---- */
 
+struct unpin {
+	struct model *m;
+	int64_t by;
+};
+
 static void balance_span(void *ctx, uint64_t lo, uint64_t hi, struct balance *v)
 {
-	(void)lo;
-	(void)hi;
-	v->diff += *(const int64_t *)ctx;
+	const struct unpin *u = ctx;
+
+	v->diff += u->by;
+	/* the kernel let go of what nothing known held: if it is still pinned, something else pinned it too */
+	if (u->by < 0 && v->diff < 0)
+		check(u->m, frames_taint(&u->m->frames, lo, hi, false));
 }
 
 static void verify_unpin(struct model *m, uint64_t pfn, uint64_t npages, int64_t by)
 {
-	check(m, balancemap_update(&m->balance, pfn, pfn + npages - 1, balance_span, &by));
+	struct unpin u = {m, by};
+
+	check(m, balancemap_update(&m->balance, pfn, pfn + npages - 1, balance_span, &u));
 }
 
 static void on_unpin(struct model *m, const struct event *ev)
@@ -787,6 +978,7 @@ void model_free(struct model *m)
 	objects_clear(&m->objects);
 	framemap_clear(&m->frames.map);
 	balancemap_clear(&m->balance);
+	older_clear(&m->older);
 	free(m->dying);
 	free(m);
 }
@@ -798,6 +990,7 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 			m->totals.first_t = ev->t;
 		m->totals.last_t = ev->t;
 		m->totals.by_kind[ev->kind]++;
+		m->now = ev;
 		if (m->watched)
 			m->frames.now = (struct origin){.seq = m->totals.events,
 							.t = ev->t,
@@ -811,6 +1004,19 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 			return error_set(e, "event %llu: out of memory", (unsigned long long)m->totals.events);
 	}
 	return 0;
+}
+
+/* In a recording that began in mid-life no gap is certain; in any other all are. */
+static void settle_uncertain(struct model *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct policy_counts *c = &m->frames.counts[i];
+
+		for (int k = 0; k < GAPS; k++) {
+			c->uncertain[k] = m->totals.midlife.seq ? c->gaps[k] : 0;
+			c->if_new[k] = m->totals.midlife.seq ? c->if_new[k] : 0;
+		}
+	}
 }
 
 int model_finish(struct model *m, struct error *e)
@@ -827,6 +1033,7 @@ int model_finish(struct model *m, struct error *e)
 			m->totals.not_derived += pages * (uint64_t)-s->v.diff;
 	}
 	m->totals.peak_exposed = m->frames.peak_exposed;
+	settle_uncertain(m);
 	return 0;
 }
 

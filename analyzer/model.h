@@ -27,6 +27,9 @@ struct policy_counts {
 	uint64_t flush[HOOKS];
 	uint64_t ranges; /* physically contiguous runs flushed together: by one hook in one event */
 	uint64_t gaps[GAPS];
+	/* Valid after model_finish(), 0 unless the recording began in mid-life: then no gap is certain (semantics, 9) */
+	uint64_t uncertain[GAPS];
+	uint64_t if_new[GAPS]; /* of the uncertain ones: gaps if their memory was new to iommufd */
 };
 
 enum health {
@@ -42,6 +45,12 @@ struct health_desc {
 };
 extern const struct health_desc health_table[HEALTH_COUNT];
 
+/* The first event that shows that the recording began in mid-life (semantics, section 9). seq 0: none does. */
+struct midlife {
+	uint64_t seq, t;
+	uint8_t kind;
+};
+
 /* Totals that do not depend on a policy. */
 struct model_totals {
 	uint64_t events;
@@ -55,6 +64,7 @@ struct model_totals {
 	uint64_t missing_in_kernel; /* by PFN: derived more often than the kernel did. Valid after model_finish() */
 	uint64_t not_derived;	    /* by PFN: the kernel did more often. Valid after model_finish() */
 	uint64_t health[HEALTH_COUNT];
+	struct midlife midlife;
 };
 
 /* An event, remembered: enough to show it as one side of a finding. seq counts the capture's events from 1; 0: none. */
@@ -77,6 +87,7 @@ struct gap_span {
 	uint32_t device;	 /* strings id of the device last attached to domain, 0: unknown */
 	enum hook hook;		 /* where a flush would have prevented it */
 	bool filling;		 /* exposures: a new area's fill; else a domain that joins */
+	bool if_new;		 /* if the recording began in mid-life: a gap if this memory was new to iommufd */
 	uint64_t lost;		 /* lost events before it */
 	struct origin event;	 /* that violates */
 	struct origin fill;	 /* the area_fill, area_add_domain, area_unfill or domain_remove around it, if any */

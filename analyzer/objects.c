@@ -202,11 +202,18 @@ void iopt_storage_prefer(struct iopt *iopt, const struct domain *d)
 
 /* ---- pages ---- */
 
-struct pages *pages_get(struct objects *o, uint64_t id)
+struct pages *pages_find(const struct objects *o, uint64_t id)
 {
 	struct pages *p;
 
 	HASH_FIND(hh, o->pages, &id, sizeof(id), p);
+	return p;
+}
+
+struct pages *pages_get(struct objects *o, uint64_t id)
+{
+	struct pages *p = pages_find(o, id);
+
 	if (p)
 		return p;
 	p = calloc(1, sizeof(*p));

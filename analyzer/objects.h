@@ -64,6 +64,8 @@ struct iopt {
 	struct domain **domain; /* the kernel's array of those that have joined */
 	uint32_t cap;
 	uint32_t live; /* domains that name this iopt, joining and leaving ones included */
+	bool older;    /* it had a domain that is not known, since proven */
+	bool proven;   /* a fill showed that all its domains are known (semantics, section 9) */
 	struct areamap areas;
 	UT_hash_handle hh;
 };
@@ -93,6 +95,7 @@ struct pages {
 	struct source_area *source; /* areas with a storage domain, by first, then by how long they have had it */
 	size_t nsource, source_cap;
 	bool source_stale;
+	bool tainted;	    /* it, or a domain that it was mapped into, may be older than the recording */
 	struct origin mark; /* the fill that last set a policy's bit here */
 	UT_hash_handle hh;
 };
@@ -158,6 +161,7 @@ void iopt_storage_drop(struct iopt *iopt, const struct domain *d);
 /* A non-coherent domain that has joined takes over from coherent storage where the rule prefers it. */
 void iopt_storage_prefer(struct iopt *iopt, const struct domain *d);
 
+struct pages *pages_find(const struct objects *o, uint64_t id);
 struct pages *pages_get(struct objects *o, uint64_t id);
 void pages_end(struct objects *o, struct pages *p); /* no area is left */
 

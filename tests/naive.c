@@ -41,6 +41,7 @@ struct iopt {
 	uint64_t cnt;
 	struct domain **domains; /* the kernel's array */
 	size_t ndomains;
+	bool older, proven;
 	struct iopt *prev, *next;
 };
 
@@ -48,6 +49,7 @@ struct pages {
 	uint64_t id, serial;
 	uint64_t areas;
 	bool S[NAIVE_POLICIES];
+	bool tainted;
 	struct pages *prev, *next;
 };
 
@@ -100,6 +102,8 @@ struct frame {
 	uint64_t pfn;
 	uint64_t pin, nc;
 	bool ever;
+	bool tainted; /* since pin last rose from 0 */
+	bool suspect; /* for good */
 	bool clean[NAIVE_POLICIES];
 	int64_t unpins; /* derived, less the kernel's */
 	UT_hash_handle hh;
@@ -112,7 +116,35 @@ struct flushed {
 	struct page_key key;
 };
 
+/* What events named without having introduced it: an id of some kind. */
+enum older { OLDER_DOMAIN, OLDER_AREA, OLDER_PAGES, OLDER_IOPT };
+
+struct older_id {
+	enum older kind;
+	uint64_t id;
+	struct older_id *prev, *next;
+};
+
+/* What was mapped into an unknown domain: at all (thread is false), or by a thread in the fill that it is in. */
+struct stranger {
+	uint64_t domain;
+	bool thread;
+	uint32_t tid;
+	uint64_t events, pages, bytes;
+	struct stranger *prev, *next;
+};
+
+struct fill {
+	uint32_t tid;
+	uint64_t iopt, iova, last;
+	struct fill *prev, *next;
+};
+
 struct naive {
+	uint64_t events;
+	struct older_id *older;
+	struct stranger *strangers;
+	struct fill *fills;
 	struct domain *domains;
 	struct iopt *iopts;
 	struct pages *pages;
@@ -120,7 +152,7 @@ struct naive {
 	struct mapping *mapping;
 	struct page *page;
 	struct frame *frame;
-	uint64_t serial, clock, exposed;
+	uint64_t serial, clock, exposed, lost;
 	struct flushed flushed[NAIVE_POLICIES][NAIVE_KINDS];
 	struct naive_counts counts[NAIVE_POLICIES];
 	struct naive_totals totals;
@@ -401,11 +433,18 @@ static void at_page(struct naive *n, enum hook hook, struct area *area, struct d
 
 /* ---- The audit. ---- */
 
+static void count_gap(struct naive *n, unsigned p, const struct frame *f, enum naive_gap gap)
+{
+	n->counts[p].gaps[gap]++;
+	if (!f->tainted)
+		n->counts[p].if_new[gap]++;
+}
+
 static void audit_exposure(struct naive *n, const struct frame *f)
 {
 	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
 		if (!f->clean[p])
-			n->counts[p].gaps[f->ever ? NAIVE_REEXPOSE : NAIVE_LEAK]++;
+			count_gap(n, p, f, f->ever ? NAIVE_REEXPOSE : NAIVE_LEAK);
 	}
 }
 
@@ -414,7 +453,7 @@ static void audit_stale(struct naive *n, const struct frame *f, enum naive_gap g
 {
 	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
 		if (f->ever && f->nc == 0 && !f->clean[p])
-			n->counts[p].gaps[gap]++;
+			count_gap(n, p, f, gap);
 	}
 }
 
@@ -433,13 +472,252 @@ static struct domain *domain_find(struct naive *n, uint64_t id)
 	return d;
 }
 
+static struct iopt *iopt_find(struct naive *n, uint64_t id)
+{
+	struct iopt *i;
+
+	DL_SEARCH_SCALAR(n->iopts, i, id, id);
+	return i;
+}
+
+static struct pages *pages_find(struct naive *n, uint64_t id)
+{
+	struct pages *g;
+
+	DL_SEARCH_SCALAR(n->pages, g, id, id);
+	return g;
+}
+
+/* ---- What is older than the recording. ---- */
+
+static struct older_id *older_find(struct naive *n, enum older kind, uint64_t id)
+{
+	struct older_id *o;
+
+	DL_FOREACH(n->older, o) {
+		if (o->kind == kind && o->id == id)
+			return o;
+	}
+	return NULL;
+}
+
+static void older_forget(struct naive *n, enum older kind, uint64_t id)
+{
+	struct older_id *o = older_find(n, kind, id);
+
+	if (!o)
+		return;
+	DL_DELETE(n->older, o);
+	free(o);
+}
+
+static struct stranger *stranger_find(struct naive *n, uint64_t domain, bool thread, uint32_t tid)
+{
+	struct stranger *s;
+
+	DL_FOREACH(n->strangers, s) {
+		if (s->domain == domain && s->thread == thread && s->tid == tid)
+			return s;
+	}
+	return NULL;
+}
+
+static struct stranger *stranger_get(struct naive *n, uint64_t domain, bool thread, uint32_t tid)
+{
+	struct stranger *s = stranger_find(n, domain, thread, tid);
+
+	if (s)
+		return s;
+	s = xzalloc(sizeof(*s));
+	s->domain = domain;
+	s->thread = thread;
+	s->tid = tid;
+	DL_APPEND(n->strangers, s);
+	return s;
+}
+
+static void stranger_forget(struct naive *n, struct stranger *s)
+{
+	DL_DELETE(n->strangers, s);
+	free(s);
+}
+
+/* Whether it is met for the first time. */
+static bool meet(struct naive *n, enum older kind, uint64_t id)
+{
+	static const enum naive_health counter[] = {NAIVE_midlife_domains, NAIVE_midlife_areas, NAIVE_midlife_pages,
+						    NAIVE_midlife_iopts};
+	struct older_id *o;
+
+	if (older_find(n, kind, id))
+		return false;
+	o = xzalloc(sizeof(*o));
+	o->kind = kind;
+	o->id = id;
+	DL_APPEND(n->older, o);
+	if (n->lost) {
+		n->totals.health[NAIVE_unknown_after_loss]++;
+		return true;
+	}
+	n->totals.health[counter[kind]]++;
+	if (!n->totals.midlife)
+		n->totals.midlife = n->events;
+	return true;
+}
+
+static bool iopt_empty(const struct naive *n, const struct iopt *iopt)
+{
+	const struct domain *d;
+	const struct area *a;
+
+	DL_FOREACH(n->domains, d) {
+		if (d->iopt == iopt)
+			return false;
+	}
+	DL_FOREACH(n->areas, a) {
+		if (a->iopt == iopt)
+			return false;
+	}
+	return true;
+}
+
+/* The iopt has, or had until now, a domain that is not known. */
+static void meet_domain_of(struct naive *n, uint64_t id)
+{
+	struct iopt *iopt = iopt_find(n, id);
+
+	meet(n, OLDER_IOPT, id);
+	if (iopt && !iopt_empty(n, iopt)) {
+		iopt->older = true;
+		iopt->proven = false;
+	}
+}
+
+static void meet_domain(struct naive *n, uint64_t id)
+{
+	struct stranger *s;
+
+	if (!meet(n, OLDER_DOMAIN, id))
+		return;
+	s = stranger_find(n, id, false, 0);
+	if (!s)
+		return;
+	n->totals.health[NAIVE_foreign_maps] -= s->events;
+	n->totals.health[NAIVE_midlife_map_pages] += s->pages;
+	s->events = s->pages = 0;
+}
+
+static void meet_owner(struct naive *n, uint64_t pages, uint64_t iopt)
+{
+	struct pages *g = pages_find(n, pages);
+
+	meet(n, OLDER_PAGES, pages);
+	if (g)
+		g->tainted = true;
+	meet(n, OLDER_IOPT, iopt);
+}
+
+/* Whether the domain is known to be one of iommufd. */
+static bool meet_stranger(struct naive *n, uint64_t domain, uint64_t pages)
+{
+	struct stranger *s;
+
+	if (older_find(n, OLDER_DOMAIN, domain)) {
+		n->totals.health[NAIVE_midlife_map_pages] += pages;
+		return true;
+	}
+	n->totals.health[NAIVE_foreign_maps]++;
+	s = stranger_get(n, domain, false, 0);
+	s->events++;
+	s->pages += pages;
+	return false;
+}
+
+static struct fill *fill_find(struct naive *n, uint32_t tid)
+{
+	struct fill *f;
+
+	DL_SEARCH_SCALAR(n->fills, f, tid, tid);
+	return f;
+}
+
+/* The thread's fill is over: what it mapped into unknown domains is forgotten. */
+static void fill_forget(struct naive *n, struct fill *f)
+{
+	struct stranger *s, *tmp;
+
+	DL_FOREACH_SAFE(n->strangers, s, tmp) {
+		if (s->thread && s->tid == f->tid)
+			stranger_forget(n, s);
+	}
+	DL_DELETE(n->fills, f);
+	free(f);
+}
+
+static void fill_begin(struct naive *n, uint32_t tid, uint64_t iopt, uint64_t iova, uint64_t last)
+{
+	struct fill *f = fill_find(n, tid);
+
+	if (f)
+		fill_forget(n, f);
+	f = xzalloc(sizeof(*f));
+	*f = (struct fill){.tid = tid, .iopt = iopt, .iova = iova, .last = last};
+	DL_APPEND(n->fills, f);
+}
+
+/* What a fill that went well shows of the domains of its iopt. */
+static void fill_proves(struct naive *n, struct iopt *iopt, struct fill *f)
+{
+	struct stranger *s;
+	bool any = false;
+
+	if (!f || f->iopt != iopt->id)
+		return;
+	DL_FOREACH(n->strangers, s) {
+		if (!s->thread || s->tid != f->tid)
+			continue;
+		any = true;
+		if (s->bytes != f->last - f->iova + 1 || domain_find(n, s->domain))
+			continue;
+		meet_domain(n, s->domain);
+		meet_domain_of(n, iopt->id);
+	}
+	if (any || (iopt->older && iopt->ndomains > 1))
+		return;
+	iopt->older = false;
+	iopt->proven = true;
+}
+
 static struct domain *domain_or_count(struct naive *n, uint64_t id)
 {
 	struct domain *d = domain_find(n, id);
 
-	if (!d)
+	if (!d) {
 		n->totals.health[NAIVE_unknown_domain]++;
+		meet_domain(n, id);
+	}
 	return d;
+}
+
+static struct domain *domain_of_iopt(struct naive *n, uint64_t id, uint64_t iopt)
+{
+	struct domain *d = domain_or_count(n, id);
+
+	if (!d)
+		meet_domain_of(n, iopt);
+	return d;
+}
+
+/* Whether cnt > 0 is known to be right, and the rest that matters. */
+static bool iopt_known(const struct iopt *iopt, bool filling)
+{
+	return iopt->proven || (filling && !iopt->older && iopt->cnt > 0);
+}
+
+/* What a step through the area touches may differ for what happened before the recording. */
+static bool tainted(const struct area *a)
+{
+	return !iopt_known(a->iopt, a->filling) || a->pages->tainted;
 }
 
 static struct iopt *iopt_get(struct naive *n, uint64_t id)
@@ -502,7 +780,7 @@ static void area_take_id(struct naive *n, struct area *a, uint64_t id)
 }
 
 /* The area that an event names: by its pointer, or by iova when the pointer is new or stale. */
-static struct area *area_find(struct naive *n, uint64_t id, uint64_t iopt, uint64_t iova)
+static struct area *area_find(struct naive *n, uint64_t id, uint64_t pages, uint64_t iopt, uint64_t iova)
 {
 	struct area *a = area_by_id(n, id);
 
@@ -511,8 +789,11 @@ static struct area *area_find(struct naive *n, uint64_t id, uint64_t iopt, uint6
 	a = area_containing(n, iopt, iova);
 	if (a && a->iova == iova)
 		area_take_id(n, a, id);
-	if (!a)
+	if (!a) {
 		n->totals.health[NAIVE_unknown_area]++;
+		meet(n, OLDER_AREA, id);
+		meet_owner(n, pages, iopt);
+	}
 	return a;
 }
 
@@ -520,8 +801,10 @@ static struct area *area_or_count(struct naive *n, uint64_t id)
 {
 	struct area *a = area_by_id(n, id);
 
-	if (!a)
+	if (!a) {
 		n->totals.health[NAIVE_unknown_area]++;
+		meet(n, OLDER_AREA, id);
+	}
 	return a;
 }
 
@@ -628,6 +911,7 @@ static void pin_up(struct frame *f)
 {
 	if (++f->pin == 1) {
 		f->ever = false;
+		f->tainted = f->suspect;
 		set_unclean(f);
 	}
 }
@@ -771,6 +1055,13 @@ static void domain_end(struct naive *n, struct domain *d)
 	free(d);
 }
 
+/* If nothing is in it any more, what was known of it is not known of the next one with its id. */
+static void iopt_put(struct naive *n, struct iopt *iopt)
+{
+	if (iopt_empty(n, iopt))
+		iopt->older = iopt->proven = false;
+}
+
 static void clear_idle_flags(struct naive *n, const struct iopt *iopt)
 {
 	struct area *a;
@@ -789,11 +1080,18 @@ static void on_domain_add(struct naive *n, const struct event *ev)
 {
 	struct domain *d = domain_find(n, ev->domain_add.domain);
 	bool unknown = ev->missing & 1 << 2;
+	struct stranger *s = stranger_find(n, ev->domain_add.domain, false, 0);
 
+	if (s)
+		stranger_forget(n, s);
+	older_forget(n, OLDER_DOMAIN, ev->domain_add.domain);
 	if (d) {
+		struct iopt *iopt = d->iopt;
+
 		n->totals.health[NAIVE_domains_readded]++;
 		domain_leave(n, d);
 		domain_end(n, d);
+		iopt_put(n, iopt);
 	}
 	d = xzalloc(sizeof(*d));
 	d->id = ev->domain_add.domain;
@@ -828,9 +1126,11 @@ static void domain_joined(struct naive *n, struct domain *d)
 
 static void on_domain_add_end(struct naive *n, const struct event *ev)
 {
-	struct domain *d = domain_or_count(n, ev->domain_add_end.domain);
+	struct domain *d = domain_of_iopt(n, ev->domain_add_end.domain, ev->domain_add_end.iopt);
 	struct iopt *iopt;
 
+	if (ev->domain_add_end.rc != 0)
+		older_forget(n, OLDER_DOMAIN, ev->domain_add_end.domain);
 	if (!d)
 		return;
 	iopt = d->iopt;
@@ -839,6 +1139,7 @@ static void on_domain_add_end(struct naive *n, const struct event *ev)
 		domain_leave(n, d);
 		domain_end(n, d);
 		clear_idle_flags(n, iopt);
+		iopt_put(n, iopt);
 	} else if (d->state == JOINING) {
 		domain_joined(n, d);
 	}
@@ -846,7 +1147,7 @@ static void on_domain_add_end(struct naive *n, const struct event *ev)
 
 static void on_domain_remove(struct naive *n, const struct event *ev)
 {
-	struct domain *d = domain_or_count(n, ev->domain_remove.domain);
+	struct domain *d = domain_of_iopt(n, ev->domain_remove.domain, ev->domain_remove.iopt);
 
 	if (d)
 		domain_leave(n, d);
@@ -854,15 +1155,17 @@ static void on_domain_remove(struct naive *n, const struct event *ev)
 
 static void on_domain_remove_end(struct naive *n, const struct event *ev)
 {
-	struct domain *d = domain_or_count(n, ev->domain_remove_end.domain);
+	struct domain *d = domain_of_iopt(n, ev->domain_remove_end.domain, ev->domain_remove_end.iopt);
 	struct iopt *iopt;
 
+	older_forget(n, OLDER_DOMAIN, ev->domain_remove_end.domain);
 	if (!d)
 		return;
 	iopt = d->iopt;
 	domain_leave(n, d);
 	domain_end(n, d);
 	clear_idle_flags(n, iopt);
+	iopt_put(n, iopt);
 }
 
 static void on_area_fill(struct naive *n, const struct event *ev)
@@ -889,6 +1192,9 @@ static void on_area_fill(struct naive *n, const struct event *ev)
 	a->filling = true;
 	area_take_id(n, a, e->area);
 	DL_APPEND(n->areas, a);
+	older_forget(n, OLDER_AREA, e->area);
+	fill_begin(n, ev->tid, e->iopt, e->iova, e->last);
+	a->pages->tainted |= !iopt_known(a->iopt, true) || older_find(n, OLDER_PAGES, e->pages);
 	if (a->iopt->ndomains > 0)
 		begin_fill(n, B1, a, NULL);
 }
@@ -896,11 +1202,24 @@ static void on_area_fill(struct naive *n, const struct event *ev)
 static void on_area_fill_end(struct naive *n, const struct event *ev)
 {
 	struct area *a = area_or_count(n, ev->area_fill_end.area);
+	struct fill *f = fill_find(n, ev->tid);
+	bool failed = ev->area_fill_end.rc != 0;
+	struct iopt *iopt;
 
+	if (failed)
+		older_forget(n, OLDER_AREA, ev->area_fill_end.area);
+	if (a && a->filling && !failed)
+		fill_proves(n, a->iopt, f);
+	if (a && !a->iopt->proven)
+		a->pages->tainted = true;
+	if (f)
+		fill_forget(n, f);
 	if (!a)
 		return;
-	if (ev->area_fill_end.rc != 0) {
+	if (failed) {
+		iopt = a->iopt;
 		area_end(n, a);
+		iopt_put(n, iopt);
 		return;
 	}
 	a->filling = false;
@@ -912,7 +1231,7 @@ static void on_area_fill_end(struct naive *n, const struct event *ev)
 static void on_area_unfill(struct naive *n, const struct event *ev)
 {
 	const struct event_area_unfill *e = &ev->area_unfill;
-	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+	struct area *a = area_find(n, e->area, e->pages, e->iopt, e->iova);
 
 	if (!a)
 		return;
@@ -924,20 +1243,27 @@ static void on_area_unfill(struct naive *n, const struct event *ev)
 static void on_area_unfill_end(struct naive *n, const struct event *ev)
 {
 	const struct event_area_unfill_end *e = &ev->area_unfill_end;
-	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+	struct area *a = area_find(n, e->area, e->pages, e->iopt, e->iova);
 
-	if (a)
+	struct iopt *iopt = a ? a->iopt : NULL;
+
+	if (a) {
 		area_end(n, a);
+		iopt_put(n, iopt);
+	}
+	older_forget(n, OLDER_AREA, e->area);
 }
 
 static void on_area_add_domain(struct naive *n, const struct event *ev)
 {
 	const struct event_area_add_domain *e = &ev->area_add_domain;
-	struct area *a = area_find(n, e->area, e->iopt, e->iova);
-	struct domain *d = domain_or_count(n, e->domain);
+	struct area *a = area_find(n, e->area, e->pages, e->iopt, e->iova);
+	struct domain *d = domain_of_iopt(n, e->domain, e->iopt);
 
-	if (a && d)
-		begin_fill(n, B2, a, d);
+	if (!a || !d)
+		return;
+	a->pages->tainted |= !a->iopt->proven;
+	begin_fill(n, B2, a, d);
 }
 
 static void on_area_add_domain_end(struct naive *n, const struct event *ev)
@@ -991,6 +1317,7 @@ static void map_page(struct naive *n, struct area *a, struct domain *d, uint64_t
 		n->totals.health[NAIVE_pfn_changed]++;
 	}
 	f = page->frame;
+	f->tainted |= tainted(a);
 	map_hook(n, a, d, idx, page);
 	mapping_enter(n, a, d, idx, page);
 	n->totals.mapped_pages++;
@@ -1002,6 +1329,16 @@ static void map_page(struct naive *n, struct area *a, struct domain *d, uint64_t
 	}
 }
 
+/* What it maps is pinned through something that the model does not see. */
+static void ignored_map(struct naive *n, const struct event_map *e)
+{
+	for (uint64_t at = e->paddr / PAGE_SIZE_BYTES; at <= (e->paddr + e->size - 1) / PAGE_SIZE_BYTES; at++) {
+		struct frame *f = frame_get(n, at);
+
+		f->tainted = f->suspect = true;
+	}
+}
+
 static void on_map(struct naive *n, const struct event *ev)
 {
 	const struct event_map *e = &ev->map;
@@ -1010,12 +1347,22 @@ static void on_map(struct naive *n, const struct event *ev)
 	uint64_t idx0, idx_last;
 
 	if (!d) {
-		n->totals.health[NAIVE_foreign_maps]++;
+		struct fill *f = fill_find(n, ev->tid);
+		bool filling = f && f->iova <= e->iova && e->iova <= f->last;
+
+		if (filling)
+			stranger_get(n, e->domain, true, ev->tid)->bytes += e->size;
+		if (meet_stranger(n, e->domain,
+				  (e->iova % PAGE_SIZE_BYTES + e->size + PAGE_SIZE_BYTES - 1) / PAGE_SIZE_BYTES) ||
+		    filling)
+			ignored_map(n, e);
 		return;
 	}
 	a = area_containing(n, d->iopt->id, e->iova);
 	if (!a) {
 		n->totals.health[NAIVE_unknown_area]++;
+		meet(n, OLDER_IOPT, d->iopt->id);
+		ignored_map(n, e);
 		return;
 	}
 	idx0 = area_index(a, e->iova);
@@ -1036,6 +1383,7 @@ static void unpin_page(struct naive *n, struct area *a, struct page *page, bool 
 	at_page(n, H4, a, NULL, page, NULL, by_access);
 	n->totals.unpinned_pages++;
 	if (f) {
+		f->tainted |= tainted(a);
 		if (f->pin == 1)
 			audit_stale(n, f, NAIVE_RELEASE);
 		f->pin--;
@@ -1076,6 +1424,7 @@ static void unmap_page(struct naive *n, struct mapping *m, struct unmapped_list 
 	struct frame *f = page->frame;
 
 	mapping_forget(n, m);
+	f->tainted |= tainted(a);
 	unmapped_add(list, a, page);
 	if (d->noncoherent) {
 		nc_down(n, f);
@@ -1109,7 +1458,7 @@ static void on_unmap(struct naive *n, const struct event *ev)
 	struct area *a;
 
 	if (!d) {
-		n->totals.health[NAIVE_foreign_maps]++;
+		meet_stranger(n, e->domain, 0);
 		return;
 	}
 	while ((a = next_area(n, d->iopt, from, last))) {
@@ -1126,8 +1475,10 @@ static void on_unmap(struct naive *n, const struct event *ev)
 			break;
 		from = hi + 1;
 	}
-	if (!any)
+	if (!any) {
 		n->totals.health[NAIVE_unknown_area]++;
+		meet(n, OLDER_IOPT, d->iopt->id);
+	}
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.e[i].page->unmapped != i)
 			list.e[i].page = NULL; /* also taken out through a later area: that one counts */
@@ -1210,7 +1561,7 @@ static void on_cut(struct naive *n, const struct event *ev)
 static void on_access_add(struct naive *n, const struct event *ev)
 {
 	const struct event_access_add *e = &ev->access_add;
-	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+	struct area *a = area_find(n, e->area, e->pages, e->iopt, e->iova);
 
 	if (!a)
 		return;
@@ -1219,6 +1570,7 @@ static void on_access_add(struct naive *n, const struct event *ev)
 		struct page *page = page_get(n, a->pages, idx);
 
 		if (page->frame) {
+			page->frame->tainted |= tainted(a);
 			at_page(n, H5, a, NULL, page, NULL, false);
 			audit_stale(n, page->frame, NAIVE_ACCESS_GAP);
 		}
@@ -1229,7 +1581,7 @@ static void on_access_add(struct naive *n, const struct event *ev)
 static void on_access_remove(struct naive *n, const struct event *ev)
 {
 	const struct event_access_remove *e = &ev->access_remove;
-	struct area *a = area_find(n, e->area, e->iopt, e->iova);
+	struct area *a = area_find(n, e->area, e->pages, e->iopt, e->iova);
 
 	if (!a)
 		return;
@@ -1250,13 +1602,18 @@ static void on_access_remove(struct naive *n, const struct event *ev)
 
 static void on_unpin(struct naive *n, const struct event *ev)
 {
-	for (uint64_t k = 0; k < ev->unpin.npages; k++)
-		frame_get(n, ev->unpin.pfn + k)->unpins--;
+	for (uint64_t k = 0; k < ev->unpin.npages; k++) {
+		struct frame *f = frame_get(n, ev->unpin.pfn + k);
+
+		if (--f->unpins < 0)
+			f->tainted = true; /* something else held it, too */
+	}
 	n->totals.kernel_unpins += ev->unpin.npages;
 }
 
 static void on_lost(struct naive *n, const struct event *ev)
 {
+	n->lost++;
 	if (ev->missing & 1 << 0)
 		n->totals.health[NAIVE_lost_unknown]++;
 	else
@@ -1285,6 +1642,7 @@ void naive_event(struct naive *n, const struct event *ev)
 		[EV_lost] = on_lost,
 	};
 
+	n->events++;
 	memset(n->flushed, 0, sizeof(n->flushed));
 	if (ev->kind < EV_KINDS && on[ev->kind])
 		on[ev->kind](n, ev);
@@ -1301,6 +1659,12 @@ void naive_finish(struct naive *n)
 			n->totals.missing_in_kernel += f->unpins;
 		else
 			n->totals.not_derived += -f->unpins;
+	}
+	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
+		for (int g = 0; g < NAIVE_GAPS; g++) {
+			n->counts[p].uncertain[g] = n->totals.midlife ? n->counts[p].gaps[g] : 0;
+			n->counts[p].if_new[g] = n->totals.midlife ? n->counts[p].if_new[g] : 0;
+		}
 	}
 }
 
@@ -1322,6 +1686,9 @@ void naive_free(struct naive *n)
 	struct pages *g, *gtmp;
 	struct iopt *i, *itmp;
 	struct area *a, *atmp;
+	struct older_id *o, *otmp;
+	struct stranger *x, *xtmp;
+	struct fill *fill, *filltmp;
 
 	if (!n)
 		return;
@@ -1335,6 +1702,12 @@ void naive_free(struct naive *n)
 		HASH_DELETE(hh, n->frame, f);
 		free(f);
 	}
+	DL_FOREACH_SAFE(n->older, o, otmp)
+		free(o);
+	DL_FOREACH_SAFE(n->strangers, x, xtmp)
+		free(x);
+	DL_FOREACH_SAFE(n->fills, fill, filltmp)
+		free(fill);
 	DL_FOREACH_SAFE(n->areas, a, atmp) {
 		hooked_clear(a);
 		free(a);

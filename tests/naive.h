@@ -33,6 +33,7 @@
  *    cnt; area-flag's F is not cleared by it.
  *  - a map lies in the one area that contains its first byte; an unmap goes through all areas that it overlaps, by
  *    iova. When it takes the last mappings of an index through two areas, H4 happens once, with the last of them.
+ *  - what is older than the recording (section 9): each thread is in at most one fill, the last that it began.
  */
 #ifndef IOFLUSH_TESTS_NAIVE_H
 #define IOFLUSH_TESTS_NAIVE_H
@@ -59,6 +60,7 @@ struct naive_counts {
 	uint64_t flush[NAIVE_KINDS];
 	uint64_t ranges; /* runs of consecutive frames flushed one after the other by one hook kind in one event */
 	uint64_t gaps[NAIVE_GAPS];
+	uint64_t uncertain[NAIVE_GAPS], if_new[NAIVE_GAPS]; /* valid after naive_finish() */
 };
 
 struct naive_totals {
@@ -66,6 +68,7 @@ struct naive_totals {
 	uint64_t derived_unpins, kernel_unpins;
 	uint64_t missing_in_kernel, not_derived; /* valid after naive_finish() */
 	uint64_t health[NAIVE_HEALTH_COUNT];
+	uint64_t midlife; /* the number of the first event that shows a beginning in mid-life, 0: none */
 };
 
 extern const char *const naive_kind_names[NAIVE_KINDS];

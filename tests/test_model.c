@@ -1,6 +1,6 @@
 /*
  * The model where the golden cases and the naive model do not reach: runs too long to walk page by page, what observers
- * are told, ranges flushed together, translation, and ids that go stale.
+ * are told, ranges flushed together, translation, ids that go stale, and what is older than the recording.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -344,6 +344,134 @@ static void test_observer(void **state)
 	assert_int_equal(gaps, 16); /* none: leak and release */
 }
 
+/* ---- recordings that begin in mid-life ---- */
+
+#define OLD_IOPT 0x7000
+#define OLD_DOMAIN 0x7100
+#define OLD_AREA 0x7200
+#define OLD_PAGES 0x7300
+
+static void lost(struct fixture *f)
+{
+	feed(f, (struct event){.kind = EV_lost, .lost = {.count = 1}, .missing = 1u << 1 | 1u << 2});
+}
+
+/* Five events name four older objects, each met once; the first is told. */
+static void test_older_objects_are_met_once(void **state)
+{
+	struct fixture *f = *state;
+	struct event ev = {.kind = EV_area_unfill, .area_unfill = {OLD_AREA, OLD_PAGES, OLD_IOPT, 0x10000, 0x1ffff}};
+
+	add_domain(f, NC, false);
+	for (int i = 0; i < 3; i++)
+		feed(f, ev);
+	feed(f, (struct event){.kind = EV_domain_remove, .domain_remove = {OLD_IOPT, OLD_DOMAIN}});
+	feed(f, (struct event){.kind = EV_domain_remove_end, .domain_remove_end = {OLD_IOPT, OLD_DOMAIN}});
+	assert_int_equal(health(f, HEALTH_midlife_areas), 1);
+	assert_int_equal(health(f, HEALTH_midlife_pages), 1);
+	assert_int_equal(health(f, HEALTH_midlife_iopts), 1);
+	assert_int_equal(health(f, HEALTH_midlife_domains), 1);
+	assert_int_equal(health(f, HEALTH_unknown_after_loss), 0);
+	assert_int_equal(model_totals(f->m)->midlife.seq, 3);
+	assert_int_equal(model_totals(f->m)->midlife.kind, EV_area_unfill);
+	/* the id is free again: another removal is of another one */
+	feed(f, (struct event){.kind = EV_domain_remove, .domain_remove = {OLD_IOPT, OLD_DOMAIN}});
+	assert_int_equal(health(f, HEALTH_midlife_domains), 2);
+}
+
+/* After a loss nobody can tell what is older. */
+static void test_after_a_loss(void **state)
+{
+	struct fixture *f = *state;
+
+	lost(f);
+	feed(f, (struct event){.kind = EV_domain_remove, .domain_remove = {OLD_IOPT, OLD_DOMAIN}});
+	assert_int_equal(health(f, HEALTH_unknown_after_loss), 2);
+	assert_int_equal(health(f, HEALTH_midlife_domains) + health(f, HEALTH_midlife_iopts), 0);
+	assert_int_equal(model_totals(f->m)->midlife.seq, 0);
+}
+
+/* A foreign domain stays one; what a removal names was never foreign, and its maps are counted anew. */
+static void test_foreign_or_older(void **state)
+{
+	struct fixture *f = *state;
+
+	map(f, 0x9000, 0x10000, 0x100, 5);
+	map(f, OLD_DOMAIN, 0x10000, 0x200, 3);
+	unmap(f, OLD_DOMAIN, 0x10000, 1);
+	assert_int_equal(health(f, HEALTH_foreign_maps), 3);
+	feed(f, (struct event){.kind = EV_domain_remove, .domain_remove = {OLD_IOPT, OLD_DOMAIN}});
+	unmap(f, OLD_DOMAIN, 0x10000, 2);
+	map(f, OLD_DOMAIN, 0x20000, 0x300, 1);
+	assert_int_equal(health(f, HEALTH_foreign_maps), 1);
+	assert_int_equal(health(f, HEALTH_midlife_map_pages), 4);
+}
+
+/* A fill maps all of its range into each domain of the iopt, so an unknown one is an older one of it. */
+static void test_a_fill_shows_an_older_domain(void **state)
+{
+	struct fixture *f = *state;
+
+	add_domain(f, NC, false);
+	fill(f, AREA, PAGES, 0x10000, 0, 4);
+	map(f, NC, 0x10000, 0x100, 4);
+	map(f, OLD_DOMAIN, 0x10000, 0x100, 1);
+	map(f, OLD_DOMAIN, 0x11000, 0x101, 3);
+	assert_int_equal(model_totals(f->m)->midlife.seq, 0);
+	fill_end(f, AREA);
+	assert_int_equal(health(f, HEALTH_midlife_domains), 1);
+	assert_int_equal(health(f, HEALTH_midlife_iopts), 1);
+	assert_int_equal(health(f, HEALTH_midlife_map_pages), 4);
+	assert_int_equal(health(f, HEALTH_foreign_maps), 0);
+	assert_int_equal(model_totals(f->m)->midlife.seq, 7);
+	assert_int_equal(model_finish(f->m, &f->err), 0);
+	assert_int_equal(counts(f, "none")->gaps[GAP_LEAK], 4);
+	assert_int_equal(counts(f, "none")->uncertain[GAP_LEAK], 4);
+	assert_int_equal(counts(f, "none")->if_new[GAP_LEAK], 4); /* before it was mapped into the older one */
+	unmap(f, NC, 0x10000, 4);
+	map(f, NC, 0x10000, 0x100, 4); /* now it is there */
+	assert_int_equal(model_finish(f->m, &f->err), 0);
+	assert_int_equal(counts(f, "none")->uncertain[GAP_LEAK], 8);
+	assert_int_equal(counts(f, "none")->if_new[GAP_LEAK], 4);
+}
+
+/* The DMA API maps from an interrupt, by chance at an iova that the interrupted thread is filling. */
+static void test_an_interrupt_shows_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	add_domain(f, NC, false);
+	fill(f, AREA, PAGES, 0x10000, 0, 4);
+	map(f, NC, 0x10000, 0x100, 4);
+	map(f, 0x9000, 0x12000, 0x500, 1);
+	fill_end(f, AREA);
+	assert_int_equal(model_finish(f->m, &f->err), 0);
+	assert_int_equal(health(f, HEALTH_foreign_maps), 1);
+	assert_int_equal(model_totals(f->m)->midlife.seq, 0);
+	assert_int_equal(counts(f, "none")->gaps[GAP_LEAK], 4);
+	assert_int_equal(counts(f, "none")->uncertain[GAP_LEAK], 0);
+}
+
+/* What shows it may come last: all gaps before it are uncertain, and "if new", for all else is known. */
+static void test_late_knowledge(void **state)
+{
+	struct fixture *f = *state;
+
+	add_domain(f, NC, false);
+	fill(f, AREA, PAGES, 0x10000, 0, 1);
+	map(f, NC, 0x10000, 0x100, 1);
+	fill_end(f, AREA);
+	fill(f, AREA + 1, PAGES + 1, 0x20000, 0, 4);
+	map(f, NC, 0x20000, 0x200, 4);
+	fill_end(f, AREA + 1);
+	feed(f, (struct event){.kind = EV_domain_remove, .domain_remove = {OLD_IOPT, OLD_DOMAIN}});
+	assert_int_equal(model_finish(f->m, &f->err), 0);
+	assert_int_equal(counts(f, "none")->gaps[GAP_LEAK], 5);
+	assert_int_equal(counts(f, "none")->uncertain[GAP_LEAK], 5);
+	assert_int_equal(counts(f, "none")->if_new[GAP_LEAK], 5);
+	assert_int_equal(counts(f, "ideal")->uncertain[GAP_LEAK], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +481,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stale_pointer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_storage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observer, setup_watched, teardown),
+		cmocka_unit_test_setup_teardown(test_older_objects_are_met_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_after_a_loss, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_foreign_or_older, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_fill_shows_an_older_domain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_interrupt_shows_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late_knowledge, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("model", tests, NULL, NULL);
