@@ -12,7 +12,8 @@
  *		"pfn", "pin": N, "nc": N, "ever": bool, "changes": ["pinned", "exposed", "hidden", "released"],
  *		"clean": [NAME], "flushed": {HOOK: [NAME]}, "gaps": {KIND: [NAME]}}
  *		or, for lost records, without "pfn" and what follows it],
- *	 "touched": N, "pfns_not_shown": N, "partial": sentence or null}
+ *	 "touched": N, "pfns_not_shown": N, "midlife": {"event", "name", "t"} or null: of the first
+ *	 capture that began so, "partial": sentence or null}
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -51,11 +52,13 @@ struct explain {
 	size_t n;
 	uint64_t not_shown; /* translations to frames beyond MAX_FRAMES */
 	const struct strings *strings;
-	uint64_t capture, seq; /* of the event under way */
-	uint64_t touched;      /* rows printed */
-	uint64_t lost;	       /* places since the last row */
-	bool ever_lost;	       /* at any place */
-	bool first;	       /* JSON: no element yet */
+	uint64_t capture, seq;	/* of the event under way */
+	uint64_t touched;	/* rows printed */
+	uint64_t lost;		/* places since the last row */
+	bool ever_lost;		/* at any place */
+	struct midlife midlife; /* of the first capture that has it */
+	char older[TEXT_MAX];	/* what that shows */
+	bool first;		/* JSON: no element yet */
 	char partial[TEXT_MAX];
 };
 
@@ -309,16 +312,23 @@ static int begin_json(struct explain *x)
 	return 0;
 }
 
+/* A member's value; takes the reference. */
+static int print_value(struct explain *x, json_t *value)
+{
+	int err = value ? json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_PRESERVE_ORDER) : -1;
+
+	json_decref(value);
+	return err ? error_set(x->error, "out of memory while printing") : 0;
+}
+
 static int end_json(struct explain *x)
 {
-	json_t *partial = x->partial[0] ? json_text(x->partial) : json_null();
-
-	printf("],\n\"touched\": %" PRIu64 ", \"pfns_not_shown\": %" PRIu64 ", \"partial\": ", x->touched, x->not_shown);
-	if (json_dumpf(partial, stdout, JSON_ENCODE_ANY)) {
-		json_decref(partial);
-		return error_set(x->error, "out of memory while printing");
-	}
-	json_decref(partial);
+	printf("],\n\"touched\": %" PRIu64 ", \"pfns_not_shown\": %" PRIu64 ", \"midlife\": ", x->touched, x->not_shown);
+	if (print_value(x, json_midlife(&x->midlife)))
+		return -1;
+	printf(", \"partial\": ");
+	if (print_value(x, x->partial[0] ? json_text(x->partial) : json_null()))
+		return -1;
 	printf("}\n");
 	return 0;
 }
@@ -400,7 +410,13 @@ static int life_end(void *ctx, struct source *s, const struct capture *c, struct
 {
 	struct explain *x = ctx;
 
-	(void)s, (void)c, (void)m;
+	const struct model_totals *t = model_totals(m);
+
+	(void)s, (void)c;
+	if (t->midlife.seq && !x->midlife.seq) {
+		x->midlife = t->midlife;
+		text_midlife(x->older, sizeof(x->older), &t->midlife, t->health);
+	}
 	if (!x->json)
 		print_lost(x);
 	note_partial(x, partial);
@@ -465,9 +481,10 @@ static int find_frames(struct explain *x)
 /* What a page that was not found may still be in. */
 static const char *doubt(const struct explain *x)
 {
-	return x->partial[0] ? " in the part that is there" :
-	       x->ever_lost  ? " in what was recorded; records were lost" :
-			       "";
+	return x->partial[0]  ? " in the part that is there" :
+	       x->ever_lost   ? " in what was recorded; records were lost" :
+	       x->midlife.seq ? " in what was recorded, from mid-life on" :
+				"";
 }
 
 static void print_text_end(const struct explain *x)
@@ -476,6 +493,8 @@ static void print_text_end(const struct explain *x)
 
 	if (x->partial[0])
 		printf("PARTIAL: %s\n", x->partial);
+	if (x->midlife.seq)
+		printf("MID-LIFE: no gap is certain: %s\n", x->older);
 	if (x->not_shown)
 		printf("%s translation%s to more frames not shown: the first %d are\n", cli_thousands(x->not_shown),
 		       cli_s(x->not_shown), MAX_FRAMES);

@@ -15,11 +15,15 @@
  *		"history": {"bit_set": origin, "bit_of": "pages|area" or null, "pinned", "exposed", "hidden": origins},
  *		"last": {"event", "t"},
  *		"missing": {"hook": "map|unmap|unpin|access", "where": sentence}, "why": sentence,
- *		"lost_before": N				lost events before it
+ *		"lost_before": N,				lost events before it
+ *		"uncertain": bool, "if_new_pages": N		the recording began in mid-life; of the pages, those that
+ *								are gaps if their memory was new to iommufd
  *	}], "summary": {"trace", "policy", "findings": N, "shown": N, "not_shown": N, "errors": N, "warnings": N,
  *		"pages": {"leak", "reexpose", "release", "access"},
+ *		"uncertain": N, "if_new_pages": {"leak", ...},	uncertain findings; of the pages, as above
  *		"causes": [{"kind", "event": NAME, "within": NAME or null, "cause": words, "findings": N, "pages": N}],
- *		"health": {NAME: N}, "partial": sentence or null}}
+ *		"health": {NAME: N}, "midlife": {"event", "name", "t"} or null: of the first capture that began so,
+ *		"partial": sentence or null}}
  *
  * errors and warnings count findings. Exit status: 0 with or without findings; replay --fail-on is for scripts.
  */
@@ -50,6 +54,7 @@ struct gaps {
 	struct replay replay;
 	uint64_t captures, events;
 	uint64_t health[HEALTH_COUNT];
+	struct midlife midlife; /* of the first capture that has it */
 	char partial[TEXT_MAX];
 };
 
@@ -66,8 +71,8 @@ struct cause {
 
 /* What the findings come to, shown or not. */
 struct summary {
-	size_t findings, shown, errors, warnings;
-	uint64_t pages[GAPS];
+	size_t findings, shown, errors, warnings, uncertain;
+	uint64_t pages[GAPS], new_pages[GAPS];
 	struct cause cause[MAX_CAUSES]; /* in the order of the findings */
 	size_t causes;
 };
@@ -90,6 +95,9 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		a->health[i] += t->health[i];
 	a->events += t->events;
+	if (!a->midlife.seq)
+		a->midlife = t->midlife;
+	findings_end(a->findings, t);
 	if (a->captures++)
 		a->many_captures = true;
 	if (partial) {
@@ -126,6 +134,9 @@ static struct summary summarize(const struct gaps *a)
 
 		*(gap_is_error[g->kind] ? &s.errors : &s.warnings) += 1;
 		s.pages[g->kind] += g->npages;
+		s.uncertain += g->uncertain;
+		if (g->uncertain)
+			s.new_pages[g->kind] += g->new_pages;
 		count_cause(&s, g);
 		if (a->kinds & 1u << g->kind && s.shown < a->limit)
 			s.shown++;
@@ -195,13 +206,25 @@ static void print_sides(const struct gaps *a, const struct finding *g)
 		print_origin(a, "hidden", &g->hidden, "");
 }
 
+static void print_uncertain(const struct finding *g)
+{
+	char buf[TEXT_MAX], fresh[32];
+
+	snprintf(fresh, sizeof(fresh), "%s", g->new_pages ? cli_thousands(g->new_pages) : "none");
+	snprintf(buf, sizeof(buf),
+		 "the recording began in mid-life: of %s page%s, %s %s sure to be in gaps if their memory was new to "
+		 "iommufd then; what is older may have flushed a page that was not, or pin or expose it still",
+		 cli_thousands(g->npages), cli_s(g->npages), fresh, g->new_pages == 1 ? "is" : "are");
+	text_item(stdout, "uncertain", buf);
+}
+
 static void print_finding(const struct gaps *a, const struct finding *g, size_t number)
 {
 	char buf[TEXT_MAX], when[32];
 
-	printf("%zu. %s (%s): %s page%s in %s span%s, by %s event%s\n", number, gap_names[g->kind],
-	       gap_is_error[g->kind] ? "error" : "warning", cli_thousands(g->npages), cli_s(g->npages),
-	       cli_thousands(g->spans), cli_s(g->spans), cli_thousands(g->events), cli_s(g->events));
+	printf("%zu. %s (%s%s): %s page%s in %s span%s, by %s event%s\n", number, gap_names[g->kind],
+	       g->uncertain ? "uncertain " : "", gap_is_error[g->kind] ? "error" : "warning", cli_thousands(g->npages),
+	       cli_s(g->npages), cli_thousands(g->spans), cli_s(g->spans), cli_thousands(g->events), cli_s(g->events));
 	text_item(stdout, "what", finding_what(g));
 	if (a->many_captures) {
 		snprintf(buf, sizeof(buf), "%" PRIu64, g->capture);
@@ -222,6 +245,8 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 	text_item(stdout, "missing", buf);
 	finding_why(g, a->policy, buf, sizeof(buf));
 	text_item(stdout, "why", buf);
+	if (g->uncertain)
+		print_uncertain(g);
 	if (g->lost) {
 		snprintf(buf, sizeof(buf), "records were lost before it, in %s place%s: it may be an artefact",
 			 cli_thousands(g->lost), cli_s(g->lost));
@@ -232,11 +257,17 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 
 static void print_notes(const struct gaps *a)
 {
+	char buf[TEXT_MAX];
 	int any = 0;
 
 	if (a->partial[0])
 		printf("PARTIAL: the trace ends early, after %s event%s: %s\n", cli_thousands(a->events),
 		       cli_s(a->events), a->partial);
+	if (a->midlife.seq) {
+		text_midlife(buf, sizeof(buf), &a->midlife, a->health);
+		printf("Began in mid-life:\n");
+		text_item(stdout, "midlife", buf);
+	}
 	for (int i = 0; i < HEALTH_COUNT; i++) {
 		if (!a->health[i] || health_table[i].severity == 'i')
 			continue;
@@ -270,6 +301,8 @@ static void print_summary(const struct gaps *a, const struct summary *s)
 	       cli_s(s->warnings));
 	for (int k = 0; k < GAPS; k++)
 		printf("%s %s %s", k ? "," : "", gap_names[k], cli_thousands(s->pages[k]));
+	if (s->uncertain)
+		printf("; %s uncertain", cli_thousands(s->uncertain));
 	if (s->shown < s->findings)
 		printf("; %s not shown", cli_thousands(s->findings - s->shown));
 	if (a->partial[0])
@@ -370,6 +403,8 @@ static json_t *finding_json(const struct gaps *a, const struct finding *g)
 	finding_why(g, a->policy, buf, sizeof(buf));
 	json_object_set_new(obj, "why", json_string(buf));
 	json_object_set_new(obj, "lost_before", json_integer((json_int_t)g->lost));
+	json_object_set_new(obj, "uncertain", json_boolean(g->uncertain));
+	json_object_set_new(obj, "if_new_pages", json_integer(g->uncertain ? (json_int_t)g->new_pages : 0));
 	return obj;
 }
 
@@ -392,10 +427,12 @@ static json_t *causes_json(const struct summary *s)
 
 static json_t *summary_json(const struct gaps *a, const struct summary *s)
 {
-	json_t *obj = json_object(), *pages = json_object(), *health = json_object();
+	json_t *obj = json_object(), *pages = json_object(), *new_pages = json_object(), *health = json_object();
 
-	for (int k = 0; k < GAPS; k++)
+	for (int k = 0; k < GAPS; k++) {
 		json_object_set_new(pages, gap_names[k], json_integer((json_int_t)s->pages[k]));
+		json_object_set_new(new_pages, gap_names[k], json_integer((json_int_t)s->new_pages[k]));
+	}
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		json_object_set_new(health, health_table[i].name, json_integer((json_int_t)a->health[i]));
 	json_object_set_new(obj, "trace", json_text(a->path));
@@ -406,8 +443,11 @@ static json_t *summary_json(const struct gaps *a, const struct summary *s)
 	json_object_set_new(obj, "errors", json_integer((json_int_t)s->errors));
 	json_object_set_new(obj, "warnings", json_integer((json_int_t)s->warnings));
 	json_object_set_new(obj, "pages", pages);
+	json_object_set_new(obj, "uncertain", json_integer((json_int_t)s->uncertain));
+	json_object_set_new(obj, "if_new_pages", new_pages);
 	json_object_set_new(obj, "causes", causes_json(s));
 	json_object_set_new(obj, "health", health);
+	json_object_set_new(obj, "midlife", json_midlife(&a->midlife));
 	json_object_set_new(obj, "partial", a->partial[0] ? json_text(a->partial) : json_null());
 	return obj;
 }

@@ -23,7 +23,7 @@ struct options {
 	uint64_t cycles_per_page, cpu_mhz;
 	bool cpu_mhz_given;
 	bool fail_on[GAPS];
-	bool fail_on_loss, allow_partial;
+	bool fail_on_loss, fail_on_uncertain, allow_partial;
 	uint64_t capture, to;
 	bool until;
 };
@@ -36,6 +36,7 @@ enum {
 	OPT_MHZ,
 	OPT_FAIL,
 	OPT_LOSS,
+	OPT_UNCERTAIN,
 	OPT_PARTIAL,
 	OPT_CAPTURE,
 	OPT_TO
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
 	{"cpu-mhz", required_argument, NULL, OPT_MHZ},
 	{"fail-on", required_argument, NULL, OPT_FAIL},
 	{"fail-on-loss", no_argument, NULL, OPT_LOSS},
+	{"fail-on-uncertain", no_argument, NULL, OPT_UNCERTAIN},
 	{"allow-partial", no_argument, NULL, OPT_PARTIAL},
 	{"capture", required_argument, NULL, OPT_CAPTURE},
 	{"to", required_argument, NULL, OPT_TO},
@@ -141,6 +143,9 @@ static int take_option(struct options *o, int c, struct error *e)
 		return parse_fail_on(o->fail_on, optarg, e);
 	case OPT_LOSS:
 		o->fail_on_loss = true;
+		return 0;
+	case OPT_UNCERTAIN:
+		o->fail_on_uncertain = true;
 		return 0;
 	case OPT_PARTIAL:
 		o->allow_partial = true;
@@ -236,6 +241,22 @@ static int print_report(const struct report *report, enum format format, struct 
 	return 0;
 }
 
+/* Whether a policy's gaps of a kind fail the check. Those that are uncertain do only if asked, but are said. */
+static bool judge_gap(const struct command *cmd, const struct options *o, const char *policy,
+		      const struct policy_counts *c, int kind)
+{
+	uint64_t certain = c->gaps[kind] - c->uncertain[kind], uncertain = c->uncertain[kind];
+
+	if (certain)
+		cli_message(cmd, "--fail-on: %s has %s gaps of %s page%s", policy, gap_names[kind],
+			    cli_thousands(certain), cli_s(certain));
+	if (uncertain)
+		cli_message(cmd, "--fail-on: %s has uncertain %s gaps of %s page%s: a recording began in mid-life%s",
+			    policy, gap_names[kind], cli_thousands(uncertain), cli_s(uncertain),
+			    o->fail_on_uncertain ? "" : "; not counted without --fail-on-uncertain");
+	return certain || (uncertain && o->fail_on_uncertain);
+}
+
 /*
  * What captures that are left out, --fail-on and --fail-on-loss make of the report, said on standard error. An error
  * counts before a gap, and that before a loss.
@@ -249,13 +270,11 @@ static int judge(const struct command *cmd, const struct options *o, const struc
 		status = STATUS_ERROR;
 	}
 	for (size_t i = 0; i < report->set->n; i++) {
+		const char *policy = report->set->policy[i]->ops->name;
+
 		for (int kind = 0; kind < GAPS; kind++) {
-			if (!o->fail_on[kind] || !report->counts[i].gaps[kind])
-				continue;
-			cli_message(cmd, "--fail-on: %s has %s gaps of %s page%s", report->set->policy[i]->ops->name,
-				    gap_names[kind], cli_thousands(report->counts[i].gaps[kind]),
-				    cli_s(report->counts[i].gaps[kind]));
-			status = status ? status : STATUS_GAP;
+			if (o->fail_on[kind] && judge_gap(cmd, o, policy, &report->counts[i], kind))
+				status = status ? status : STATUS_GAP;
 		}
 	}
 	if (o->fail_on_loss && report_lost(report)) {
@@ -335,6 +354,8 @@ const struct command cmd_replay = {
 		 "  --cpu-mhz N          the CPU's clock, for milliseconds (default 4494, where 588 was measured)\n"
 		 "  --fail-on WHAT       exit with status 3 if a policy has such a gap: error (leak, release),\n"
 		 "                       warning (any gap), or kinds: leak,reexpose,release,access\n"
+		 "  --fail-on-uncertain  with --fail-on: gaps count too that are uncertain because the recording\n"
+		 "                       began in mid-life\n"
 		 "  --fail-on-loss       exit with status 5 if the trace says that records were lost\n"
 		 "  --allow-partial      report on input that breaks off, as far as it goes, and say so\n"
 		 "  --capture N          only this capture of a database\n"

@@ -190,3 +190,45 @@ int json_print(FILE *out, json_t *doc)
 	fputc('\n', out);
 	return err;
 }
+
+void text_midlife(char *buf, size_t len, const struct midlife *m, const uint64_t *health)
+{
+	static const struct {
+		enum health h;
+		const char *unit;
+	} part[] = {
+		{HEALTH_midlife_iopts, "iopts"},
+		{HEALTH_midlife_domains, "domains"},
+		{HEALTH_midlife_areas, "areas"},
+		{HEALTH_midlife_pages, "objects (iopt_pages)"},
+	};
+	char counted[64], when[32];
+	uint64_t sum = 0;
+	size_t at = 0;
+
+	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+		uint64_t n = health[part[i].h];
+
+		if (!n)
+			continue;
+		cli_counted(counted, sizeof(counted), n, part[i].unit);
+		at += (size_t)snprintf(buf + at, len - at, "%s%s", at ? ", " : "", counted);
+		sum += n;
+	}
+	text_time(when, sizeof(when), m->t);
+	snprintf(buf + at, len - at, " %s older than the recording; event %" PRIu64 " (%s at %s) is the first to show it",
+		 sum == 1 ? "is" : "are", m->seq, event_table[m->kind].name, when);
+}
+
+json_t *json_midlife(const struct midlife *m)
+{
+	json_t *obj;
+
+	if (!m->seq)
+		return json_null();
+	obj = json_object();
+	json_object_set_new(obj, "event", json_integer((json_int_t)m->seq));
+	json_object_set_new(obj, "name", json_string(event_table[m->kind].name));
+	json_object_set_new(obj, "t", json_integer((json_int_t)m->t));
+	return obj;
+}

@@ -50,4 +50,13 @@ json_t *json_fields(const struct event *ev, const struct strings *s);
 /* Prints a document with its keys in the order of their making, and a newline. Takes the reference. -1: no memory. */
 int json_print(FILE *out, json_t *doc);
 
+/*
+ * What a recording that began in mid-life shows to be older, by its health counters, and the first event that does:
+ * "1 iopt and 2 domains are older than the recording, as event 12 (domain_remove at 1.000000000) is the first to show"
+ */
+void text_midlife(char *buf, size_t len, const struct midlife *m, const uint64_t *health);
+
+/* {"event", "name", "t"} of that event, or null. */
+json_t *json_midlife(const struct midlife *m);
+
 #endif

@@ -356,6 +356,8 @@ static void count_piece(struct findings *f, struct piece *p)
 	e->g.last_t = p->gap->event.t;
 	e->g.spans++;
 	e->g.npages += p->hi - p->lo + 1;
+	if (p->gap->if_new)
+		e->g.new_pages += p->hi - p->lo + 1;
 	ranges_add(&e->g.pfn, p->lo, p->hi);
 	add_iovas(&e->g, p);
 }
@@ -425,6 +427,16 @@ void findings_begin(struct findings *f, uint64_t capture, const struct strings *
 	history_map_clear(&f->history);
 	f->capture = capture;
 	f->from = strings;
+}
+
+void findings_end(struct findings *f, const struct model_totals *t)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct finding *g = &f->list[i]->g;
+
+		if (g->capture == f->capture)
+			g->uncertain = t->midlife.seq;
+	}
 }
 
 const struct model_observer *findings_observer(const struct findings *f)

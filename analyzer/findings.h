@@ -2,7 +2,8 @@
  * Findings: the gaps of one policy, grouped so that one cause is one finding, each with both of its sides: the event
  * that violates and the earlier event that set the state up.
  *
- *	findings_new -> { findings_begin -> a model that runs with findings_observer() }... -> findings_sort -> read
+ *	findings_new -> { findings_begin -> a model that runs with findings_observer() -> findings_end }...
+ *		-> findings_sort -> read
  *
  * A finding is what has the same key: capture, gap kind, hook, iopt, domain (or its device, so that a device that
  * comes and goes is one cause), operation that violates, fill around it, reason, and kind of set-up event. Which pages
@@ -69,6 +70,8 @@ struct finding {
 	struct origin mark;		       /* set the policy's bit, if it was set before */
 	struct origin pinned, exposed, hidden; /* last did so to the frames */
 	uint64_t lost;			       /* lost events before it */
+	bool uncertain;			       /* the recording began in mid-life; valid after findings_end() */
+	uint64_t new_pages;		       /* of an uncertain one: in gaps if their memory was new to iommufd */
 
 	uint64_t last_seq, last_t; /* of the last occurrence */
 	uint64_t events;	   /* that violate so */
@@ -84,6 +87,9 @@ void findings_free(struct findings *f);
 
 /* A capture begins: its number, and the strings of its events. Forgets the frames of the one before. */
 void findings_begin(struct findings *f, uint64_t capture, const struct strings *strings);
+
+/* The capture ends: only now it is known whether it began in mid-life, after model_finish(). */
+void findings_end(struct findings *f, const struct model_totals *t);
 
 /* For model_new(); valid as long as f. */
 const struct model_observer *findings_observer(const struct findings *f);

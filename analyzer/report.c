@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "explain.h"
 #include "jsontext.h"
 
 #define LINE 100
@@ -53,6 +54,15 @@ static uint64_t cycles_of(const struct report *r, const struct policy_counts *c)
 bool report_lost(const struct report *r)
 {
 	return r->totals.health[HEALTH_lost_records] || r->totals.health[HEALTH_lost_unknown];
+}
+
+bool report_midlife(const struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->capture[i].midlife.seq)
+			return true;
+	}
+	return false;
 }
 
 static bool any_partial(const struct report *r)
@@ -166,8 +176,10 @@ static int capture_copy(struct report_capture *to, const struct capture *c, cons
 		.state = strdup(partial ? "partial" : c->state),
 		.note = strdup(c->note),
 		.partial = partial ? strdup(partial) : NULL,
+		.midlife = t->midlife,
 		.lacking = lacking_kinds(c->probes, t),
 	};
+	memcpy(to->health, t->health, sizeof(to->health));
 	if (to->source && to->format && to->host && to->kernel && to->clock && to->state && to->note &&
 	    (to->partial || !partial))
 		return 0;
@@ -205,6 +217,10 @@ static void add_counts(struct policy_counts *sum, const struct policy_counts *c)
 	sum->ranges = add(sum->ranges, c->ranges);
 	for (int i = 0; i < GAPS; i++)
 		sum->gaps[i] = add(sum->gaps[i], c->gaps[i]);
+	for (int i = 0; i < GAPS; i++) {
+		sum->uncertain[i] = add(sum->uncertain[i], c->uncertain[i]);
+		sum->if_new[i] = add(sum->if_new[i], c->if_new[i]);
+	}
 }
 
 static void add_dropped(struct report *r, const struct dropped *d)
@@ -542,11 +558,21 @@ static const char *severity_name(char severity)
 	return severity == 'e' ? "error" : severity == 'w' ? "warning" : "note";
 }
 
-static void print_verify(const struct model_totals *t, FILE *out)
+static void print_verify(const struct report *r, FILE *out)
 {
+	const struct model_totals *t = &r->totals;
+	bool midlife = report_midlife(r);
+
 	if (!t->by_kind[EV_unpin])
 		say(out, "verify", "%s unpin%s derived; the trace has no unpin events, so they cannot be verified",
 		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins));
+	else if (midlife)
+		say(out, "verify",
+		    "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right where "
+		    "something older than the recording pins the page, too; %s of the kernel's %s not derived: pinned "
+		    "before the recording began, or held only by accesses",
+		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins), cli_thousands(t->missing_in_kernel),
+		    cli_thousands(t->not_derived), cli_thousands(t->kernel_unpins));
 	else if (t->missing_in_kernel)
 		say(out, "verify",
 		    "%s unpin%s derived, %s of them missing in the kernel's own unpin events: the trace or the model "
@@ -590,6 +616,30 @@ static void print_dropped(const struct report *r, FILE *out)
 		say(out, "", "note: left out: %s", text);
 }
 
+/* What a beginning in mid-life means for the gaps of a capture, and what to do. */
+static void print_midlife(const struct report *r, FILE *out)
+{
+	char what[TEXT_MAX], which[48] = "";
+
+	if (report_midlife(r))
+		fputc('\n', out);
+	for (size_t i = 0; i < r->n; i++) {
+		const struct report_capture *c = &r->capture[i];
+
+		if (!c->midlife.seq)
+			continue;
+		if (r->n > 1)
+			snprintf(which, sizeof(which), " of capture %zu here", i + 1);
+		text_midlife(what, sizeof(what), &c->midlife, c->health);
+		say(out, "midlife",
+		    "the recording%s began in mid-life: %s. What those had pinned, exposed or flushed before is not in "
+		    "the trace, so no gap%s is certain. One that would be a gap if its memory had been new to iommufd "
+		    "is counted as such, \"if new\". To be certain, start recording before the first device is "
+		    "attached.",
+		    which, what, r->n > 1 ? " of it" : "");
+	}
+}
+
 static void print_health(const struct report *r, FILE *out)
 {
 	bool lost = report_lost(r);
@@ -616,7 +666,7 @@ static void print_health(const struct report *r, FILE *out)
 	}
 	for (size_t i = 0; i < r->nleft_out; i++)
 		say(out, "", "error: %s", r->left_out[i]);
-	print_verify(&r->totals, out);
+	print_verify(r, out);
 }
 
 /* The events that enum ioflush_needs speaks of. */
@@ -670,11 +720,27 @@ static void text_add(struct text *t, const char *fmt, ...)
 	t->s = joined;
 }
 
-/* Errors first, as what they are; warnings after them. Short: most verdicts should be one line. */
-static void add_gaps(const struct policy_counts *c, struct text *t)
+/* Those that a beginning in mid-life makes uncertain, by kind: "uncertain: 12 leak (8 if new), 3 access (none if new)" */
+static void add_uncertain(const struct policy_counts *c, struct text *t)
 {
-	const uint64_t *gap = c->gaps;
+	const char *before = "; uncertain:";
 
+	for (int i = 0; i < GAPS; i++) {
+		if (!c->uncertain[i])
+			continue;
+		text_add(t, "%s %s %s", before, cli_thousands(c->uncertain[i]), gap_names[i]);
+		text_add(t, " (%s if new)", c->if_new[i] ? cli_thousands(c->if_new[i]) : "none");
+		before = ",";
+	}
+}
+
+/* Errors first, as what they are; warnings after them. Short: most verdicts should be one line. */
+static void add_gaps(const struct report *r, const struct policy_counts *c, struct text *t)
+{
+	uint64_t gap[GAPS];
+
+	for (int i = 0; i < GAPS; i++)
+		gap[i] = c->gaps[i] - c->uncertain[i];
 	if (gap[GAP_LEAK])
 		text_add(t, "leaks %s page%s%s", cli_thousands(gap[GAP_LEAK]), cli_s(gap[GAP_LEAK]),
 			 gap[GAP_RELEASE] ? ", " : "");
@@ -683,13 +749,15 @@ static void add_gaps(const struct policy_counts *c, struct text *t)
 	if (gap[GAP_LEAK] || gap[GAP_RELEASE])
 		text_add(t, ": not safe");
 	else
-		text_add(t, gap[GAP_REEXPOSE] || gap[GAP_ACCESS] ? "no error" : "no gap");
+		text_add(t, "no %s%s", report_midlife(r) ? "certain " : "",
+			 gap[GAP_REEXPOSE] || gap[GAP_ACCESS] ? "error" : "gap");
 	if (gap[GAP_REEXPOSE] || gap[GAP_ACCESS])
 		text_add(t, "; warning:");
 	if (gap[GAP_REEXPOSE])
 		text_add(t, " %s re-exposed%s", cli_thousands(gap[GAP_REEXPOSE]), gap[GAP_ACCESS] ? "," : "");
 	if (gap[GAP_ACCESS])
 		text_add(t, " %s read stale in the kernel", cli_thousands(gap[GAP_ACCESS]));
+	add_uncertain(c, t);
 }
 
 static void add_cost(const struct report *r, size_t i, struct text *t)
@@ -752,7 +820,7 @@ static void print_verdicts(const struct report *r, FILE *out)
 		const struct ioflush_policy_ops *ops = r->set->policy[i]->ops;
 		struct text t = {0};
 
-		add_gaps(&r->counts[i], &t);
+		add_gaps(r, &r->counts[i], &t);
 		add_cost(r, i, &t);
 		add_doubts(r, ops, &t);
 		snprintf(label, sizeof(label), "%s:", ops->name);
@@ -764,6 +832,7 @@ void report_text(const struct report *r, FILE *out)
 {
 	print_header(r, out);
 	print_table(r, out);
+	print_midlife(r, out);
 	print_health(r, out);
 	print_verdicts(r, out);
 }
@@ -782,9 +851,18 @@ static void put(json_t *object, const char *key, json_t *value, bool *failed)
 		*failed = true;
 }
 
+static json_t *gaps_json(const uint64_t *pages, bool *failed)
+{
+	json_t *gaps = json_object();
+
+	for (int i = 0; i < GAPS; i++)
+		put(gaps, gap_names[i], json_number(pages[i]), failed);
+	return gaps;
+}
+
 static json_t *policy_json(const struct report *r, const struct policy_counts *c, bool *failed)
 {
-	json_t *policy = json_object(), *gaps = json_object();
+	json_t *policy = json_object();
 	char key[64];
 
 	put(policy, "flush_pages", json_number(report_flushed(c)), failed);
@@ -794,9 +872,9 @@ static json_t *policy_json(const struct report *r, const struct policy_counts *c
 	}
 	put(policy, "flush_ranges", json_number(c->ranges), failed);
 	put(policy, "cycles", json_number(cycles_of(r, c)), failed);
-	for (int i = 0; i < GAPS; i++)
-		put(gaps, gap_names[i], json_number(c->gaps[i]), failed);
-	put(policy, "gaps", gaps, failed);
+	put(policy, "gaps", gaps_json(c->gaps, failed), failed);
+	put(policy, "uncertain", gaps_json(c->uncertain, failed), failed);
+	put(policy, "if_new", gaps_json(c->if_new, failed), failed);
 	return policy;
 }
 
@@ -872,6 +950,7 @@ static json_t *capture_json(const struct report_capture *c, bool *failed)
 	put(capture, "first_t", json_number(c->first_t), failed);
 	put(capture, "last_t", json_number(c->last_t), failed);
 	put(capture, "partial", string_or_null(c->partial), failed);
+	put(capture, "midlife", json_midlife(&c->midlife), failed);
 	return capture;
 }
 
@@ -923,7 +1002,12 @@ void report_csv(const struct report *r, FILE *out)
 	fputs(",flush_ranges,cycles", out);
 	for (int i = 0; i < GAPS; i++)
 		fprintf(out, ",%s", gap_names[i]);
-	fputs(",lost_records,lost_unknown,partial\n", out);
+	fputs(",lost_records,lost_unknown,partial", out);
+	for (int i = 0; i < GAPS; i++)
+		fprintf(out, ",uncertain_%s", gap_names[i]);
+	for (int i = 0; i < GAPS; i++)
+		fprintf(out, ",if_new_%s", gap_names[i]);
+	fputc('\n', out);
 	for (size_t i = 0; i < r->set->n; i++) {
 		const struct policy_counts *c = &r->counts[i];
 
@@ -933,7 +1017,12 @@ void report_csv(const struct report *r, FILE *out)
 		fprintf(out, ",%" PRIu64 ",%" PRIu64, c->ranges, cycles_of(r, c));
 		for (int k = 0; k < GAPS; k++)
 			fprintf(out, ",%" PRIu64, c->gaps[k]);
-		fprintf(out, ",%" PRIu64 ",%" PRIu64 ",%d\n", health[HEALTH_lost_records], health[HEALTH_lost_unknown],
+		fprintf(out, ",%" PRIu64 ",%" PRIu64 ",%d", health[HEALTH_lost_records], health[HEALTH_lost_unknown],
 			any_partial(r));
+		for (int k = 0; k < GAPS; k++)
+			fprintf(out, ",%" PRIu64, c->uncertain[k]);
+		for (int k = 0; k < GAPS; k++)
+			fprintf(out, ",%" PRIu64, c->if_new[k]);
+		fputc('\n', out);
 	}
 }

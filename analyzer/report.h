@@ -22,7 +22,9 @@
 struct report_capture {
 	uint64_t id, events, first_t, last_t;
 	char *source, *format, *host, *kernel, *clock, *state, *note;
-	char *partial;	  /* NULL, or why the events are not all there */
+	char *partial; /* NULL, or why the events are not all there */
+	struct midlife midlife;
+	uint64_t health[HEALTH_COUNT];
 	uint64_t lacking; /* bit k: its probes are known, and none is for event kind k */
 };
 
@@ -56,6 +58,9 @@ int report_leave_out(struct report *r, const char *what, struct error *e);
 
 /* Pages that a policy flushes. */
 uint64_t report_flushed(const struct policy_counts *c);
+
+/* Whether some capture began in mid-life. */
+bool report_midlife(const struct report *r);
 
 /* Whether the traces say that records were lost. */
 bool report_lost(const struct report *r);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "explain.h"
 #include "jsontext.h"
 
 /* What the visitor's functions need; they cannot fail by themselves. */
@@ -79,6 +80,7 @@ int state_add(struct state *s, const struct capture *c, const struct model *m, c
 	g.c = &grown[s->n++];
 	*g.c = (struct state_capture){.id = c->id, .events = t->events, .first_t = t->first_t, .last_t = t->last_t};
 	memcpy(g.c->health, t->health, sizeof(g.c->health));
+	g.c->midlife = t->midlife;
 	g.c->state = strdup(c->state ? c->state : "");
 	g.c->partial = partial ? strdup(partial) : NULL;
 	if (model_visit(m, &v, e))
@@ -160,6 +162,10 @@ void state_text(const struct state *s, FILE *out)
 			shown(text, sizeof(text), c->state), cli_thousands(c->events), cli_s(c->events), c->last_t);
 		if (c->partial)
 			fprintf(out, "a part: %s\n", shown(text, sizeof(text), c->partial));
+		if (c->midlife.seq) {
+			text_midlife(text, sizeof(text), &c->midlife, c->health);
+			fprintf(out, "began in mid-life, so more may be there: %s\n", text);
+		}
 		for (int h = 0; h < HEALTH_COUNT; h++) {
 			if (!c->health[h] || health_table[h].severity == 'i')
 				continue;
@@ -227,10 +233,10 @@ static json_t *capture_json(const struct state_capture *c, bool *failed)
 		*failed |= json_array_append_new(domains, domain_json(&c->domain[i]));
 	for (size_t i = 0; i < c->nareas; i++)
 		*failed |= json_array_append_new(areas, area_json(&c->area[i]));
-	all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "capture", json_number(c->id), "state",
+	all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "capture", json_number(c->id), "state",
 			json_text(c->state), "events", json_number(c->events), "first_t", json_number(c->first_t),
-			"last_t", json_number(c->last_t), "partial", json_text(c->partial), "health",
-			health_json(c->health), "iopts", iopts, "domains", domains);
+			"last_t", json_number(c->last_t), "partial", json_text(c->partial), "midlife",
+			json_midlife(&c->midlife), "health", health_json(c->health), "iopts", iopts, "domains", domains);
 	if (all && c->area)
 		*failed |= json_object_set(all, "areas", areas);
 	json_decref(areas);

@@ -25,6 +25,7 @@ struct state_capture {
 	char *state;		  /* "complete", "recording", ... */
 	char *partial;		  /* NULL, or why not all events were taken */
 	uint64_t health[HEALTH_COUNT];
+	struct midlife midlife;
 	struct model_iopt *iopt;
 	struct state_domain *domain;
 	struct model_area *area; /* only if asked for */

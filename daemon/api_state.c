@@ -18,9 +18,10 @@ static int make_part(struct call *c, const char *text, size_t len, const char *p
 	json_t *list = json_object_get(capture, part);
 
 	if (list)
-		c->json = json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?, s:O}", "capture", json_object_get(capture, "capture"),
-				    "events", json_object_get(capture, "events"), "t",
-				    json_object_get(capture, "last_t"), "partial", json_object_get(capture, "partial"),
+		c->json = json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O}", "capture",
+				    json_object_get(capture, "capture"), "events", json_object_get(capture, "events"),
+				    "t", json_object_get(capture, "last_t"), "partial",
+				    json_object_get(capture, "partial"), "midlife", json_object_get(capture, "midlife"),
 				    "health", json_object_get(capture, "health"), part, list);
 	json_decref(all);
 	if (!c->json)
