@@ -257,6 +257,14 @@ static bool judge_gap(const struct command *cmd, const struct options *o, const 
 	return certain || (uncertain && o->fail_on_uncertain);
 }
 
+static bool asks_for_gaps(const struct options *o)
+{
+	for (int kind = 0; kind < GAPS; kind++)
+		if (o->fail_on[kind])
+			return true;
+	return false;
+}
+
 /*
  * What captures that are left out, --fail-on and --fail-on-loss make of the report, said on standard error. An error
  * counts before a gap, and that before a loss.
@@ -267,6 +275,11 @@ static int judge(const struct command *cmd, const struct options *o, const struc
 
 	for (size_t i = 0; i < report->nleft_out; i++) {
 		cli_message(cmd, "%s", report->left_out[i]);
+		status = STATUS_ERROR;
+	}
+	if (asks_for_gaps(o) && report_unjudged(report)) {
+		cli_message(cmd,
+			    "--fail-on: no policy can be judged: events that all need were not recorded, see health");
 		status = STATUS_ERROR;
 	}
 	for (size_t i = 0; i < report->set->n; i++) {

@@ -551,6 +551,36 @@ static void print_table(const struct report *r, FILE *out)
 	}
 }
 
+/* What no policy can be judged without: what there is, and what is mapped. */
+static const enum event_kind model_kinds[] = {
+	EV_domain_add,	EV_domain_add_end,  EV_domain_remove,	EV_domain_remove_end,	EV_area_fill, EV_area_fill_end,
+	EV_area_unfill, EV_area_unfill_end, EV_area_add_domain, EV_area_add_domain_end, EV_map,	      EV_unmap};
+
+#define MODEL_KINDS (sizeof(model_kinds) / sizeof(model_kinds[0]))
+
+/* Of these, what the capture has no probe for, separated by commas, and "" where nothing lacks. */
+static void list_lacking(const struct report_capture *c, char *out, size_t size)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < MODEL_KINDS; i++)
+		if (c->lacking & 1ull << model_kinds[i] && n < size)
+			n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", event_table[model_kinds[i]].name);
+}
+
+bool report_unjudged(const struct report *r)
+{
+	char names[512];
+
+	for (size_t i = 0; i < r->n; i++) {
+		list_lacking(&r->capture[i], names, sizeof(names));
+		if (names[0])
+			return true;
+	}
+	return false;
+}
+
 /* Text: health and verdicts -------------------------------------------------------------------------------------- */
 
 static const char *severity_name(char severity)
@@ -643,7 +673,7 @@ static void print_midlife(const struct report *r, FILE *out)
 static void print_health(const struct report *r, FILE *out)
 {
 	bool lost = report_lost(r);
-	char counted[256];
+	char counted[512];
 
 	fputc('\n', out);
 	if (!lost)
@@ -663,6 +693,13 @@ static void print_health(const struct report *r, FILE *out)
 		if (r->capture[i].partial)
 			say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].source,
 			    r->capture[i].id);
+		list_lacking(&r->capture[i], counted, sizeof(counted));
+		if (counted[0])
+			say(out, "",
+			    "error: no probe of %s, capture %" PRIu64
+			    ", gave %s: what is mapped where and why is not known; "
+			    "record with probes that do (ioflushd --check says which this kernel takes)",
+			    r->capture[i].source, r->capture[i].id, counted);
 	}
 	for (size_t i = 0; i < r->nleft_out; i++)
 		say(out, "", "error: %s", r->left_out[i]);
@@ -820,9 +857,13 @@ static void print_verdicts(const struct report *r, FILE *out)
 		const struct ioflush_policy_ops *ops = r->set->policy[i]->ops;
 		struct text t = {0};
 
-		add_gaps(r, &r->counts[i], &t);
-		add_cost(r, i, &t);
-		add_doubts(r, ops, &t);
+		if (report_unjudged(r)) {
+			text_add(&t, "cannot be judged: events that every policy needs were not recorded, see health");
+		} else {
+			add_gaps(r, &r->counts[i], &t);
+			add_cost(r, i, &t);
+			add_doubts(r, ops, &t);
+		}
 		snprintf(label, sizeof(label), "%s:", ops->name);
 		print_wrapped(out, label, (size_t)name + 1, t.s);
 	}
@@ -934,6 +975,18 @@ static json_t *health_json(const struct report *r, bool *failed)
 	return health;
 }
 
+/* The names of the needed events that it has no probe for */
+static json_t *lacking_json(const struct report_capture *c, bool *failed)
+{
+	json_t *names = json_array();
+
+	for (size_t i = 0; i < MODEL_KINDS; i++)
+		if (c->lacking & 1ull << model_kinds[i] &&
+		    json_array_append_new(names, json_string(event_table[model_kinds[i]].name)))
+			*failed = true;
+	return names;
+}
+
 static json_t *capture_json(const struct report_capture *c, bool *failed)
 {
 	json_t *capture = json_object();
@@ -950,6 +1003,7 @@ static json_t *capture_json(const struct report_capture *c, bool *failed)
 	put(capture, "first_t", json_number(c->first_t), failed);
 	put(capture, "last_t", json_number(c->last_t), failed);
 	put(capture, "partial", string_or_null(c->partial), failed);
+	put(capture, "lacking", lacking_json(c, failed), failed);
 	put(capture, "midlife", json_midlife(&c->midlife), failed);
 	return capture;
 }

@@ -62,6 +62,9 @@ uint64_t report_flushed(const struct policy_counts *c);
 /* Whether some capture began in mid-life. */
 bool report_midlife(const struct report *r);
 
+/* Whether a capture has no probe for events without which no policy can be judged. */
+bool report_unjudged(const struct report *r);
+
 /* Whether the traces say that records were lost. */
 bool report_lost(const struct report *r);
 

@@ -437,6 +437,14 @@ check_doubts() {
 	says "explain --iova of a whole is sure" "^SUMMARY: .* never mapped iova 0x100000$" \
 		"$ioflush" explain "$hotplug" --iova 0x1:0x100000
 
+	printf '%s\n' '{"ioflush_trace":1,"page_size":4096,"host":"","clock":"mono","probes":"iommu:map\niommu:unmap"}' \
+		'{"t":1,"cpu":0,"tid":1,"e":"map","domain":"0x0","iova":"0x1000","paddr":"0x1000","size":"0x1000"}' >"$scratch/tracepoints.jsonl"
+	good "tracepoints alone: the report names what lacks" \
+		'.trace.captures[0].lacking | index("domain_add") and index("area_fill") and (index("map") | not)' "$scratch/tracepoints.jsonl"
+	says "tracepoints alone: no verdict" "^ideal: *cannot be judged" "$ioflush" replay --policy ideal "$scratch/tracepoints.jsonl"
+	run "$ioflush" replay --fail-on error "$scratch/tracepoints.jsonl"
+	verdict "tracepoints alone: no check passes" "$([[ $status == 1 ]] || echo "status $status")"
+
 	says "a whole trace: a verdict without doubt" "^ideal: .*the lower bound$" "$ioflush" replay --policy ideal "$hotplug"
 	area=$scratch/no-fill.jsonl
 	grep -v '"e": "area_fill' "$data/cases/access-later.jsonl" >"$area"
