@@ -109,8 +109,9 @@ flood() {
 
 start_daemon() {
 	rm -f "$dir"/live.db*
+	: >"$dir/log" # here, not by what runs in the background: what an earlier one has logged is not to be read
 	"$ioflushd" --foreground --db "$dir/live.db" --probes "$dir/probes" --instance "$name" --tracefs "$tracefs" \
-		--listen "unix:$dir/api.sock" >"$dir/log" 2>&1 &
+		--listen "unix:$dir/api.sock" >>"$dir/log" 2>&1 &
 	first=$!
 	while ! grep -q 'recording into' "$dir/log"; do
 		kill -0 "$first" 2>/dev/null || { cat "$dir/log" >&2; exit 1; }
