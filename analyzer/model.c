@@ -100,7 +100,7 @@ static void run_init(struct run *r, struct model *m, struct area *a, const struc
 	r->step.frames = &m->frames;
 	r->step.area = a;
 	r->step.domain = d;
-	r->step.tainted = !iopt_known(a->iopt, a) || a->pages->tainted;
+	r->step.tainted = !iopt_known(a->iopt, a) || a->pages->tainted || a->pages->unsure;
 	r->step.span.iopt = &a->iopt->pub;
 	r->step.span.area = &a->pub;
 	r->step.span.pages = &a->pages->pub;
@@ -510,7 +510,9 @@ static void on_area_fill(struct model *m, const struct event *ev)
 	}
 	older_forget(&m->older, OLDER_AREA, f->area);
 	check(m, older_fill(&m->older, ev->tid, f->iopt, f->iova, f->last));
-	pages->tainted |= !iopt_known(iopt, NULL) || older_has(&m->older, OLDER_PAGES, f->pages);
+	pages->tainted |= older_has(&m->older, OLDER_PAGES, f->pages);
+	a->unsure = !iopt_known(iopt, NULL);
+	pages->unsure += a->unsure;
 	a->fill = m->frames.now;
 	if (iopt->pub.domains)
 		begin_fill(m, a, NULL);
@@ -539,6 +541,7 @@ static void on_area_fill_end(struct model *m, const struct event *ev)
 	if (a->filling && !f->rc)
 		fill_proves(m, a->iopt, fill);
 	a->pages->tainted |= !a->iopt->proven;
+	area_sure(a, a->iopt->proven);
 	a->filling = false;
 	a->pub.req = 0;
 	a->fill = (struct origin){0};

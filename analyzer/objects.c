@@ -378,6 +378,15 @@ struct area *area_of(struct objects *o, uint64_t id, uint64_t iopt_id, uint64_t 
 	return a;
 }
 
+void area_sure(struct area *a, bool known)
+{
+	if (!a->unsure)
+		return;
+	a->unsure = false;
+	a->pages->unsure--;
+	a->pages->tainted |= !known;
+}
+
 static void area_free(struct area *a)
 {
 	while (a->nlinks)
@@ -391,6 +400,7 @@ void area_end(struct objects *o, struct area *a)
 {
 	struct pages *p = a->pages;
 
+	area_sure(a, false);
 	if (o->recent == a)
 		o->recent = NULL;
 	area_bind(o, a, 0);
@@ -434,6 +444,7 @@ struct area *area_split(struct objects *o, struct area *a, uint64_t cut)
 	r->storage_since = a->storage_since = ++o->serial;
 	a->pub.last = cut;
 	a->last_index = r->first - 1;
+	area_sure(a, false);
 	a->filling = false;
 	r->unfilling = a->unfilling;
 	a->pub.req = 0;

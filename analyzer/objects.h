@@ -96,6 +96,7 @@ struct pages {
 	size_t nsource, source_cap;
 	bool source_stale;
 	bool tainted;	    /* it, or a domain that it was mapped into, may be older than the recording */
+	uint32_t unsure;    /* fills under way whose end tells whether that is so */
 	struct origin mark; /* the fill that last set a policy's bit here */
 	UT_hash_handle hh;
 };
@@ -114,6 +115,7 @@ struct area {
 	uint64_t first, last_index;
 	uint64_t page_offset;
 	bool filling;					     /* between area_fill and its end */
+	bool unsure;					     /* filling, and counted in pages->unsure */
 	bool unfilling;					     /* from area_unfill on: it has no storage any more */
 	const struct domain *storage[IOFLUSH_STORAGE_RULES]; /* all NULL or none */
 	uint64_t storage_since; /* order of when it last got one after having none, or of the cut */
@@ -174,6 +176,9 @@ struct area *area_of(struct objects *o, uint64_t id, uint64_t iopt, uint64_t iov
 void area_end(struct objects *o, struct area *a); /* its mappings must be gone; its pages stays, perhaps without area */
 /* Splits a after the byte cut: a becomes the left half, the new area the right one; both without id. NULL: memory. */
 struct area *area_split(struct objects *o, struct area *a, uint64_t cut);
+
+/* The area's fill tells no more of the domains of its iopt; unless they are known now, the pages is tainted. */
+void area_sure(struct area *a, bool known);
 
 uint64_t area_index(const struct area *a, uint64_t iova);     /* the index of the page that holds byte iova */
 uint64_t area_index_iova(const struct area *a, uint64_t idx); /* the first byte of the area in that page */

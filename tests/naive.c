@@ -64,8 +64,8 @@ struct area {
 	struct iopt *iopt;
 	struct pages *pages;
 	uint64_t iova, last, first, last_index, page_offset;
-	bool filling, unfilling;
-	struct hooked *hooked; /* indexes that had H1 in this fill */
+	bool filling, unfilling, unsure; /* unsure: in a fill whose end tells whether the iopt is known */
+	struct hooked *hooked;		 /* indexes that had H1 in this fill */
 	struct domain *storage[RULES];
 	uint64_t since[RULES]; /* when it got a storage domain */
 	uint64_t accesses, mappings;
@@ -715,8 +715,14 @@ static bool iopt_known(const struct iopt *iopt, bool filling)
 }
 
 /* What a step through the area touches may differ for what happened before the recording. */
-static bool tainted(const struct area *a)
+static bool tainted(const struct naive *n, const struct area *a)
 {
+	const struct area *b;
+
+	DL_FOREACH(n->areas, b) {
+		if (b->pages == a->pages && b->unsure)
+			return true;
+	}
 	return !iopt_known(a->iopt, a->filling) || a->pages->tainted;
 }
 
@@ -1026,6 +1032,8 @@ static void area_end(struct naive *n, struct area *a)
 {
 	struct pages *g = a->pages;
 
+	if (a->unsure)
+		g->tainted = true;
 	drop_mappings(n, a, NULL);
 	hooked_clear(a);
 	DL_DELETE(n->areas, a);
@@ -1194,7 +1202,9 @@ static void on_area_fill(struct naive *n, const struct event *ev)
 	DL_APPEND(n->areas, a);
 	older_forget(n, OLDER_AREA, e->area);
 	fill_begin(n, ev->tid, e->iopt, e->iova, e->last);
-	a->pages->tainted |= !iopt_known(a->iopt, true) || older_find(n, OLDER_PAGES, e->pages);
+	a->unsure = !iopt_known(a->iopt, true);
+	if (older_find(n, OLDER_PAGES, e->pages))
+		a->pages->tainted = true;
 	if (a->iopt->ndomains > 0)
 		begin_fill(n, B1, a, NULL);
 }
@@ -1212,6 +1222,8 @@ static void on_area_fill_end(struct naive *n, const struct event *ev)
 		fill_proves(n, a->iopt, f);
 	if (a && !a->iopt->proven)
 		a->pages->tainted = true;
+	if (a)
+		a->unsure = false;
 	if (f)
 		fill_forget(n, f);
 	if (!a)
@@ -1317,7 +1329,7 @@ static void map_page(struct naive *n, struct area *a, struct domain *d, uint64_t
 		n->totals.health[NAIVE_pfn_changed]++;
 	}
 	f = page->frame;
-	f->tainted |= tainted(a);
+	f->tainted |= tainted(n, a);
 	map_hook(n, a, d, idx, page);
 	mapping_enter(n, a, d, idx, page);
 	n->totals.mapped_pages++;
@@ -1383,7 +1395,7 @@ static void unpin_page(struct naive *n, struct area *a, struct page *page, bool 
 	at_page(n, H4, a, NULL, page, NULL, by_access);
 	n->totals.unpinned_pages++;
 	if (f) {
-		f->tainted |= tainted(a);
+		f->tainted |= tainted(n, a);
 		if (f->pin == 1)
 			audit_stale(n, f, NAIVE_RELEASE);
 		f->pin--;
@@ -1424,7 +1436,7 @@ static void unmap_page(struct naive *n, struct mapping *m, struct unmapped_list 
 	struct frame *f = page->frame;
 
 	mapping_forget(n, m);
-	f->tainted |= tainted(a);
+	f->tainted |= tainted(n, a);
 	unmapped_add(list, a, page);
 	if (d->noncoherent) {
 		nc_down(n, f);
@@ -1570,7 +1582,7 @@ static void on_access_add(struct naive *n, const struct event *ev)
 		struct page *page = page_get(n, a->pages, idx);
 
 		if (page->frame) {
-			page->frame->tainted |= tainted(a);
+			page->frame->tainted |= tainted(n, a);
 			at_page(n, H5, a, NULL, page, NULL, false);
 			audit_stale(n, page->frame, NAIVE_ACCESS_GAP);
 		}

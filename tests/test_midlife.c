@@ -202,15 +202,26 @@ static uint64_t known_gap(const struct gaps *whole, uint64_t seq, enum gap_kind 
 	return policies;
 }
 
-/* Whether the event is of a fill that began before the cut. */
-static bool fill_under_way(const struct trace *t, uint64_t cut, uint64_t seq)
+static bool is_old(const struct ids *ids, uint64_t pages)
+{
+	for (size_t i = 0; i < ids->n; i++) {
+		if (ids->id[i] == pages)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the event, a map, is of a fill that began before the cut, or of one of an older pages object. */
+static bool old_fill(const struct trace *t, const struct ids *ids, uint64_t cut, uint64_t seq)
 {
 	for (size_t i = seq - 1; i-- > 0;) {
 		const struct event *ev = &t->ev[i];
 
 		if (ev->tid != t->ev[seq - 1].tid || ev->kind == EV_map || ev->kind == EV_unmap || ev->kind == EV_unpin)
 			continue;
-		return i < cut && (ev->kind == EV_area_fill || ev->kind == EV_area_add_domain);
+		if (ev->kind == EV_area_fill)
+			return i < cut || is_old(ids, ev->area_fill.pages);
+		return ev->kind == EV_area_add_domain && (i < cut || is_old(ids, ev->area_add_domain.pages));
 	}
 	return false;
 }
@@ -221,14 +232,12 @@ static bool old_memory(const struct trace *t, const struct gaps *whole, const st
 	const struct frame_lives *f = frame_find(whole, pfn);
 	const struct life *l;
 
-	for (size_t i = 0; i < ids->n; i++) {
-		if (ids->id[i] == pages)
-			return true;
-	}
+	if (is_old(ids, pages))
+		return true;
 	for (size_t i = f ? f->last : 0; i; i = l->earlier) {
 		l = &whole->life[i - 1];
 		if (l->began <= seq && l->ended > cut && l->ended >= seq &&
-		    (l->began <= cut || fill_under_way(t, cut, l->began)))
+		    (l->began <= cut || old_fill(t, ids, cut, l->began)))
 			return true;
 	}
 	return false;
