@@ -344,20 +344,10 @@ static int update_cpu(struct ioflushd *d, unsigned number, bool first, struct er
 	return 0;
 }
 
-static void remove_missing(struct ioflushd *d, const unsigned *number, size_t n)
-{
-	for (size_t i = 0; i < d->ncpus; i++) {
-		bool there = false;
-
-		for (size_t k = 0; k < n; k++)
-			there = there || number[k] == d->cpu[i].number;
-		if (there || !d->cpu[i].open)
-			continue;
-		ring_cpu_remove(d->ring, d->cpu[i].number);
-		cpu_gone(d, d->cpu[i].number);
-	}
-}
-
+/*
+ * A CPU that is offline keeps its buffer, and so do we: what it left is read, and when it is back nothing that it records
+ * is late. Closed, it would be found again only at a later tick.
+ */
 static int update_cpus(struct ioflushd *d, bool first, struct error *e)
 {
 	size_t n;
@@ -368,8 +358,6 @@ static int update_cpus(struct ioflushd *d, bool first, struct error *e)
 		return -1;
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = update_cpu(d, number[i], first, e);
-	if (!rc)
-		remove_missing(d, number, n);
 	free(number);
 	return rc;
 }

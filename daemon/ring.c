@@ -1258,25 +1258,6 @@ fail:
 	return -1;
 }
 
-void ring_cpu_remove(struct ring *r, unsigned cpu)
-{
-	struct cpu *c = find_cpu(r, cpu);
-	struct error e = {""};
-
-	if (!c || c->fd < 0)
-		return;
-	/* the kernel keeps what it wrote since the last drain: nobody would read it, or count it, later */
-	for (size_t n = 0; n < FINISH_PAGES && c->fd >= 0; n++)
-		if (read_cpu(r, c, &e) <= 0)
-			break;
-	if (e.text[0])
-		log_error("CPU %u: reading what it left: %s", cpu, e.text);
-	if (c->fd >= 0)
-		end_cpu(r, c);
-	c->tell_gone = false;
-	give_back_filling(r);
-}
-
 /* --- formats */
 
 int ring_header_page(struct ring *r, const char *text, size_t len, struct error *e)

@@ -61,12 +61,12 @@ void ring_cmdlines(struct ring *c, int fd);
 /* Probes have missed so many records in all, see missed.h: more than the last time become a lost event. */
 void ring_missed(struct ring *c, uint64_t total);
 
-/* A CPU comes (owns the descriptors from now on; stats_fd -1: none) or goes (what was read is still merged). */
+/* A CPU comes; owns the descriptors from now on. stats_fd -1: none. */
 int ring_cpu_add(struct ring *c, unsigned cpu, int fd, int stats_fd, struct error *e);
-void ring_cpu_remove(struct ring *c, unsigned cpu);
 
 /* Reads all CPUs empty (bounded work: at most max_pages a CPU), merges, decodes, gives to the sink. The number of pages
- * read; a CPU whose descriptor says ENODEV or ends is removed, its number in *gone if gone is not NULL (else -1). */
+ * read; a CPU whose descriptor says ENODEV or ends is removed (what was read is still merged), its number in *gone if gone is
+ * not NULL (else -1). */
 long ring_drain(struct ring *c, size_t max_pages, int *gone, struct error *e);
 
 /* At the end: everything still waiting is merged and given to the sink; statistics reconciled. */
