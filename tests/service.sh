@@ -23,6 +23,16 @@ check_placeholders() {
 	fi
 }
 
+# What make made of it
+check_built() {
+	local built=${IOFLUSH_BUILD:-$src/build}/daemon/ioflushd.service
+	if grep -qE '^ExecStart=/[^@]*/ioflushd --user ' "$built"; then
+		ok "the built unit names the program by its path"
+	else
+		not_ok "the built unit names the program by its path" "$(grep ExecStart= "$built" 2>&1)"
+	fi
+}
+
 # has NAME LINE: the unit has the line as it stands
 has() {
 	if grep -qxF -- "$2" "$unit"; then
@@ -151,6 +161,7 @@ check_manual() {
 
 make_unit
 check_placeholders
+check_built
 check_promises
 check_analyze
 check_user
