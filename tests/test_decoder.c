@@ -159,6 +159,8 @@ static void test_sizes_and_pfns(void **state)
 	assert_int_equal(f->ev[0].unpin.npages, 3);
 	assert_int_equal(feed(f, 1, "unpin", "pfn", U(77), "npages", U(1), NULL), 1);
 	assert_int_equal(f->ev[0].unpin.pfn, 77);
+	assert_int_equal(feed(f, 1, "unpin", "page", U(64), "npages", U(0), "vmemmap", U(128), NULL), 0);
+	assert_int_equal(decoder_stats(f->d)->unneeded, 1);
 	assert_int_equal(feed(f, 1, "unpin", "page", U(64), "npages", U(1), "vmemmap", U(128), NULL), -1);
 	assert_non_null(strstr(f->e.text, "unpin: page"));
 	assert_int_equal(feed(f, 1, "unpin", "page", U(64), "npages", U(1), NULL), -1);

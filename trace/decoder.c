@@ -632,6 +632,11 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 		}
 		break;
 	case EV_unpin:
+		/* The kernel does call with nothing to unpin: when a batch begins with a run that was used up. */
+		if (!ev->unpin.npages) {
+			d->stats.unneeded++;
+			return 0;
+		}
 		if (finish_unpin(ev, r, e))
 			return -1;
 		break;

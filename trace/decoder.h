@@ -74,7 +74,7 @@ struct decoder_stats {
 	uint64_t records;	/* all that were fed */
 	uint64_t other;		/* records of other events */
 	uint64_t state;		/* hwpt_alloc, map_entry and their like: kept in mind, no event */
-	uint64_t unneeded;	/* area_unfill_domain, area_unmap_domain */
+	uint64_t unneeded;	/* area_unfill_domain, area_unmap_domain, unpin of no page */
 	uint64_t failed_map;	/* map with rc != 0 */
 	uint64_t failed_access; /* access_add with rc != 0 */
 	uint64_t empty_unmap;	/* unmap of nothing */
