@@ -2,8 +2,9 @@
 # Everything from a fresh clone to a running program, on Debian 12.
 #
 #   ./bootstrap.sh demo    install what is missing, build in ./build, replay a recording and print the report
-#   ./bootstrap.sh check   the same build, all tests, the tests under sanitizers (in ./build-asan) and the format check;
-#                          where CI=true also "make distcheck"
+#   ./bootstrap.sh check   the same build, all tests, the tests under sanitizers (in ./build-asan), the tests in a guest
+#                          whose kernel is built once (in ~/.cache/ioflush-vm, 8 minutes) and the format check; where
+#                          CI=true also "make distcheck"
 #   ./bootstrap.sh fuzz    fuzz all that parses a trace for FUZZ_SECONDS (60), built by clang in ./build-fuzz
 #
 # Packages are installed when run as root; otherwise the missing ones are named. What is done already is not done again,
@@ -15,6 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 build_packages=(autoconf automake gcc libc6-dev make pkg-config libtraceevent-dev libzstd-dev libsqlite3-dev
 	libjansson-dev uthash-dev libevent-dev libsystemd-dev libbpf-dev)
 check_packages=(libcmocka-dev sqlite3 trace-cmd jq clang-format mandoc curl python3-yaml python3-jsonschema systemd)
+vm_packages=(linux-source-6.12 flex bison bc libelf-dev libssl-dev dwarves xz-utils kmod cpio qemu-system-x86 seabios)
 distcheck_packages=(xz-utils)
 fuzz_packages=(clang libclang-rt-14-dev)
 
@@ -177,6 +179,22 @@ closing_line() {
 	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 }
 
+# The tests in a guest, whose kernel is built when the cache folder has none of this configuration.
+check_vm() {
+	local why=''
+	if [[ $(uname -m) != x86_64 ]] || ((EUID != 0)); then
+		why="they need root on x86-64"
+	elif ! (need_packages "${vm_packages[@]}"); then
+		why="not all packages can be had"
+	fi
+	if [[ -n $why ]]; then
+		say "tests in a guest: skipped, $why"
+		skipped=$((skipped + 1))
+		return
+	fi
+	run_counted "tests in a guest" build/check-vm.out make -C build check-vm
+}
+
 check() {
 	local leg
 	trap closing_line EXIT
@@ -198,6 +216,7 @@ check() {
 	configure_in build-asan --enable-werror --enable-sanitizers CFLAGS='-g -O1'
 	build_in build-asan
 	run_counted "tests under sanitizers" build-asan/check.out make -C build-asan -j"$jobs" check
+	check_vm
 	if [[ ${CI-} == true ]]; then
 		run_counted "distcheck" build/distcheck.out make -C build -j"$jobs" distcheck
 	fi
@@ -223,7 +242,7 @@ case "$#${1-}" in
 1demo) demo ;;
 1check) check ;;
 1fuzz) fuzz ;;
-1-h | 1--help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+1-h | 1--help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
 *)
 	echo "usage: ./bootstrap.sh demo|check|fuzz" >&2
 	exit 2

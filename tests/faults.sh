@@ -394,6 +394,6 @@ no_tracefs
 format_changed
 field_gone
 hangups
-skip "a step of the wall clock" "it would reach every process of this machine; captures use the monotonic trace clock"
+skip "a step of the wall clock" "it would reach every process of this machine: make check-vm steps that of a guest"
 check_other
 tap_done checks
