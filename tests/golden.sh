@@ -88,6 +88,23 @@ check_totals() {
 		"$data/traces/README.md")
 }
 
+# What the page-by-page program says beside the policies of a recording of the guest: pages and unpins.
+check_naive_totals() {
+	local name=${1##*/} want got
+	want=$(jq -c '.totals | [.mapped_pages, .unpinned_pages, .peak_exposed, .derived_unpins, .kernel_unpins,
+		.missing_in_kernel, .not_derived]' "$(expected_of "$1")" 2>&1) || true
+	replay "$1"
+	got=$(jq -c '[.trace.mapped_pages, .trace.unpinned_pages, .trace.peak_exposed_pages, .verify.derived_unpins,
+		.verify.kernel_unpins, .verify.derived_unpins_missing_in_kernel, .verify.kernel_unpins_not_derived]' \
+		"$scratch/out" 2>&1) || true
+	if [[ -n $want && $want == "$got" ]]; then
+		ok "$name: mapped, unpinned, peak exposed, and unpins against the kernel's"
+	else
+		not_ok "$name: mapped, unpinned, peak exposed, and unpins against the kernel's" "expected $want, got $got"
+	fi
+	guest_recordings=$((guest_recordings + 1))
+}
+
 # Several sources in one database are as many captures, in order, and their counts add up.
 check_several() {
 	local db=$scratch/several.db a=$data/cases/hotplug.jsonl b=$data/cases/split.jsonl c=$data/traces/churn-small.trace
@@ -130,20 +147,24 @@ check_deterministic() {
 }
 
 traces=0 recordings=0
-for file in "$data"/cases/*.jsonl "$data"/traces/*.dat "$data"/traces/*.trace "$data"/traces/*.report.txt; do
+for file in "$data"/cases/*.jsonl "$data"/recordings/*.jsonl "$data"/traces/*.dat "$data"/traces/*.trace "$data"/traces/*.report.txt; do
 	if [[ -e $file ]]; then
 		check_trace "$file"
 		traces=$((traces + 1))
 	fi
+done
+guest_recordings=0
+for file in "$data"/recordings/*.jsonl; do
+	check_naive_totals "$file"
 done
 check_totals
 check_several
 check_deterministic
 
 # Were the data not found, nothing above would have failed.
-if ((traces >= 29 && recordings == 4)); then
+if ((traces >= 37 && recordings == 4 && guest_recordings >= 8)); then
 	ok "all cases and recordings were there"
 else
-	not_ok "all cases and recordings were there" "$traces traces, $recordings recordings under $data"
+	not_ok "all cases and recordings were there" "$traces traces, $recordings and $guest_recordings recordings under $data"
 fi
 tap_done comparisons

@@ -16,7 +16,7 @@ recordings='
 none        access-held    iommufd,iommufd_ioas.no_domain.access_pin
 none        access-destroy iommufd,iommufd_ioas.mock_domain.access_domain_destory
 none        access-unmap   iommufd,iommufd_ioas.mock_domain.access_pin_unmap
-none        two-domains    iommufd,iommufd_ioas.two_mock_domain.copy_area
+none        copy           iommufd,iommufd_ioas.two_mock_domain.copy_area
 none        vfio-split     iommufd,vfio_compat_mock_domain.Ver1v0.map
 nonsnoop    replug         replug,replug
 nonsnoop    slices         replug,slices
