@@ -81,7 +81,10 @@ build_workloads() {
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 exec 9>"$dir/lock"
-flock -n 9 || { echo "build.sh: another build is under way in $dir, waiting for it" && flock 9; }
+flock -n 9 || {
+	echo "build.sh: another build is under way in $dir: waiting for it"
+	flock 9
+}
 
 kernel_key=$(checksum "$here/kernel.config" "$here/build.sh")
 key=$(checksum "$here/kernel.config" "$here/build.sh" "$here"/*.[ch])

@@ -42,10 +42,10 @@ work_replug() {
 
 # QEMU boots a guest of its own with the network card passed through, finds nothing to boot from, and ends.
 work_nested() {
-	timeout 90 qemu-system-x86_64 -machine pc -accel tcg -m 256 -nodefaults -display none -no-reboot \
+	timeout 240 qemu-system-x86_64 -machine pc -accel tcg -m 256 -nodefaults -display none -no-reboot \
 		-boot reboot-timeout=1 -chardev "file,id=seabios,path=$dir/firmware.log" \
 		-device isa-debugcon,iobase=0x402,chardev=seabios \
-		-device "vfio-pci,host=$(card)" </dev/null
+		-device "vfio-pci,host=$(card),rombar=0" </dev/null
 }
 
 # The address of the network card, as QEMU wants it
@@ -62,7 +62,7 @@ card() {
 
 # Options are those of the run. 0: it records
 start_ioflushd() {
-	"$guest/ioflushd" --foreground --db "$dir/x.db" --listen "unix:$dir/api.sock" "${options[@]}" "$@" >>"$dir/daemon.log" 2>&1 &
+	"$guest/ioflushd" --foreground --db "$dir/x.db" --listen "unix:$dir/api.sock" "${options[@]}" >>"$dir/daemon.log" 2>&1 &
 	daemon=$!
 	until grep -q 'recording into' "$dir/daemon.log"; do
 		kill -0 "$daemon" 2>/dev/null || return 1
@@ -81,29 +81,25 @@ note() {
 	printf '%s\n' "$2" >"$dir/$1"
 }
 
-ask() {
-	curl -sS --max-time 10 --unix-socket "$dir/api.sock" "http://localhost$1"
-}
-
-# Asks the API as long as there is the file that says so; every answer is kept.
-poll_api() {
-	while [[ -e $dir/polling ]]; do
-		ask /v1/status >>"$dir/api.status" 2>>"$dir/api.errors"
-		ask /healthz >>"$dir/api.healthz" 2>>"$dir/api.errors"
-		ask /metrics >>"$dir/api.metrics" 2>>"$dir/api.errors"
-		sleep 0.2
+# Asks the API until it is told to stop, and keeps every answer, a line each. To start a program takes seconds here, so
+# one curl asks again and again: what follows the # is not sent.
+start_polling() {
+	local path
+	pollers=()
+	for path in v1/status healthz metrics; do
+		curl -sSN --rate 2/s --max-time 10 -w '\n' --unix-socket "$dir/api.sock" "http://localhost/$path#[1-100000]" \
+			>"$dir/api.${path##*/}" 2>>"$dir/api.errors" &
+		pollers+=($!)
+		until [[ -s $dir/api.${path##*/} ]]; do
+			kill -0 $! 2>/dev/null || return
+			sleep 0.1
+		done
 	done
 }
 
-start_polling() {
-	: >"$dir/polling"
-	poll_api &
-	poller=$!
-}
-
 stop_polling() {
-	rm "$dir/polling"
-	wait "$poller"
+	kill "${pollers[@]}"
+	wait "${pollers[@]}" 2>/dev/null
 }
 
 # work [LAUNCHER...]: the run's workload, in a process of its own, which leaves its exit status in the file work
