@@ -9,7 +9,6 @@
 # Nothing is judged here: emulation is slow, and what a guest prints is hard to read. /mnt/guest holds the programs.
 set -u
 guest=/mnt/guest
-instance=ioflushd
 tracing=/sys/kernel/tracing
 export IOFLUSH_DATA=$guest LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 
@@ -115,7 +114,7 @@ tracecmd() {
 # What must be as it was before
 note_leftovers() {
 	{
-		ls -d "$tracing/instances/$instance" 2>/dev/null
+		find "$tracing/instances" -maxdepth 1 -name "$instance"
 		grep -E "^[a-z0-9]*:$instance/" "$tracing/dynamic_events"
 	} >"$dir/leftovers"
 }
@@ -179,6 +178,37 @@ record_clock() {
 	stop_ioflushd
 }
 
+# Every rung of the ladder at once, and the kernel's structs once as the table has them: without BTF to be read.
+record_ladder() {
+	local rung rungs='fprobe kprobe table paired tracepoint' launcher
+	local -A pid
+	mkdir -p "$dir/no-btf"
+	for rung in $rungs; do
+		launcher=()
+		if [[ $rung == table ]]; then
+			launcher=(unshare -m "$BASH" -c 'mount --bind "$0" /sys/kernel/btf && exec "$@"' "$dir/no-btf")
+		fi
+		"${launcher[@]}" "$guest/ioflushd" --foreground --db "$dir/$rung.db" --listen none --instance "rung_$rung" \
+			--rung "${rung/table/kprobe}" "${options[@]}" >"$dir/$rung.log" 2>&1 &
+		pid[$rung]=$!
+	done
+	for rung in $rungs; do
+		until grep -q 'recording into' "$dir/$rung.log"; do
+			kill -0 "${pid[$rung]}" 2>/dev/null || break
+			sleep 0.2
+		done
+	done
+	work
+	kill -TERM "${pid[@]}"
+	for rung in $rungs; do
+		wait "${pid[$rung]}"
+		note "$rung.ended" $?
+	done
+	"$guest/ioflushd" --check --rung tracepoint >"$dir/check" 2>/dev/null
+	note check.ended $?
+	instance='rung_[a-z]*' # whose leftovers are looked for
+}
+
 # Lockdown can only be raised: the last run of a guest.
 record_lockdown() {
 	local mode
@@ -196,6 +226,7 @@ run() {
 	name=$1 workload=$3 dir=/tmp/$1
 	shift 3
 	options=("$@")
+	instance=ioflushd
 	mkdir -p "$dir"
 	date +%s.%N >"$dir/begun"
 	"record_$kind"
