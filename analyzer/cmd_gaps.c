@@ -22,7 +22,7 @@
  *		"pages": {"leak", "reexpose", "release", "access"},
  *		"uncertain": N, "if_new_pages": {"leak", ...},	uncertain findings; of the pages, as above
  *		"causes": [{"kind", "event": NAME, "within": NAME or null, "cause": words, "findings": N, "pages": N}],
- *		"health": {NAME: N}, "midlife": {"event", "name", "t"} or null: of the first capture that began so,
+ *		"health": {NAME: N}, "lacking": [NAME...], "midlife": {"event", "name", "t"} or null: of the first capture that began so,
  *		"partial": sentence or null}}
  *
  * errors and warnings count findings. Exit status: 0 with or without findings; replay --fail-on is for scripts.
@@ -35,6 +35,7 @@
 #include "cli.h"
 #include "explain.h"
 #include "findings.h"
+#include "lacking.h"
 #include "replay.h"
 
 #define TEXT_LIMIT 20
@@ -55,6 +56,7 @@ struct gaps {
 	uint64_t captures, events;
 	uint64_t health[HEALTH_COUNT];
 	struct midlife midlife; /* of the first capture that has it */
+	uint64_t lacking;	/* events that a capture has no probe for, and no policy can be judged without */
 	char partial[TEXT_MAX];
 };
 
@@ -91,7 +93,8 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	const struct model_totals *t = model_totals(m);
 	struct gaps *a = ctx;
 
-	(void)s, (void)c;
+	(void)s;
+	a->lacking |= lacking_needed(lacking_kinds(c->probes, t));
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		a->health[i] += t->health[i];
 	a->events += t->events;
@@ -263,6 +266,11 @@ static void print_notes(const struct gaps *a)
 	if (a->partial[0])
 		printf("PARTIAL: the trace ends early, after %s event%s: %s\n", cli_thousands(a->events),
 		       cli_s(a->events), a->partial);
+	if (a->lacking) {
+		lacking_text(a->lacking, buf);
+		printf("The policy cannot be judged, for no probe gave what every policy needs:\n");
+		text_item(stdout, "lacking", buf);
+	}
 	if (a->midlife.seq) {
 		text_midlife(buf, sizeof(buf), &a->midlife, a->health);
 		printf("Began in mid-life:\n");
@@ -307,6 +315,8 @@ static void print_summary(const struct gaps *a, const struct summary *s)
 		printf("; %s not shown", cli_thousands(s->findings - s->shown));
 	if (a->partial[0])
 		printf("; PARTIAL");
+	if (a->lacking)
+		printf("; CANNOT BE JUDGED");
 	putchar('\n');
 }
 
@@ -447,6 +457,7 @@ static json_t *summary_json(const struct gaps *a, const struct summary *s)
 	json_object_set_new(obj, "if_new_pages", new_pages);
 	json_object_set_new(obj, "causes", causes_json(s));
 	json_object_set_new(obj, "health", health);
+	json_object_set_new(obj, "lacking", lacking_json(a->lacking));
 	json_object_set_new(obj, "midlife", json_midlife(&a->midlife));
 	json_object_set_new(obj, "partial", a->partial[0] ? json_text(a->partial) : json_null());
 	return obj;

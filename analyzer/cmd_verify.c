@@ -28,6 +28,7 @@
 
 #include "cli.h"
 #include "explain.h"
+#include "lacking.h"
 #include "replay.h"
 
 #define DIFFERENCES 10 /* shown */
@@ -80,8 +81,10 @@ static bool is_broken(const struct model_totals *t, int i)
 	return t->health[i] && health_table[i].severity != 'i' && !is_explained(t, i);
 }
 
-static enum result judge(const struct model_totals *t)
+static enum result judge(const struct capture *c, const struct model_totals *t)
 {
+	if (lacking_needed(lacking_kinds(c->probes, t)))
+		return RESULT_CANNOT;
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		if (is_broken(t, i))
 			return RESULT_FAIL;
@@ -92,8 +95,10 @@ static enum result judge(const struct model_totals *t)
 	return t->midlife.seq ? RESULT_CANNOT : RESULT_FAIL;
 }
 
-static const char *result_text(const struct model_totals *t, enum result result)
+static const char *result_text(const struct capture *c, const struct model_totals *t, enum result result)
 {
+	if (lacking_needed(lacking_kinds(c->probes, t)))
+		return "cannot verify: no probe gave what the model needs";
 	switch (result) {
 	case RESULT_PASS:
 		return t->midlife.seq ? "PASS, as far as a recording that began in mid-life can" : "PASS";
@@ -205,7 +210,7 @@ static void print_capture(const struct verify *v, const struct capture *c, const
 		print_partial(partial);
 	print_invariants(t);
 	print_unpins(t, &x);
-	printf("  %s%s\n", result_text(t, result), partial ? " (of the part that is there)" : "");
+	printf("  %s%s\n", result_text(c, t, result), partial ? " (of the part that is there)" : "");
 }
 
 /* JSON */
@@ -267,7 +272,7 @@ static json_t *capture_json(const struct verify *v, const struct capture *c, con
 static int on_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	struct verify *v = ctx;
-	enum result result = judge(model_totals(m));
+	enum result result = judge(c, model_totals(m));
 
 	(void)s;
 	if (result > v->worst)

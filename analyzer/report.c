@@ -16,6 +16,7 @@
 #include "cli.h"
 #include "explain.h"
 #include "jsontext.h"
+#include "lacking.h"
 
 #define LINE 100
 #define LABEL 9		/* column where a header's or health line's text begins */
@@ -127,37 +128,6 @@ void report_clear(struct report *r)
 		free(r->left_out[i]);
 	free(r->left_out);
 	*r = (struct report){0};
-}
-
-static bool is_name_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-/* Whether word stands in text as a whole word: an event's name in a probe line. */
-static bool has_word(const char *text, const char *word)
-{
-	size_t len = strlen(word);
-
-	for (const char *p = strstr(text, word); p; p = strstr(p + 1, word)) {
-		if ((p == text || !is_name_char(p[-1])) && !is_name_char(p[len]))
-			return true;
-	}
-	return false;
-}
-
-/* Kinds that the capture cannot have, because its probes are known and do not give them. */
-static uint64_t lacking_kinds(const char *probes, const struct model_totals *t)
-{
-	uint64_t lacking = 0;
-
-	if (!probes[0])
-		return 0;
-	for (unsigned kind = 1; kind < EV_KINDS; kind++) {
-		if (event_table[kind].name && !t->by_kind[kind] && !has_word(probes, event_table[kind].name))
-			lacking |= 1ull << kind;
-	}
-	return lacking;
 }
 
 static int capture_copy(struct report_capture *to, const struct capture *c, const struct model_totals *t,
@@ -551,33 +521,11 @@ static void print_table(const struct report *r, FILE *out)
 	}
 }
 
-/* What no policy can be judged without: what there is, and what is mapped. */
-static const enum event_kind model_kinds[] = {
-	EV_domain_add,	EV_domain_add_end,  EV_domain_remove,	EV_domain_remove_end,	EV_area_fill, EV_area_fill_end,
-	EV_area_unfill, EV_area_unfill_end, EV_area_add_domain, EV_area_add_domain_end, EV_map,	      EV_unmap};
-
-#define MODEL_KINDS (sizeof(model_kinds) / sizeof(model_kinds[0]))
-
-/* Of these, what the capture has no probe for, separated by commas, and "" where nothing lacks. */
-static void list_lacking(const struct report_capture *c, char *out, size_t size)
-{
-	size_t n = 0;
-
-	out[0] = '\0';
-	for (size_t i = 0; i < MODEL_KINDS; i++)
-		if (c->lacking & 1ull << model_kinds[i] && n < size)
-			n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", event_table[model_kinds[i]].name);
-}
-
 bool report_unjudged(const struct report *r)
 {
-	char names[512];
-
-	for (size_t i = 0; i < r->n; i++) {
-		list_lacking(&r->capture[i], names, sizeof(names));
-		if (names[0])
+	for (size_t i = 0; i < r->n; i++)
+		if (lacking_needed(r->capture[i].lacking))
 			return true;
-	}
 	return false;
 }
 
@@ -673,7 +621,7 @@ static void print_midlife(const struct report *r, FILE *out)
 static void print_health(const struct report *r, FILE *out)
 {
 	bool lost = report_lost(r);
-	char counted[512];
+	char counted[LACKING_TEXT];
 
 	fputc('\n', out);
 	if (!lost)
@@ -693,7 +641,7 @@ static void print_health(const struct report *r, FILE *out)
 		if (r->capture[i].partial)
 			say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].source,
 			    r->capture[i].id);
-		list_lacking(&r->capture[i], counted, sizeof(counted));
+		lacking_text(lacking_needed(r->capture[i].lacking), counted);
 		if (counted[0])
 			say(out, "",
 			    "error: no probe of %s, capture %" PRIu64
@@ -975,18 +923,6 @@ static json_t *health_json(const struct report *r, bool *failed)
 	return health;
 }
 
-/* The names of the needed events that it has no probe for */
-static json_t *lacking_json(const struct report_capture *c, bool *failed)
-{
-	json_t *names = json_array();
-
-	for (size_t i = 0; i < MODEL_KINDS; i++)
-		if (c->lacking & 1ull << model_kinds[i] &&
-		    json_array_append_new(names, json_string(event_table[model_kinds[i]].name)))
-			*failed = true;
-	return names;
-}
-
 static json_t *capture_json(const struct report_capture *c, bool *failed)
 {
 	json_t *capture = json_object();
@@ -1003,7 +939,7 @@ static json_t *capture_json(const struct report_capture *c, bool *failed)
 	put(capture, "first_t", json_number(c->first_t), failed);
 	put(capture, "last_t", json_number(c->last_t), failed);
 	put(capture, "partial", string_or_null(c->partial), failed);
-	put(capture, "lacking", lacking_json(c, failed), failed);
+	put(capture, "lacking", lacking_json(lacking_needed(c->lacking)), failed);
 	put(capture, "midlife", json_midlife(&c->midlife), failed);
 	return capture;
 }

@@ -444,6 +444,9 @@ check_doubts() {
 	says "tracepoints alone: no verdict" "^ideal: *cannot be judged" "$ioflush" replay --policy ideal "$scratch/tracepoints.jsonl"
 	run "$ioflush" replay --fail-on error "$scratch/tracepoints.jsonl"
 	verdict "tracepoints alone: no check passes" "$([[ $status == 1 ]] || echo "status $status")"
+	says "tracepoints alone: gaps says so" "^SUMMARY: ideal: 0 findings .*; CANNOT BE JUDGED$" \
+		"$ioflush" gaps --policy ideal "$scratch/tracepoints.jsonl"
+	says "tracepoints alone: verify does not pass it" "cannot verify: no probe gave" "$ioflush" verify "$scratch/tracepoints.jsonl"
 
 	says "a whole trace: a verdict without doubt" "^ideal: .*the lower bound$" "$ioflush" replay --policy ideal "$hotplug"
 	area=$scratch/no-fill.jsonl
