@@ -32,6 +32,7 @@
 
 #include "source.h"
 #include "store.h"
+#include "store_sweep.h"
 #include "store_trim.h"
 #include "writer.h"
 
@@ -1020,6 +1021,36 @@ static void test_sweep(void **state)
 	found(f->db, false); /* with its check sum */
 }
 
+/* A mark that retention leaves among events that the sweep has read: its cause, which an older mark left behind, stays. */
+static void test_sweep_keeps_cause(void **state)
+{
+	struct fixture *f = *state;
+	struct store_sweep w = {0};
+	struct store_trimmed done;
+	struct error e = {""};
+	struct store *s;
+	uint32_t cause;
+	int rc;
+
+	start(f);
+	put(f, 20);
+	stop(f);
+	assert_int_equal(store_open(&s, f->db, STORE_WAL, &e), 0);
+	assert_int_equal(store_begin(s, &e), 0);
+	assert_int_equal(store_string(s, STORE_TRIM_CAUSE, &cause, &e), 0);
+	assert_int_equal(store_commit(s, &e), 0);
+	assert_int_equal(store_sweep_step(&w, s, 8, &e), 1);
+	assert_int_equal(store_begin(s, &e), 0);
+	assert_int_equal(store_trim(s, 1, UINT64_MAX, 2, &done, &e), 0);
+	assert_int_equal(store_commit(s, &e), 0);
+	assert_int_equal(store_sweep_trimmed(&w, s, &e), 0);
+	while ((rc = store_sweep_step(&w, s, 8, &e)) > 0)
+		;
+	assert_int_equal(rc, 0);
+	store_close(s);
+	assert_int_equal(found(f->db, false).retention, 2);
+}
+
 static void test_trim_counts(void **state)
 {
 	struct fixture *f = *state;
@@ -1070,7 +1101,8 @@ int main(int argc, char **argv)
 		TEST(test_reopened),	 TEST(test_long_reader),   TEST(test_read_while_recording),
 		TEST(test_kill),	 TEST(test_two_recorders), TEST(test_pid_used_again),
 		TEST(test_cut_off),	 TEST(test_retain_size),   TEST(test_retain_age),
-		TEST(test_retain_slept), TEST(test_sweep),	   TEST(test_trim_counts),
+		TEST(test_retain_slept), TEST(test_sweep),	   TEST(test_sweep_keeps_cause),
+		TEST(test_trim_counts),
 	};
 
 	if (argc == 2)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "store_db.h"
+#include "store_trim.h"
 
 #define MOST_NUMBERS (UINT64_C(1) << 28) /* 32 MiB of bits; a database with more is left as it is */
 
@@ -210,15 +211,28 @@ int store_sweep_step(struct store_sweep *w, struct store *s, size_t rows, struct
 	return rc;
 }
 
+static int mark_cause(struct store_sweep *w, sqlite3 *db, const char *path, struct error *e)
+{
+	int64_t cause;
+
+	if (db_number(db, path, "SELECT ifnull(max(id), 0) FROM string WHERE text = '" STORE_TRIM_CAUSE "'", &cause, e))
+		return -1;
+	return cause && mark(&w->string, (uint64_t)cause) < 0 ? error_set(e, "%s: out of memory", path) : 0;
+}
+
 int store_sweep_trimmed(struct store_sweep *w, struct store *s, struct error *e)
 {
+	const char *path = sqlite3_db_filename(store_handle(s), "main");
 	int64_t last;
 
 	if (!w->running)
 		return 0;
-	if (db_number(store_handle(s), sqlite3_db_filename(store_handle(s), "main"), "SELECT max(id) FROM event", &last,
-		      e))
+	/* the mark in their place may stand among events that were read */
+	if (db_number(store_handle(s), path, "SELECT max(id) FROM event", &last, e) ||
+	    mark_cause(w, store_handle(s), path, e)) {
+		store_sweep_clear(w);
 		return -1;
+	}
 	if (w->next_event > (uint64_t)last + 1)
 		w->next_event = (uint64_t)last + 1;
 	return 0;

@@ -38,7 +38,10 @@ struct store_sweep {
  */
 int store_sweep_step(struct store_sweep *w, struct store *s, size_t rows, struct error *e);
 
-/* Events were deleted: numbers after the last that is left may come again. 0, or -1 and the error. */
+/*
+ * Events were deleted by store_trim(): numbers after the last that is left may come again, and what its mark refers to is in
+ * use. 0, or -1 and the error: the sweep has ended.
+ */
 int store_sweep_trimmed(struct store_sweep *w, struct store *s, struct error *e);
 
 /* Ends what is under way; another database, or none, comes next. */
