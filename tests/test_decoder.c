@@ -17,6 +17,7 @@ struct fixture {
 	struct error e;
 	struct event ev[DECODER_MAX_EVENTS];
 	uint64_t t;
+	uint32_t cpu;
 };
 
 static int setup(void **state)
@@ -24,6 +25,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
+	f->cpu = 1;
 	f->strings = strings_new();
 	f->d = decoder_new(f->strings, NULL);
 	f->tep = tep_alloc();
@@ -59,7 +61,7 @@ static void put(struct raw_record *r, const char *field, uint64_t value)
 /* Feeds a record of tid whose fields are name, value pairs that end with NULL. How many events come out. */
 static int feed(struct fixture *f, uint32_t tid, const char *name, ...)
 {
-	struct raw_record r = {.t = ++f->t, .tid = tid, .cpu = 1};
+	struct raw_record r = {.t = ++f->t, .tid = tid, .cpu = f->cpu};
 	const char *field;
 	va_list ap;
 
@@ -292,6 +294,23 @@ static void test_unpaired_ends_are_lost(void **state)
 	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
 	assert_lost(f, &f->ev[0], 1);
 	assert_int_equal(decoder_stats(f->d)->unpaired, 4);
+}
+
+/* Idle tasks all have the tid 0: what interrupts them calls on each CPU by itself. */
+static void test_idle_tasks_are_told_apart(void **state)
+{
+	struct fixture *f = *state;
+
+	enter_map(f, 0, 8, 0);
+	f->cpu = 2;
+	enter_map(f, 0, 9, 0x2000);
+	f->cpu = 1;
+	assert_int_equal(feed(f, 0, "map", "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].map.domain, 8);
+	assert_int_equal(f->ev[0].tid, 0);
+	f->cpu = 2;
+	assert_int_equal(feed(f, 0, "map", "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].map.domain, 9);
 }
 
 static void test_calls_are_bounded(void **state)
@@ -614,6 +633,7 @@ int main(void)
 		WITH_FIXTURE(test_ends_get_what_their_entry_has),
 		WITH_FIXTURE(test_paired_kinds),
 		WITH_FIXTURE(test_unpaired_ends_are_lost),
+		WITH_FIXTURE(test_idle_tasks_are_told_apart),
 		WITH_FIXTURE(test_calls_are_bounded),
 		WITH_FIXTURE(test_complete_ends_are_not_paired),
 		WITH_FIXTURE(test_attach_gets_its_device),

@@ -29,6 +29,7 @@
 #define MAX_CALLS 8	 /* that a thread is in at once; they nest three deep */
 #define CALL_FIELDS 6	 /* that an entry has for its end: the first ones of both */
 #define NO_TID UINT32_MAX
+#define IDLE 0x80000000u /* no tid is so large */
 
 #define STRUCT_PAGE_SIZE 64 /* x86-64; the probe that gives page and vmemmap exists there alone */
 
@@ -85,7 +86,7 @@ struct call {
 
 /* A thread that is between two records which belong together. */
 struct thread {
-	uint32_t tid;
+	uint32_t id; /* see thread_id() */
 	bool has_coherent, coherent;
 	bool has_attach;
 	uint8_t calls;
@@ -365,11 +366,17 @@ void decoder_dropped(const struct decoder *d, struct dropped *out)
 
 /* --- what is kept per thread and per device */
 
-static struct thread *find_thread(struct decoder *d, uint32_t tid)
+/* The idle tasks of all CPUs have the tid 0, and what interrupts them calls on each CPU by itself. */
+static uint32_t thread_id(uint32_t tid, uint32_t cpu)
+{
+	return tid ? tid : IDLE | cpu;
+}
+
+static struct thread *find_thread(struct decoder *d, uint32_t id)
 {
 	struct thread *th;
 
-	HASH_FIND(hh, d->threads, &tid, sizeof(tid), th);
+	HASH_FIND(hh, d->threads, &id, sizeof(id), th);
 	return th;
 }
 
@@ -388,9 +395,9 @@ static void drop_thread_if_idle(struct decoder *d, struct thread *th)
 }
 
 /* Finds or adds; NULL and the error: out of memory. */
-static struct thread *get_thread(struct decoder *d, uint32_t tid, struct error *e)
+static struct thread *get_thread(struct decoder *d, uint32_t id, struct error *e)
 {
-	struct thread *th = find_thread(d, tid), *old, *next;
+	struct thread *th = find_thread(d, id), *old, *next;
 
 	if (th)
 		return th;
@@ -412,8 +419,8 @@ static struct thread *get_thread(struct decoder *d, uint32_t tid, struct error *
 	if (!th)
 		goto fail;
 	memset(th, 0, offsetof(struct thread, attach));
-	th->tid = tid;
-	HASH_ADD(hh, d->threads, tid, sizeof(th->tid), th);
+	th->id = id;
+	HASH_ADD(hh, d->threads, id, sizeof(th->id), th);
 	if (th->hh.tbl)
 		return th;
 	free(th);
@@ -495,9 +502,9 @@ static void drop_attach(struct decoder *d, struct thread *th)
 }
 
 /* The attach that the thread holds back comes out before its next record. How many events; held: the record it was. */
-static int flush_attach(struct decoder *d, uint32_t tid, uint64_t t, struct event *out, struct raw_record *held)
+static int flush_attach(struct decoder *d, uint32_t id, uint64_t t, struct event *out, struct raw_record *held)
 {
-	struct thread *th = find_thread(d, tid);
+	struct thread *th = find_thread(d, id);
 
 	if (!th || !th->has_attach)
 		return 0;
@@ -509,7 +516,7 @@ static int flush_attach(struct decoder *d, uint32_t tid, uint64_t t, struct even
 
 static int hold_attach(struct decoder *d, const struct raw_record *r, struct error *e)
 {
-	struct thread *th = get_thread(d, r->tid, e);
+	struct thread *th = get_thread(d, thread_id(r->tid, r->cpu), e);
 
 	if (!th)
 		return -1;
@@ -521,7 +528,7 @@ static int hold_attach(struct decoder *d, const struct raw_record *r, struct err
 
 static int on_attach_device(struct decoder *d, const struct raw_record *r, struct event *out, struct error *e)
 {
-	struct thread *th = d->attaches ? find_thread(d, r->tid) : NULL;
+	struct thread *th = d->attaches ? find_thread(d, thread_id(r->tid, r->cpu)) : NULL;
 	const struct raw_record *a;
 
 	d->stats.state++;
@@ -537,7 +544,7 @@ static int on_attach_device(struct decoder *d, const struct raw_record *r, struc
 
 static int on_hwpt_alloc(struct decoder *d, const struct raw_record *r, struct error *e)
 {
-	struct thread *th = get_thread(d, r->tid, e);
+	struct thread *th = get_thread(d, thread_id(r->tid, r->cpu), e);
 
 	d->stats.state++;
 	if (!th)
@@ -549,7 +556,7 @@ static int on_hwpt_alloc(struct decoder *d, const struct raw_record *r, struct e
 
 static void on_hwpt_alloc_end(struct decoder *d, const struct raw_record *r)
 {
-	struct thread *th = find_thread(d, r->tid);
+	struct thread *th = find_thread(d, thread_id(r->tid, r->cpu));
 
 	d->stats.state++;
 	if (!th)
@@ -565,7 +572,7 @@ static void finish_domain_add(struct decoder *d, struct event *ev)
 	ev->domain_add.coherent = ev->domain_add.coherent != 0;
 	if (!(ev->missing & BIT(FIELD(domain_add, coherent))))
 		return;
-	th = find_thread(d, ev->tid);
+	th = find_thread(d, thread_id(ev->tid, ev->cpu));
 	if (th && th->has_coherent)
 		set_field(ev, FIELD(domain_add, coherent), th->coherent);
 }
@@ -663,7 +670,7 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 
 static int enter_call(struct decoder *d, const struct raw_record *r, struct error *e)
 {
-	struct thread *th = get_thread(d, r->tid, e);
+	struct thread *th = get_thread(d, thread_id(r->tid, r->cpu), e);
 	struct call *call;
 
 	if (!th)
@@ -726,7 +733,7 @@ static int end_call(struct decoder *d, struct raw_record *r, struct event *out, 
 {
 	uint16_t entry = raw_table[r->kind].entry, carried = carried_fields(r->kind);
 	bool bare = is_bare_end(r->kind, r->present);
-	struct thread *th = find_thread(d, r->tid);
+	struct thread *th = find_thread(d, thread_id(r->tid, r->cpu));
 	struct call call;
 	int within = -1;
 	unsigned i;
@@ -793,7 +800,7 @@ int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out
 	}
 	d->last_t = r->t;
 	if (d->attaches && r->kind != RAW_attach_device_to_domain)
-		n = flush_attach(d, r->tid, r->t, out, &held);
+		n = flush_attach(d, thread_id(r->tid, r->cpu), r->t, out, &held);
 	flushed = n;
 	if (d->pair[raw_table[r->kind].entry]) {
 		paired = *r;
@@ -835,7 +842,7 @@ int decoder_finish(struct decoder *d, struct event *out)
 	HASH_ITER(hh, d->threads, th, next)
 		if (th->has_attach) {
 			d->stats.events++;
-			return flush_attach(d, th->tid, d->last_t, out, &held);
+			return flush_attach(d, th->id, d->last_t, out, &held);
 		}
 	return 0;
 }
