@@ -72,7 +72,6 @@ struct ioflushd {
 	size_t ncpus;
 	struct health health;
 	bool counts_missed;	       /* some probe is a kprobe, and the kernel counts what it misses */
-	uint64_t missed;	       /* before recording began */
 	uint64_t missed_at;	       /* seconds: when it is due to look again */
 	uint64_t alive_at, status_at;  /* seconds: when due */
 	uint64_t drains, events, lost; /* at the last sign of life / status line */
@@ -422,7 +421,7 @@ static void look_for_missed(struct ioflushd *d)
 
 	d->missed_at = now_s() + MISSED_INTERVAL_S;
 	if (d->counts_missed && !priv_missed(d->priv, &total))
-		ring_missed(d->ring, total - d->missed);
+		ring_missed(d->ring, total);
 }
 
 static void on_tick(void *ctx)
@@ -620,6 +619,7 @@ static int open_http(struct ioflushd *d, struct error *e)
 static void begin_to_count_missed(struct ioflushd *d)
 {
 	bool has_kprobe = false;
+	uint64_t missed;
 
 	for (size_t i = 0; i < d->armed.nevents; i++) {
 		const struct armed_event *a = &d->armed.event[i];
@@ -627,8 +627,10 @@ static void begin_to_count_missed(struct ioflushd *d)
 		has_kprobe |= a->alt >= 0 && strchr("pr", a->line[0]) && strchr(a->line, ' ') &&
 			      !probe_line_is_uprobe(a->line);
 	}
-	d->counts_missed = has_kprobe && !priv_missed(d->priv, &d->missed);
-	if (has_kprobe && !d->counts_missed)
+	d->counts_missed = has_kprobe && !priv_missed(d->priv, &missed);
+	if (d->counts_missed)
+		ring_missed(d->ring, missed);
+	else if (has_kprobe)
 		log_warning("what kprobes miss cannot be counted: kprobe_profile: %s", strerror(errno));
 }
 

@@ -142,6 +142,7 @@ struct ring {
 	uint32_t cause[LOSS_CAUSES]; /* strings ids */
 
 	struct cpu nowhere; /* no CPU: its losses are those of the probes */
+	bool knows_missed;  /* from here on it counts */
 	uint64_t missed;    /* told so far */
 	struct cpu **cpu;
 	size_t cpus;
@@ -1354,12 +1355,13 @@ int ring_format(struct ring *r, const char *system, const char *text, size_t len
 
 void ring_missed(struct ring *r, uint64_t total)
 {
-	if (total > r->missed) {
-		r->nowhere.last_t = r->out_t;
-		r->nowhere.has_last = r->stats.events > 0;
+	if (r->knows_missed && total > r->missed)
 		loss_add(r, &r->nowhere, LOST_PROBE, total - r->missed);
-	}
+	r->knows_missed = true;
 	r->missed = total;
+	/* what will be missed is missed after what is out by now */
+	r->nowhere.last_t = r->out_t;
+	r->nowhere.has_last = r->stats.events > 0;
 }
 
 void ring_cmdlines(struct ring *r, int fd)

@@ -58,7 +58,10 @@ int ring_format(struct ring *c, const char *system, const char *text, size_t len
 /* The pid -> command table: fd of saved_cmdlines, reread when a pid is new (at most once a second); -1: none. */
 void ring_cmdlines(struct ring *c, int fd);
 
-/* Probes have missed so many records in all, see missed.h: more than the last time become a lost event. */
+/*
+ * Probes have missed so many records in all, see missed.h: more than the last time become a lost event, since that time.
+ * Those of the first time do not count; fewer than the last time: the kernel begins anew with a module that comes again.
+ */
 void ring_missed(struct ring *c, uint64_t total);
 
 /* A CPU comes; owns the descriptors from now on. stats_fd -1: none. */

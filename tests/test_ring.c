@@ -474,12 +474,18 @@ static void test_missed(void **state)
 	now_ns = 10000ull * 1000000000;
 	drain();
 	ring_missed(ring, 8);
-	finish();
-	assert_int_equal(stats().lost_probe, 8);
+	drain();
 	check_loss(nlosses - 1, EVENT_NO_CPU, 5, "probe");
+	assert_int_equal(losses[nlosses - 1].missing, SINCE_MISSING); /* from before the first record, maybe */
+	now_ns += 5ull * 1000000000;
+	ring_missed(ring, 2); /* a module came anew */
+	ring_missed(ring, 3);
+	finish();
+	assert_int_equal(stats().lost_probe, 9);
+	check_loss(nlosses - 1, EVENT_NO_CPU, 1, "probe");
 	assert_int_equal(losses[nlosses - 1].missing, 0);
-	assert_true(losses[nlosses - 1].lost.since <= losses[nlosses - 1].t);
-	assert_true(losses[nlosses - 1].lost.since > 0);
+	assert_true(losses[nlosses - 1].lost.since >= stats().last_t);
+	assert_true(losses[nlosses - 1].lost.since <= 10000ull * 1000000000);
 }
 
 static void check_overwritten(void)
