@@ -1,5 +1,6 @@
 /*
- * Offsets from BTF, by libbpf; see layout.h. vmlinux is looked through first, then iommufd where that is a module. BTF of
+ * Offsets from BTF, by libbpf; see layout.h. vmlinux is looked through first, then iommufd where that is a module; a
+ * module can lack BTF that the kernel has. BTF of
  * vmlinux is some megabytes, so it is read once, at the first line that asks, and freed with the layout.
  */
 #include "layout.h"
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -138,19 +140,35 @@ static int from_table(const struct probe_set *set, const char *member, unsigned 
 	return -1;
 }
 
+/* Whether iommufd is a module that is there, but without BTF: only a module that was loaded has an initstate. */
+static bool module_lacks_btf(const struct layout *l)
+{
+	char *path;
+	bool there;
+
+	if (l->module || asprintf(&path, "%s/sys/module/iommufd/initstate", l->root) < 0)
+		return false;
+	there = !access(path, F_OK);
+	free(path);
+	return there;
+}
+
 static int find_offset(struct layout *l, const char *member, unsigned *offset, const char **from, struct error *e)
 {
 	look(l);
 	*from = "this kernel's BTF";
 	if (!from_btf(l->vmlinux, member, offset) || !from_btf(l->module, member, offset))
 		return 0;
-	if (l->vmlinux)
+	if (l->vmlinux && !module_lacks_btf(l))
 		return error_set(e, "this kernel's BTF has no %s%s", member,
 				 l->module ? "" : "; if iommufd is a module, it is not loaded (modprobe iommufd)");
-	*from = "the probe set's table, for this kernel has no BTF";
+	*from = l->vmlinux ? "the probe set's table, for the module iommufd has no BTF" :
+			     "the probe set's table, for this kernel has no BTF";
 	if (!from_table(l->set, member, offset))
 		return 0;
-	return error_set(e, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF), and the probe set no @layout of %s", member);
+	return error_set(e, "this kernel has no BTF %s, and the probe set no @layout of %s",
+			 l->vmlinux ? "of the module iommufd (CONFIG_DEBUG_INFO_BTF_MODULES)" : "(CONFIG_DEBUG_INFO_BTF)",
+			 member);
 }
 
 char *layout_resolve(struct layout *l, const char *line, const char **from, struct error *e)

@@ -8,15 +8,18 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "layout.h"
 
-static struct probe_member members[] = {{(char *)"list_head.prev", 77}, {(char *)"iopt_area.node.last", 32}};
-static const struct probe_set set = {.member = members, .nmembers = 2};
+static struct probe_member members[] = {
+	{(char *)"list_head.prev", 77}, {(char *)"iopt_area.node.last", 32}, {(char *)"in_module.member", 32}};
+static const struct probe_set set = {.member = members, .nmembers = 3};
 
 static void expect(const char *root, const char *line, const char *want, const char *from)
 {
@@ -76,11 +79,50 @@ static void test_btf(void **state)
 	refuse("", "p:a/map b c=+{iphdr.version}(%di)", "BTF has no iphdr.version");
 }
 
+static void make_file(const char *root, const char *path)
+{
+	char whole[256], *slash;
+	FILE *f;
+
+	snprintf(whole, sizeof(whole), "%s%s", root, path);
+	for (slash = whole + strlen(root); (slash = strchr(slash + 1, '/'));) {
+		*slash = '\0';
+		if (mkdir(whole, 0700) && errno != EEXIST)
+			fail_msg("%s: %s", whole, strerror(errno));
+		*slash = '/';
+	}
+	f = fopen(whole, "w");
+	assert_non_null(f);
+	fclose(f);
+}
+
+/* A kernel with BTF, and the module iommufd without. */
+static void test_module_without_btf(void **state)
+{
+	char root[] = "/tmp/ioflush-layout-XXXXXX", path[256];
+
+	(void)state;
+	if (access("/sys/kernel/btf/vmlinux", R_OK) || !access("/sys/kernel/btf/iommufd", R_OK))
+		skip();
+	assert_non_null(mkdtemp(root));
+	make_file(root, "/sys/kernel/btf/vmlinux");
+	snprintf(path, sizeof(path), "%s/sys/kernel/btf/vmlinux", root);
+	assert_int_equal(remove(path) || symlink("/sys/kernel/btf/vmlinux", path), 0);
+	refuse(root, "p:a/map b c=+{iopt_area.no_such}(%di)", "not loaded");
+	make_file(root, "/sys/module/iommufd/initstate");
+	refuse(root, "p:a/map b c=+{iopt_area.no_such}(%di)", "no @layout of iopt_area.no_such");
+	expect(root, "p:a/map b c=+{in_module.member}(%di)", "p:a/map b c=+32(%di)", "module");
+	expect(root, "p:a/map b c=+{list_head.prev}(%di)", "p:a/map b c=+8(%di)", "this kernel's BTF");
+	snprintf(path, sizeof(path), "rm -r %s", root);
+	assert_int_equal(system(path), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_btf),
+		cmocka_unit_test(test_module_without_btf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
