@@ -737,6 +737,24 @@ static int read_as_nobody(struct fixture *f, const char *path, int events)
 	return 0;
 }
 
+/* One of the first version is read as it is, also where it cannot be migrated, and migrated by who writes into it. */
+static void test_older_version(void **state)
+{
+	struct fixture *f = *state;
+	struct error e = {""};
+	struct store *s;
+
+	make_events(f, 7, 300);
+	store_events(f, f->db, 0, 300);
+	sql(f->db, "DROP TABLE suspend; DELETE FROM migration WHERE version = 2; PRAGMA user_version = 1");
+	expect_events(f, f->db, 300);
+	expect_query(f->db, "PRAGMA user_version", "1");
+	OK(store_open(&s, f->db, 0, &e));
+	store_close(s);
+	expect_query(f->db, "SELECT count(*) FROM suspend", "0");
+	expect_events(f, f->db, 300);
+}
+
 /* Reading needs no right to write, neither to the file nor to its folder, also with a write-ahead log. */
 static void test_read_only(void **state)
 {
@@ -863,8 +881,8 @@ int main(void)
 		TEST(test_views),	TEST(test_rollback),	     TEST(test_discard),
 		TEST(test_interleaved), TEST(test_recording),	     TEST(test_snapshot),
 		TEST(test_truncated),	TEST(test_flipped),	     TEST(test_changed_rows),
-		TEST(test_not_ours),	TEST(test_read_only),	     TEST(test_full_disk),
-		TEST(test_hot_journal), TEST(test_deterministic),
+		TEST(test_not_ours),	TEST(test_read_only),	     TEST(test_older_version),
+		TEST(test_full_disk),	TEST(test_hot_journal),	     TEST(test_deterministic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

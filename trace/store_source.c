@@ -325,10 +325,7 @@ static int load(struct store_source *s, struct error *e)
 		return -1;
 	if (!version)
 		return error_set(e, "%s: an empty database, not one of ioflush", s->source.path);
-	if (version < db_newest_version())
-		return error_set(
-			e, "%s: a database of version %d; ioflush import, given it as -o, migrates it to version %d",
-			s->source.path, version, db_newest_version());
+	/* what is read here is the same in all versions up to now; only who writes must migrate */
 	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, e) ||
 	    load_table(s, "SELECT id, text FROM string ORDER BY id", load_text, e) ||
 	    load_table(s, "SELECT id, tid, comm FROM task ORDER BY id", load_task, e) || check_captures(s, e))
