@@ -107,7 +107,7 @@ bool probe_alt_in_rung(const struct probe_alt *a, const char *rung)
 /* All rungs that the set names, in its order. */
 static void list_rungs(const struct probe_set *s, char *out, size_t size)
 {
-	char have[512] = " ", name[64];
+	char have[512] = " ", name[80];
 	const char *p;
 	size_t i, j, len;
 
@@ -515,6 +515,8 @@ static int read_lines(struct reader *r, FILE *f)
 		r->line++;
 		if (strlen(line) > MAX_LINE)
 			return FAIL(r, "the line is longer than %d bytes", MAX_LINE);
+		if (!strchr(line, '\n') && !feof(f))
+			return FAIL(r, "a NUL byte; the file is damaged or no text");
 		if (read_line(r, line))
 			return -1;
 	}

@@ -15,7 +15,10 @@
 #include "decoder.h"
 #include "probeset.h"
 
-static int read_text(struct probe_set *s, const char *text, struct error *e)
+/* As long as a name may be */
+#define LONG_NAME "a23456789_123456789_123456789_123456789_123456789_123456789_123"
+
+static int read_bytes(struct probe_set *s, const char *text, size_t len, struct error *e)
 {
 	const char *dir = getenv("TMPDIR");
 	char path[4096];
@@ -27,11 +30,16 @@ static int read_text(struct probe_set *s, const char *text, struct error *e)
 	assert_true(fd >= 0);
 	f = fdopen(fd, "w");
 	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fwrite(text, 1, len, f), len);
 	assert_int_equal(fclose(f), 0);
 	ret = probe_set_read(s, path, e);
 	unlink(path);
 	return ret;
+}
+
+static int read_text(struct probe_set *s, const char *text, struct error *e)
+{
+	return read_bytes(s, text, strlen(text), e);
 }
 
 static void refuse(const char *text, const char *part, const char *part2)
@@ -160,6 +168,11 @@ static void test_ladder(void **state)
 	assert_non_null(strstr(e.text, "\"probe\"; it has: fprobe kprobe paired tracepoint"));
 	assert_int_equal(probe_set_check_rung(&s, "", &e), -1);
 	assert_int_equal(probe_set_check_rung(&s, " kprobe", &e), -1);
+	probe_set_free(&s);
+	e.text[0] = '\0';
+	assert_int_equal(read_text(&s, "@rung " LONG_NAME " b\np:a/map b\n", &e), 0);
+	assert_int_equal(probe_set_check_rung(&s, "c", &e), -1);
+	assert_non_null(strstr(e.text, "it has: " LONG_NAME " b"));
 	probe_set_free(&s);
 }
 
@@ -309,6 +322,9 @@ static void test_bad_files(void **state)
 	assert_int_equal(read_text(&s, big, &e2), -1);
 	assert_non_null(strstr(e2.text, ":1: the line is longer"));
 	free(big);
+	e2.text[0] = '\0';
+	assert_int_equal(read_bytes(&s, "p:a/map b\np:a/unmap b\0 c\n", 25, &e2), -1);
+	assert_non_null(strstr(e2.text, ":2: a NUL byte"));
 }
 
 static void expect_line(const char *line, const char *group, const char *want)
