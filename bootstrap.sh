@@ -3,8 +3,8 @@
 #
 #   ./bootstrap.sh demo    install what is missing, build in ./build, replay a recording and print the report
 #   ./bootstrap.sh check   the same build, all tests, the tests under sanitizers (in ./build-asan), the tests in a guest
-#                          whose kernel is built once (in ~/.cache/ioflush-vm, 8 minutes) and the format check; where
-#                          CI=true also "make distcheck"
+#                          whose kernel is built once (in ~/.cache/ioflush-vm, 10 to 15 minutes) and the format check;
+#                          where CI=true also "make distcheck"
 #   ./bootstrap.sh fuzz    fuzz all that parses a trace for FUZZ_SECONDS (60), built by clang in ./build-fuzz
 #
 # Packages are installed when run as root; otherwise the missing ones are named. What is done already is not done again,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes what the guest runs, and keeps it in a cache folder: a Linux 6.12 with iommufd from Debian's linux-source-6.12
 # (its packaged kernels leave iommufd out), the kernel's own iommufd selftests from the same source, and the workloads
-# beside this script. The kernel takes about 7 minutes on 2 cores, the workloads seconds.
+# beside this script. The kernel takes ten to fifteen minutes on 2 cores, the workloads seconds.
 #
 # usage: build.sh [DIR]     DIR (default $IOFLUSH_VM, else ~/.cache/ioflush-vm)
 #
