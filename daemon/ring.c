@@ -587,13 +587,13 @@ static bool next_record(struct ring *r, struct cpu *c)
 	return false;
 }
 
-/* Losses that the decoder tells by events of its own: ends and entries of calls that cannot be paired. */
-static void count_unpaired(struct ring *r)
+/* Calls that could not be paired since the last record; the decoder tells of them by events of its own. */
+static uint64_t take_unpaired(struct ring *r)
 {
-	uint64_t unpaired = decoder_stats(r->decoder)->unpaired;
+	uint64_t all = decoder_stats(r->decoder)->unpaired, since = all - r->unpaired;
 
-	r->stats.lost_decoder += unpaired - r->unpaired;
-	r->unpaired = unpaired;
+	r->unpaired = all;
+	return since;
 }
 
 /* Decodes the record of a CPU. Its events go to the batch. */
@@ -615,12 +615,12 @@ static void give_record(struct ring *r, struct cpu *c)
 	why.text[0] = '\0'; /* all 1 KiB of it zeroed would cost more than the record */
 	n = decoder_record(r->decoder, r->tep, &c->rec, batch_room(r, DECODER_MAX_EVENTS), &why);
 	if (n < 0) {
-		loss_add(r, c, LOST_DECODER, 1);
+		loss_add(r, c, LOST_DECODER, 1 + take_unpaired(r)); /* their event went with it */
 		complain(r, c, why.text);
 	} else {
 		r->batched += (size_t)n;
 		r->stats.events += (uint64_t)n;
-		count_unpaired(r);
+		r->stats.lost_decoder += take_unpaired(r);
 		if (n)
 			r->stats.last_t = c->rec.ts;
 	}

@@ -1052,6 +1052,19 @@ static int judge(const struct tracer *t, const struct probe_set *set, enum trace
 			 (int)strcspn(o.refused ? o.refused : "?", "\n"), o.refused ? o.refused : "?");
 }
 
+/*
+ * Returns that are paired with their entries must know where records were lost, or they would be paired with another
+ * call's. Only a buffer that overwrites says so at the place; one that does not, tells in its statistics alone.
+ */
+static int mark_losses(const struct tracer *t, const struct probe_set *set, struct error *e)
+{
+	if (t->nevents == set->nevents || t->opt.overwrite)
+		return 0;
+	log_notice("returns are paired with their entries: the ring buffers overwrite the oldest records when full, "
+		   "whatever the option overwrite says");
+	return write_instance(t, "options/overwrite", "1") ? error_errno(e, "%s/options/overwrite", t->dir) : 0;
+}
+
 int tracer_arm(struct tracer *t, const struct probe_set *set, enum tracer_host *host, struct error *e)
 {
 	*host = TRACER_HOST_OK;
@@ -1062,7 +1075,7 @@ int tracer_arm(struct tracer *t, const struct probe_set *set, enum tracer_host *
 	if (!t->instance_made || has_probes(t))
 		return error_set(e, "the instance %s or probes of the group %s are left over and were not removed",
 				 t->opt.instance, t->group);
-	if (configure(t, host, e) || arm_events(t, set, e))
+	if (configure(t, host, e) || arm_events(t, set, e) || mark_losses(t, set, e))
 		return -1;
 	return judge(t, set, host, e);
 }

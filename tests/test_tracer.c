@@ -426,6 +426,9 @@ static void test_entries(void **state)
 	expect(text, "name: map_entry");
 	free(text);
 	assert_int_equal(probes_with("/map_entry"), 1);
+	text = slurp_instance("options/overwrite");
+	assert_string_equal(text, "1\n"); /* so that the place of a loss is known */
+	free(text);
 	tracer_close(&t);
 	expect_nothing_left();
 }

@@ -390,7 +390,7 @@ static void drop_thread(struct decoder *d, struct thread *th)
 
 static void drop_thread_if_idle(struct decoder *d, struct thread *th)
 {
-	if (!th->has_coherent && !th->has_attach && !th->calls)
+	if (!th->has_coherent && !th->has_attach && !th->calls && th->id != NO_TID)
 		drop_thread(d, th);
 }
 
@@ -670,9 +670,13 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 
 static int enter_call(struct decoder *d, const struct raw_record *r, struct error *e)
 {
-	struct thread *th = get_thread(d, thread_id(r->tid, r->cpu), e);
+	struct thread *th;
 	struct call *call;
 
+	/* uthash frees a table with its last entry: one that stays, where calls come and go one by one. */
+	if (!d->threads && !get_thread(d, NO_TID, e))
+		return -1;
+	th = get_thread(d, thread_id(r->tid, r->cpu), e);
 	if (!th)
 		return -1;
 	if (th->calls == MAX_CALLS) { /* the outermost is forgotten, and its end will be one without an entry */
