@@ -112,7 +112,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.buffer_size, 4 << 20);
 	assert_int_equal(c.drain_interval, 100);
 	assert_int_equal(c.replay_timeout, 600000);
-	assert_int_equal(c.queue_events, 65536);
+	assert_int_equal(c.queue_events, 262144);
 	assert_false(c.overwrite);
 	if (config_check(&c, &e))
 		fail_msg("%s", e.text);

@@ -438,7 +438,7 @@ static void test_bad_lines(void **state)
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=0x\n", 1, "npages"},
 		{GOOD L("1.6") "unpin: (x) pfn=12\n", 1, "text:2: unpin: npages: is not there"},
 		{GOOD L("1.6") "unpin: (x pfn=12 npages=1\n", 1, "text:2: the place of the probe"},
-		{GOOD L("1.6") "unpin: (x) pfn=12 npages=0\n", 1, "text:2: unpin: npages"},
+		{GOOD L("1.6") "unpin: (x) pfn=0xffffffffffffffff npages=1\n", 1, "text:2: unpin: pfn"},
 		{GOOD L("1.6") "map: (x) domain=1 iova=0 paddr=0 size=9223372036854775808 rc=0\n", 1, "text:2: map: size"},
 		{GOOD " churn-99999999999 [001] ..... 1.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: is no line"},
 		{GOOD " churn-80 [99999] ..... 1.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: is no line"},
@@ -446,7 +446,7 @@ static void test_bad_lines(void **state)
 		{GOOD L("1.6") "unpin: (x) pfn=12 npag", 1, "text:2: the last line has no end"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1", 1, "text:2: the last line has no end"},
 		{"# entries-in-buffer/entries-written: 10/x\n", 0, "text:1: entries-in-buffer"},
-		{"CPU:1 [LOST 5 EVENTS]\n" L("1.6") "unpin: (x) pfn=12 npages=0\n", 1, "text:2: unpin"},
+		{"CPU:1 [LOST 5 EVENTS]\n" L("1.6") "unpin: (x) pfn=0xffffffffffffffff npages=1\n", 1, "text:2: unpin"},
 	};
 	struct event ev;
 	size_t i;
