@@ -624,7 +624,7 @@ static void begin_to_count_missed(struct ioflushd *d)
 	for (size_t i = 0; i < d->armed.nevents; i++) {
 		const struct armed_event *a = &d->armed.event[i];
 
-		has_kprobe |= a->alt >= 0 && strchr("pr", a->line[0]) && strchr(a->line, ' ') &&
+		has_kprobe |= a->alt >= 0 && strchr("pr", a->line[0]) && !is_tracepoint(a) &&
 			      !probe_line_is_uprobe(a->line);
 	}
 	d->counts_missed = has_kprobe && !priv_missed(d->priv, &missed);

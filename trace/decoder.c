@@ -690,18 +690,6 @@ static int enter_call(struct decoder *d, const struct raw_record *r, struct erro
 	return 0;
 }
 
-/* The fields of an end that its entry has: all that stand at the same place in both. */
-static uint16_t carried_fields(unsigned kind)
-{
-	uint16_t mask = 0;
-	unsigned i;
-
-	for (i = 0; i < event_table[kind].nfields; i++)
-		if (event_table[kind].field[i].type != FIELD_INT)
-			mask |= BIT(i);
-	return mask;
-}
-
 /* Leaves the innermost call of the kind, and with it those within, whose ends are missing: how many, or -1: none is there. */
 static int leave_call(const struct decoder *d, struct thread *th, uint16_t kind, struct call *out)
 {
@@ -735,8 +723,9 @@ static void make_lost(struct decoder *d, struct event *ev, const struct raw_reco
 /* The end of a call, completed from its entry. How many events, of what is lost; *whole: whether r is complete now. */
 static int end_call(struct decoder *d, struct raw_record *r, struct event *out, bool *whole)
 {
-	uint16_t entry = raw_table[r->kind].entry, carried = carried_fields(r->kind);
-	bool bare = is_bare_end(r->kind, r->present);
+	/* what it needs it has all of, or nothing: raw_field_lacking() has seen it */
+	bool bare = !(r->present & d->required[r->kind]);
+	uint16_t entry = raw_table[r->kind].entry;
 	struct thread *th = find_thread(d, thread_id(r->tid, r->cpu));
 	struct call call;
 	int within = -1;
@@ -750,7 +739,7 @@ static int end_call(struct decoder *d, struct raw_record *r, struct event *out, 
 	}
 	*whole = within >= 0 || !bare;
 	for (i = 0; within >= 0 && bare && i < CALL_FIELDS; i++)
-		if (call.present & carried & BIT(i)) {
+		if (call.present & d->may_miss[r->kind] & BIT(i)) { /* all but the return code */
 			r->v[i] = call.v[i];
 			r->present |= BIT(i);
 		}
