@@ -22,7 +22,8 @@
  *		"pages": {"leak", "reexpose", "release", "access"},
  *		"uncertain": N, "if_new_pages": {"leak", ...},	uncertain findings; of the pages, as above
  *		"causes": [{"kind", "event": NAME, "within": NAME or null, "cause": words, "findings": N, "pages": N}],
- *		"health": {NAME: N}, "lacking": [NAME...], "midlife": {"event", "name", "t"} or null: of the first capture that began so,
+ *		"health": {NAME: N}, "lacking": [NAME]: events that every policy needs and no probe gave,
+ *		"midlife": {"event", "name", "t"} or null: of the first capture that began so,
  *		"partial": sentence or null}}
  *
  * errors and warnings count findings. Exit status: 0 with or without findings; replay --fail-on is for scripts.

@@ -10,7 +10,7 @@
  * may pin a page as well, or have pinned it before. The counters for that are not broken then.
  *
  * Result of a capture: PASS, FAIL, or "cannot verify" if the model derives unpins but the trace has no unpin event, or
- * if some are missing and the capture began in mid-life.
+ * if some are missing and the capture began in mid-life, or if no probe gave events that the model needs.
  *
  * JSON, stable (members may be added): {"captures": [{"trace", "capture": N, "result": "pass|fail|cannot-verify",
  *	"partial": sentence or null, "midlife": {"event", "name", "t"} or null, "events": N, "health": {NAME: N},
