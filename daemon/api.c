@@ -184,24 +184,25 @@ static void clear_params(struct call *c)
 
 struct route {
 	const char *method, *path; /* {} stands for an id */
+	bool takes_body;
 	int (*handle)(struct call *c);
 };
 
 static const struct route routes[] = {
-	{"GET", "/healthz", api_get_health},
-	{"GET", "/metrics", api_get_metrics},
-	{"GET", "/v1/status", api_get_status},
-	{"GET", "/v1/captures", api_get_captures},
-	{"GET", "/v1/captures/{}", api_get_capture},
-	{"GET", "/v1/events", api_get_events},
-	{"GET", "/v1/domains", api_get_domains},
-	{"GET", "/v1/iopts", api_get_iopts},
-	{"GET", "/v1/policies", api_get_policies},
-	{"GET", "/v1/replays", api_get_replays},
-	{"POST", "/v1/replays", api_post_replay},
-	{"GET", "/v1/replays/{}", api_get_replay},
-	{"DELETE", "/v1/replays/{}", api_delete_replay},
-	{"GET", "/v1/replays/{}/gaps", api_get_gaps},
+	{"GET", "/healthz", false, api_get_health},
+	{"GET", "/metrics", false, api_get_metrics},
+	{"GET", "/v1/status", false, api_get_status},
+	{"GET", "/v1/captures", false, api_get_captures},
+	{"GET", "/v1/captures/{}", false, api_get_capture},
+	{"GET", "/v1/events", false, api_get_events},
+	{"GET", "/v1/domains", false, api_get_domains},
+	{"GET", "/v1/iopts", false, api_get_iopts},
+	{"GET", "/v1/policies", false, api_get_policies},
+	{"GET", "/v1/replays", false, api_get_replays},
+	{"POST", "/v1/replays", true, api_post_replay},
+	{"GET", "/v1/replays/{}", false, api_get_replay},
+	{"DELETE", "/v1/replays/{}", false, api_delete_replay},
+	{"GET", "/v1/replays/{}/gaps", false, api_get_gaps},
 };
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
 
@@ -227,7 +228,7 @@ static bool path_matches(const char *pattern, const char *path, char *id, size_t
 static const char *allowed(const char *path)
 {
 	bool get = false, post = false, del = false;
-	char id[40];
+	char id[ID_MAX];
 
 	for (size_t i = 0; i < ROUTES; i++) {
 		if (!path_matches(routes[i].path, path, id, sizeof(id)))
@@ -243,15 +244,31 @@ static const char *allowed(const char *path)
 	return get ? "GET, HEAD" : NULL;
 }
 
+/* The route of a request, or NULL; the id of its path goes to id (of size bytes). */
+static const struct route *find_route(const char *method, const char *path, char *id, size_t size)
+{
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (!strcmp(routes[i].method, method) && path_matches(routes[i].path, path, id, size))
+			return &routes[i];
+	}
+	return NULL;
+}
+
+bool api_takes_body(const char *method, const char *path)
+{
+	char id[ID_MAX];
+	const struct route *r = find_route(method, path, id, sizeof(id));
+
+	return r && r->takes_body;
+}
+
 static int dispatch(struct call *c)
 {
 	const char *method = !strcmp(c->q->method, "HEAD") ? "GET" : c->q->method, *allow;
+	const struct route *r = find_route(method, c->q->path, c->id, sizeof(c->id));
 
-	for (size_t i = 0; i < ROUTES; i++) {
-		if (strcmp(routes[i].method, method) || !path_matches(routes[i].path, c->q->path, c->id, sizeof(c->id)))
-			continue;
-		return parse_query(c) ? -1 : routes[i].handle(c);
-	}
+	if (r)
+		return parse_query(c) ? -1 : r->handle(c);
 	allow = allowed(c->q->path);
 	if (!allow)
 		return call_fail(c, 404, "not-found", NULL, "there is nothing at this path");

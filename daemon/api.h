@@ -61,6 +61,9 @@ typedef void (*api_done_fn)(void *ctx, struct api_response *r);
 bool api_handle(struct api *a, const struct api_request *q, struct api_response *r, api_done_fn done, void *ctx);
 void api_cancel(struct api *a, void *ctx);
 
+/* Whether a request of this method for this path has a body. Nothing else has. */
+bool api_takes_body(const char *method, const char *path);
+
 /*
  * Called on the HTTP thread: reaps and limits what runs, gives late answers. Returns in how many milliseconds it wants
  * to be called again; after an api_handle(), at once.

@@ -17,6 +17,7 @@
 
 #define CALL_LATER 1
 #define PARAMS_MAX 16
+#define ID_MAX 40	/* bytes of an id in a path, and a 0 byte; a longer one is no id */
 #define RATE_SAMPLES 11 /* a second apart: a rate over ten seconds */
 #define STATUS_SLOTS 600
 
@@ -35,7 +36,7 @@ struct call_error {
 struct call {
 	struct api *api;
 	const struct api_request *q;
-	char id[40]; /* of the path, where it has one */
+	char id[ID_MAX]; /* of the path, where it has one */
 	struct param param[PARAMS_MAX];
 	size_t params;
 	api_done_fn done;

@@ -3,19 +3,28 @@
  *
  * It knows libevent's base, timers and listener, too, and is not written on top of loop.h, the capture's own loop: evhttp
  * wants a struct event_base, and gives and takes bufferevents that belong to one, so loop.h would have to hand out what it
- * is there to hide. Its three timers would be all that was gained, for a second kind of loop that has no buffers to drain,
+ * is there to hide. Its timers would be all that was gained, for a second kind of loop that has no buffers to drain,
  * and takes no signals. The two share nothing but the library: a base and a thread each.
  *
- * evhttp by itself answers errors with HTML, closes where 408 and 431 are due, and has no limit on connections. So each
- * connection's input is watched (conn, below) and evhttp is given a request only when all of it is there and within the
- * limits: until then the low watermark of its bufferevent is out of reach. Where a limit is passed, the connection is
- * taken away from evhttp: the answer is written here, then the connection is closed.
+ * evhttp by itself answers errors with HTML, closes where 408 and 431 are due, takes what is left in its buffer for the
+ * next request, and has no limit on connections. So it never begins a request by itself: the low watermark of each
+ * connection's bufferevent is out of reach, and what arrives is only watched (on_input). When a request is all there,
+ * within the limits, and such that evhttp reads it as http_head.h does, give_request() cuts off what follows it and lets
+ * evhttp read. Where that is not so, the connection is taken away from evhttp: the answer is written here, then the
+ * connection is closed.
  *
- *	READING --all there--> REPLYING --sent--> READING ...
- *	   \--a limit is passed--> CLOSING --sent, and the client has seen it--> gone
+ *	READING --all there--> READY --evhttp reads it--> WAITING --the API answers--> REPLYING --sent--> READING ...
+ *	   \--a limit is passed, or it is malformed--> CLOSING --sent, and the client has seen it--> gone
  *
- * While a request is answered nothing more is read. One request at a time: what a client sends behind a request before
- * its answer came is not read, and the connection is closed after the answer.
+ * One request, one answer. It holds because of these, and a connection that breaks one is BROKEN and closed:
+ *
+ *	evhttp calls on_request() only while give_request() runs, once, and leaves nothing unread;
+ *	when give_request() ends it has done so: evhttp waits for no more, and answers nothing by itself;
+ *	when an answer was sent there is still nothing to read: from WAITING to READING nothing is taken from the socket.
+ *
+ * While a request waits nothing is sent either, so only the sweep and the end of the server end its connection; what it
+ * asked the API is cancelled with it. What a client sends together with a request, behind it, is not read, and the
+ * connection is closed after the answer.
  */
 #include "http.h"
 
@@ -29,6 +38,7 @@
 #include <event2/listener.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,34 +61,27 @@
 #define LINGER_MS 1000 /* after an error was sent, for the client to take it */
 #define SWEEP_MIN_MS 20
 #define SWEEP_MAX_MS 1000
-#define NO_REQUEST SIZE_MAX /* the watermark while a request is not all there */
+#define OUT_OF_REACH SIZE_MAX /* the watermark: evhttp reads when it is told to */
 
-enum conn_state { READING, REPLYING, CLOSING };
+enum conn_state { READING, READY, WAITING, REPLYING, CLOSING, BROKEN };
 
 struct conn {
 	struct conn *next;
 	struct http *http;
-	struct bufferevent *bev;
-	struct evhttp_connection *evcon;
+	struct bufferevent *bev;	 /* a reference of our own: it may outlive evcon */
+	struct evhttp_connection *evcon; /* NULL: just accepted */
 	struct evbuffer_cb_entry *watch;
-	struct event *adopt;
+	struct event *turn; /* on_turn() */
 	enum conn_state state;
-	bool refused;	 /* beyond the limit of connections */
-	bool close;	 /* after the answer */
-	bool waiting;	 /* for the API's answer */
-	bool flushed;	 /* CLOSING: all was sent */
-	size_t searched; /* READING: no end of the head before there */
-	size_t need;	 /* length of the request, 0: not known yet */
-	uint64_t since;	 /* ms: of the state; READING: when the first byte came, or when it became idle */
-	bool begun;	 /* READING: some of a request is there */
-};
-
-/* A request that the API answers later. */
-struct pending {
-	struct pending *next;
-	struct http *http;
-	struct conn *conn;
-	struct evhttp_request *req;
+	struct evhttp_request *req; /* WAITING: what the API is asked; the API knows the question by the conn */
+	bool refused;		    /* beyond the limit of connections */
+	bool close;		    /* after the answer */
+	bool flushed;		    /* CLOSING: all was sent */
+	bool hung_up;		    /* CLOSING: the client sends no more */
+	size_t searched;	    /* READING: no end of the head before there */
+	size_t need;		    /* length of the request, 0: not known yet */
+	uint64_t since;		    /* ms: of the state; READING: when the first byte came, or when it became idle */
+	bool begun;		    /* READING: some of a request is there */
 };
 
 struct http {
@@ -97,9 +100,9 @@ struct http {
 	int stop_fd;
 	struct conn *conns;
 	size_t nconns;
-	struct pending *pending;
+	struct conn *giving; /* whose request evhttp is given now; NULL: none, or it has taken it */
 	pthread_t thread;
-	bool started;
+	bool started, strict;
 };
 
 /* ---- answers ---- */
@@ -151,6 +154,16 @@ static void conn_close(struct conn *c)
 	evhttp_connection_free(c->evcon); /* calls on_closed(), which frees c */
 }
 
+/* Closes the connection, but in on_turn(): this is called from within evhttp, which goes on with it. */
+static void broken(struct conn *c, const char *what)
+{
+	log_error("HTTP: %s: this is a fault of ioflushd; the connection is closed", what);
+	if (c->http->strict)
+		abort();
+	c->state = BROKEN;
+	event_active(c->turn, EV_TIMEOUT, 0);
+}
+
 static void closing_read(struct bufferevent *bev, void *ctx)
 {
 	struct evbuffer *in = bufferevent_get_input(bev);
@@ -167,14 +180,21 @@ static void closing_flushed(struct bufferevent *bev, void *ctx)
 	if (evbuffer_get_length(bufferevent_get_output(bev)) || c->flushed)
 		return;
 	c->flushed = true;
-	shutdown(bufferevent_getfd(bev), SHUT_WR);
+	if (c->hung_up)
+		conn_close(c);
+	else
+		shutdown(bufferevent_getfd(bev), SHUT_WR);
 }
 
+/* A client that sends no more may still read. */
 static void closing_event(struct bufferevent *bev, short what, void *ctx)
 {
+	struct conn *c = ctx;
+
 	(void)bev;
-	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT))
-		conn_close(ctx);
+	c->hung_up |= what & BEV_EVENT_EOF;
+	if (what & (BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT) || (c->hung_up && c->flushed))
+		conn_close(c);
 }
 
 /* Takes the connection away from evhttp, answers with an error, and closes. */
@@ -207,9 +227,37 @@ static void conn_reading(struct conn *c)
 {
 	c->state = READING;
 	c->since = child_now_ms();
-	c->begun = c->waiting = false;
+	c->begun = false;
 	c->searched = c->need = 0;
-	bufferevent_setwatermark(c->bev, EV_READ, NO_REQUEST, 0);
+}
+
+/* Whether the API knows a body for what the head asks. */
+static bool takes_body(const struct http_head *head)
+{
+	char *method = strndup(head->method, head->method_len), *raw = strndup(head->path, head->path_len);
+	char *path = raw ? evhttp_uridecode(raw, 0, NULL) : NULL;
+	bool takes = method && path && api_takes_body(method, path);
+
+	free(method);
+	free(raw);
+	free(path);
+	return takes;
+}
+
+/*
+ * The client waits for a word before it sends the body. Without evhttp's callback, which would take what was sent for the
+ * end of the last answer.
+ */
+static void send_continue(struct conn *c)
+{
+	bufferevent_data_cb read;
+	bufferevent_event_cb event;
+	void *evcon;
+
+	bufferevent_getcb(c->bev, &read, NULL, &event, &evcon);
+	bufferevent_setcb(c->bev, read, NULL, event, evcon);
+	bufferevent_enable(c->bev, EV_WRITE);
+	evbuffer_add_printf(bufferevent_get_output(c->bev), "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 /* The head is all there: what follows it? */
@@ -225,15 +273,17 @@ static void take_head(struct conn *c, size_t len)
 		return;
 	}
 	status = http_head_check(text, len, c->http->max_body, &head);
+	if (head.body && !takes_body(&head)) {
+		conn_fail(c, 400, "unexpected-body", "what is asked for takes no body");
+		return;
+	}
 	if (status) {
 		conn_fail(c, status, head.code, head.message);
 		return;
 	}
 	c->need = len + (size_t)head.body;
-	if (head.expect_continue && evbuffer_get_length(in) < c->need) {
-		bufferevent_enable(c->bev, EV_WRITE);
-		evbuffer_add_printf(bufferevent_get_output(c->bev), "HTTP/1.1 100 Continue\r\n\r\n");
-	}
+	if (head.expect_continue && evbuffer_get_length(in) < c->need)
+		send_continue(c);
 }
 
 static void look_for_head(struct conn *c, struct evbuffer *in, size_t len)
@@ -246,12 +296,12 @@ static void look_for_head(struct conn *c, struct evbuffer *in, size_t len)
 	if (at.pos >= 0 && (size_t)at.pos + 4 <= max)
 		take_head(c, (size_t)at.pos + 4);
 	else if (at.pos >= 0 || len > max)
-		conn_fail(c, 431, "headers-too-large", "the request's head is larger than http_max_headers");
+		conn_fail(c, 431, "headers-too-large", "the request's head is larger than http-max-headers");
 	else
 		c->searched = len > 3 ? len - 3 : 0;
 }
 
-/* Bytes came. When this returns, bufferevent calls evhttp if the watermark allows. */
+/* Bytes came. */
 static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct conn *c = arg;
@@ -267,55 +317,108 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, v
 		look_for_head(c, in, len);
 	if (c->state != READING || !c->need || len < c->need)
 		return;
-	c->state = REPLYING;
-	c->since = child_now_ms();
-	c->close |= len > c->need;
-	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
+	c->state = READY;
+	event_active(c->turn, EV_TIMEOUT, 0);
+}
+
+/* Unless there are too many connections. */
+static void accept_more(struct http *h)
+{
+	if (h->listener && h->nconns < h->max_connections + REFUSED_MAX)
+		evconnlistener_enable(h->listener);
 }
 
 static void conn_free(struct conn *c)
 {
+	struct http *h = c->http;
 	struct conn **p;
 
-	for (p = &c->http->conns; *p && *p != c; p = &(*p)->next)
+	for (p = &h->conns; *p && *p != c; p = &(*p)->next)
 		;
 	if (*p)
 		*p = c->next;
-	c->http->nconns--;
-	if (c->watch)
-		evbuffer_remove_cb_entry(bufferevent_get_input(c->bev), c->watch);
-	if (c->adopt)
-		event_free(c->adopt);
+	h->nconns--;
+	if (h->giving == c)
+		h->giving = NULL;
+	if (c->state == WAITING)
+		api_cancel(h->api, c);
+	evbuffer_remove_cb_entry(bufferevent_get_input(c->bev), c->watch);
+	bufferevent_decref(c->bev);
+	event_free(c->turn);
 	free(c);
+	accept_more(h);
 }
 
 /* evhttp says that the connection ends. */
 static void on_closed(struct evhttp_connection *evcon, void *arg)
 {
-	struct conn *c = arg;
-	struct http *h = c->http;
-
 	(void)evcon;
-	conn_free(c);
-	if (h->listener && h->nconns < h->max_connections + REFUSED_MAX)
-		evconnlistener_enable(h->listener);
+	conn_free(arg);
 }
 
 /*
- * Runs in the loop right after the connection was accepted, before anything is read from it: evhttp has set its callbacks,
+ * In the loop right after the connection was accepted, before anything is read from it: evhttp has set its callbacks,
  * whose argument is its connection, which is needed to close it and to hear that it ends.
  */
-static void on_adopt(evutil_socket_t fd, short what, void *arg)
+static void adopt(struct conn *c)
 {
-	struct conn *c = arg;
 	void *evcon = NULL;
 
-	(void)fd, (void)what;
 	bufferevent_getcb(c->bev, NULL, NULL, NULL, &evcon);
+	if (!evcon) { /* it had no memory, and has closed it */
+		conn_free(c);
+		return;
+	}
 	c->evcon = evcon;
 	evhttp_connection_set_closecb(c->evcon, on_closed, c);
 	if (c->refused)
 		conn_fail(c, 503, "too-many-connections", "too many connections at once");
+}
+
+/* Leaves the first n bytes in a connection's input. 0, or -1: out of memory. */
+static int cut_input(struct evbuffer *in, size_t n)
+{
+	struct evbuffer *kept = evbuffer_new();
+	int ret = -1;
+
+	if (kept && evbuffer_remove_buffer(in, kept, n) == (int)n && !evbuffer_drain(in, evbuffer_get_length(in)))
+		ret = evbuffer_prepend_buffer(in, kept);
+	if (kept)
+		evbuffer_free(kept);
+	return ret;
+}
+
+/* Lets evhttp read one request, which is all that is there: it calls on_request(). */
+static void give_request(struct conn *c)
+{
+	struct http *h = c->http;
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+
+	c->close = evbuffer_get_length(in) > c->need;
+	if (c->close && cut_input(in, c->need)) {
+		conn_fail(c, 500, "no-memory", "out of memory");
+		return;
+	}
+	h->giving = c;
+	bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+	if (h->giving != c) /* on_request() has it, or the connection is gone */
+		return;
+	h->giving = NULL;
+	broken(c, "evhttp did not take a request");
+}
+
+/* In the loop, called by nobody's callback: here a connection may end. */
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd, (void)what;
+	if (!c->evcon)
+		adopt(c);
+	else if (c->state == READY)
+		give_request(c);
+	else if (c->state == BROKEN)
+		conn_close(c);
 }
 
 /* Makes the bufferevent of a connection that evhttp is about to accept. */
@@ -330,10 +433,12 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 	c->http = h;
 	c->bev = bev;
 	c->refused = h->nconns >= h->max_connections;
-	c->adopt = event_new(base, -1, 0, on_adopt, c);
+	c->turn = event_new(base, -1, 0, on_turn, c);
 	c->watch = evbuffer_add_cb(bufferevent_get_input(bev), on_input, c);
-	if (!c->adopt || !c->watch)
+	if (!c->turn || !c->watch)
 		goto fail;
+	bufferevent_incref(bev);
+	bufferevent_setwatermark(bev, EV_READ, OUT_OF_REACH, 0);
 	conn_reading(c);
 	if (!h->nconns++)
 		set_timer(h->sweep, SWEEP_MIN_MS);
@@ -341,16 +446,24 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 	h->conns = c;
 	if (h->nconns >= h->max_connections + REFUSED_MAX)
 		evconnlistener_disable(h->listener);
-	event_active(c->adopt, EV_TIMEOUT, 0);
+	event_active(c->turn, EV_TIMEOUT, 0);
 	return bev;
 fail:
-	/* out of memory: evhttp makes one of its own, which on_request() knows nothing of and refuses */
-	if (c && c->adopt)
-		event_free(c->adopt);
+	/* out of memory: evhttp makes one of its own, which on_request() knows nothing of and closes */
+	if (c && c->turn)
+		event_free(c->turn);
 	free(c);
 	if (bev)
 		bufferevent_free(bev);
 	return NULL;
+}
+
+/* All events are off then: whether the client is still there is to be asked for. */
+static bool client_is_gone(const struct conn *c)
+{
+	struct pollfd p = {.fd = bufferevent_getfd(c->bev)};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
 static void sweep_conn(struct conn *c, uint64_t now)
@@ -362,10 +475,12 @@ static void sweep_conn(struct conn *c, uint64_t now)
 	if (c->state == CLOSING && age > LINGER_MS + (c->flushed ? 0 : timeout))
 		conn_close(c);
 	else if (c->state == READING && age > timeout && c->begun)
-		conn_fail(c, 408, "too-slow", "the request took longer than http_timeout to arrive");
+		conn_fail(c, 408, "too-slow", "the request took longer than http-timeout to arrive");
 	else if (c->state == READING && age > timeout)
 		conn_close(c);
-	else if (c->state == REPLYING && age > timeout && !c->waiting)
+	else if (c->state == REPLYING && age > timeout)
+		conn_close(c);
+	else if (c->state == WAITING && client_is_gone(c))
 		conn_close(c);
 }
 
@@ -408,17 +523,21 @@ static const char *method_name(struct evhttp_request *req)
 		return "OPTIONS";
 	case EVHTTP_REQ_TRACE:
 		return "TRACE";
-	case EVHTTP_REQ_CONNECT:
-		return "CONNECT";
 	default:
 		return "?";
 	}
 }
 
+/* Then evhttp closes the connection, or waits for the next request. */
 static void on_sent(struct evhttp_request *req, void *arg)
 {
+	struct conn *c = arg;
+
 	(void)req;
-	conn_reading(arg);
+	if (evbuffer_get_length(bufferevent_get_input(c->bev)))
+		broken(c, "something was read while an answer was sent"); /* evhttp would take it for a request */
+	else
+		conn_reading(c);
 }
 
 static void free_body(const void *data, size_t len, void *extra)
@@ -452,17 +571,20 @@ static void send_answer(struct conn *c, struct evhttp_request *req, struct api_r
 		snprintf(number, sizeof(number), "%d", r->retry_after);
 		evhttp_add_header(out, "Retry-After", number);
 	}
-	if (c->close)
+	if (c->close) {
+		evhttp_remove_header(evhttp_request_get_input_headers(req), "Connection"); /* "keep-alive": no */
 		evhttp_add_header(out, "Connection", "close");
+	}
 	if (body && !head && r->status != 204 && !evbuffer_add_reference(body, r->body, r->body_len, free_body, r->body))
 		r->body = NULL;
 	free(r->body);
 	r->body = NULL;
 	api_count(c->http->api, r->status);
-	c->waiting = false;
+	c->state = REPLYING;
 	c->since = child_now_ms();
 	evhttp_request_set_on_complete_cb(req, on_sent, c);
 	evhttp_send_reply(req, r->status, reason(r->status), body);
+	bufferevent_disable(c->bev, EV_READ); /* evhttp reads while it sends, to see the end */
 	if (body)
 		evbuffer_free(body);
 }
@@ -553,37 +675,28 @@ static bool admit(struct conn *c, struct evhttp_request *req)
 
 static void on_answer(void *ctx, struct api_response *r)
 {
-	struct pending *p = ctx, **link;
+	struct conn *c = ctx;
 
-	for (link = &p->http->pending; *link != p; link = &(*link)->next)
-		;
-	*link = p->next;
-	send_answer(p->conn, p->req, r);
-	free(p);
+	send_answer(c, c->req, r);
 }
 
 /* Hands a request to the API. */
-static void ask_api(struct conn *c, struct evhttp_request *req, const char *path, const char *query)
+static void ask_api(struct conn *c, const char *path, const char *query)
 {
 	struct http *h = c->http;
-	struct evbuffer *in = evhttp_request_get_input_buffer(req);
+	struct evbuffer *in = evhttp_request_get_input_buffer(c->req);
 	struct api_request q = {
-		.method = method_name(req), .path = path, .query = query, .body_len = evbuffer_get_length(in)};
-	struct pending *p = calloc(1, sizeof(*p));
+		.method = method_name(c->req), .path = path, .query = query, .body_len = evbuffer_get_length(in)};
 	struct api_response r;
 
 	if (q.body_len)
 		q.body = (const char *)evbuffer_pullup(in, -1);
-	if (!p || (q.body_len && !q.body)) {
-		free(p);
-		send_error(c, req, 500, "no-memory", "out of memory");
+	if (q.body_len && !q.body) {
+		send_error(c, c->req, 500, "no-memory", "out of memory");
 		return;
 	}
-	*p = (struct pending){.next = h->pending, .http = h, .conn = c, .req = req};
-	h->pending = p;
-	c->waiting = true;
-	if (api_handle(h->api, &q, &r, on_answer, p))
-		on_answer(p, &r);
+	if (api_handle(h->api, &q, &r, on_answer, c))
+		on_answer(c, &r);
 	set_timer(h->tick, 0);
 }
 
@@ -605,16 +718,28 @@ static void on_request(struct evhttp_request *req, void *arg)
 	char *path = NULL;
 	size_t len = 0;
 
-	if (!c) { /* cannot be: every connection comes through on_accept() */
-		evhttp_send_error(req, 500, NULL);
+	if (!c) { /* see on_accept() */
+		log_error("HTTP: out of memory: a connection is closed");
+		evhttp_connection_free(evhttp_request_get_connection(req));
 		return;
 	}
-	bufferevent_disable(c->bev, EV_READ);
+	if (h->giving != c) {
+		broken(c, "evhttp began a request by itself");
+		return;
+	}
+	h->giving = NULL;
+	if (evbuffer_get_length(bufferevent_get_input(c->bev))) {
+		broken(c, "evhttp left a part of a request");
+		return;
+	}
+	bufferevent_disable(c->bev, EV_READ | EV_WRITE);
+	c->state = WAITING;
+	c->req = req;
 	path = raw ? evhttp_uridecode(raw, 0, &len) : NULL;
 	if (!path || strlen(path) != len)
 		send_error(c, req, 400, "bad-target", "the path is not well-formed");
 	else if (admit(c, req))
-		ask_api(c, req, path, evhttp_uri_get_query(uri));
+		ask_api(c, path, evhttp_uri_get_query(uri));
 	free(path);
 }
 
@@ -785,7 +910,7 @@ static int make_loop(struct http *h, struct error *e)
 	evhttp_set_max_body_size(h->evhttp, (ev_ssize_t)h->max_body + 1);
 	evhttp_set_allowed_methods(h->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE |
 						      EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS |
-						      EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT);
+						      EVHTTP_REQ_TRACE);
 	evhttp_set_bevcb(h->evhttp, on_accept, h);
 	evhttp_set_gencb(h->evhttp, on_request, h);
 	if (!evhttp_bind_listener(h->evhttp, h->listener) || event_add(h->stop, NULL))
@@ -823,11 +948,31 @@ struct http *http_new(const struct config *c, struct api *api, struct error *e)
 	return NULL;
 }
 
+void http_strict(struct http *h)
+{
+	h->strict = true;
+}
+
+/* Those who wait are told that it is over, as far as one write goes. */
+static void end_waiting(struct http *h)
+{
+	for (struct conn *c = h->conns; c; c = c->next) {
+		if (c->state != WAITING)
+			continue;
+		api_cancel(h->api, c);
+		send_error(c, c->req, 503, "stopping", "the service is stopping");
+	}
+	evconnlistener_disable(h->listener);
+	event_del(h->tick);
+	event_base_loop(h->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
 static void *serve(void *arg)
 {
 	struct http *h = arg;
 
 	event_base_dispatch(h->base);
+	end_waiting(h);
 	return NULL;
 }
 
@@ -849,35 +994,21 @@ int http_start(struct http *h, struct error *e)
 	return 0;
 }
 
-/* Those who wait are told that it is over, as far as one write goes. */
-static void end_pending(struct http *h)
-{
-	struct pending *p;
-
-	while ((p = h->pending)) {
-		h->pending = p->next;
-		api_cancel(h->api, p);
-		send_error(p->conn, p->req, 503, "stopping", "the service is stopping");
-		free(p);
-	}
-}
-
 static void free_loop(struct http *h)
 {
 	struct conn *c;
 
-	end_pending(h);
 	if (h->listener && !h->evhttp)
 		evconnlistener_free(h->listener);
 	h->listener = NULL; /* belongs to evhttp */
-	while ((c = h->conns) && c->evcon)
-		conn_close(c);
+	while ((c = h->conns)) {
+		if (c->evcon)
+			conn_close(c);
+		else /* accepted in the last moment */
+			conn_free(c);
+	}
 	if (h->evhttp)
 		evhttp_free(h->evhttp);
-	while ((c = h->conns)) { /* accepted in the last moment: its bufferevent is gone */
-		c->watch = NULL;
-		conn_free(c);
-	}
 	if (h->tick)
 		event_free(h->tick);
 	if (h->sweep)

@@ -14,5 +14,6 @@ struct http;
 struct http *http_new(const struct config *c, struct api *api, struct error *e); /* binds; NULL and the error */
 int http_start(struct http *h, struct error *e);				 /* starts the thread */
 void http_free(struct http *h);							 /* stops it; NULL is fine */
+void http_strict(struct http *h); /* for tests, before http_start(): a broken invariant ends the program */
 
 #endif

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 struct headers {
+	bool http_1_0;
 	unsigned host, length, transfer;
 	bool bad_length;
 	uint64_t body;
@@ -42,8 +43,8 @@ static bool is_text(const char *s, size_t len)
 
 static bool known_method(const char *s, size_t len)
 {
-	static const char *const known[] = {"GET",   "HEAD",	"POST",	 "DELETE", "PUT",
-					    "PATCH", "OPTIONS", "TRACE", "CONNECT"};
+	/* not CONNECT: what follows it is for another server, and evhttp never closes its connection */
+	static const char *const known[] = {"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (strlen(known[i]) == len && !strncmp(known[i], s, len))
@@ -52,8 +53,33 @@ static bool known_method(const char *s, size_t len)
 	return false;
 }
 
-/* "GET /path HTTP/1.1": three words, the target without anything odd. */
-static int check_request_line(const char *s, size_t len, struct http_head *out)
+/* Visible ASCII; '#' ends what evhttp takes for the path. */
+static bool is_target(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] <= ' ' || s[i] >= 0x7f || s[i] == '#')
+			return false;
+	}
+	return true;
+}
+
+/* evhttp takes what stands behind "//" for the name of a server, and the path for what comes after it. */
+static int check_target(const char *s, size_t len, struct http_head *out)
+{
+	const char *query = memchr(s, '?', len);
+
+	if (s[0] != '/' || (len > 1 && s[1] == '/'))
+		return bad(out, 400, "bad-target", "the request's target must be a path that begins with one '/'");
+	if (!is_target(s, len))
+		return bad(out, 400, "bad-target",
+			   "in the request's target '#' and what is not visible ASCII must be percent-encoded");
+	out->path = s;
+	out->path_len = query ? (size_t)(query - s) : len;
+	return 0;
+}
+
+/* "GET /path HTTP/1.1": three words. */
+static int check_request_line(const char *s, size_t len, struct headers *h, struct http_head *out)
 {
 	const char *target = memchr(s, ' ', len), *version;
 	size_t rest;
@@ -63,19 +89,19 @@ static int check_request_line(const char *s, size_t len, struct http_head *out)
 	target++;
 	rest = len - (size_t)(target - s);
 	version = memchr(target, ' ', rest);
-	if (!version || version == target || memchr(target, '\t', (size_t)(version - target)) ||
-	    !is_text(target, (size_t)(version - target)))
+	if (!version || version == target)
 		return bad(out, 400, "bad-request", "the request line is not well-formed");
 	version++;
 	rest -= (size_t)(version - target);
 	if (rest != 8 || (strncmp(version, "HTTP/1.1", 8) && strncmp(version, "HTTP/1.0", 8)))
 		return bad(out, rest == 8 && !strncmp(version, "HTTP/", 5) ? 505 : 400, "bad-version",
 			   "HTTP/1.0 and HTTP/1.1 are spoken here");
-	if (!known_method(s, (size_t)(target - s) - 1))
+	h->http_1_0 = version[7] == '0';
+	out->method = s;
+	out->method_len = (size_t)(target - s) - 1;
+	if (!known_method(s, out->method_len))
 		return bad(out, 405, "method-not-allowed", "there is no such method");
-	if (target[0] != '/')
-		return bad(out, 400, "bad-target", "the request's target must be a path");
-	return 0;
+	return check_target(target, (size_t)(version - target) - 1, out);
 }
 
 static bool is_name(const char *s, size_t len, const char *name)
@@ -108,10 +134,12 @@ static int check_header(const char *s, size_t len, struct headers *h, struct htt
 	name = (size_t)(colon - s);
 	v = colon + 1;
 	n = len - name - 1;
-	while (n && (*v == ' ' || *v == '\t')) {
+	while (n && *v == ' ') {
 		v++;
 		n--;
 	}
+	if (n && *v == '\t')
+		return bad(out, 400, "bad-header", "a header has a tab before its value");
 	while (n && (v[n - 1] == ' ' || v[n - 1] == '\t'))
 		n--;
 	if (is_name(s, name, "Host"))
@@ -135,12 +163,12 @@ static int judge(const struct headers *h, uint64_t max_body, struct http_head *o
 		return bad(out, 411, "length-required", "send the body with a Content-Length");
 	if (h->length > 1 || h->bad_length)
 		return bad(out, 400, "bad-header", "the Content-Length is not one whole number");
-	if (h->bad_expect)
+	if (h->bad_expect && !h->http_1_0)
 		return bad(out, 417, "bad-expectation", "only 100-continue can be expected");
-	if (h->body > max_body)
-		return bad(out, 413, "body-too-large", "the body is larger than http_max_body");
 	out->body = h->body;
-	out->expect_continue = h->expect && h->body;
+	out->expect_continue = h->expect && h->body && !h->http_1_0;
+	if (h->body > max_body)
+		return bad(out, 413, "body-too-large", "the body is larger than http-max-body");
 	return 0;
 }
 
@@ -161,7 +189,7 @@ int http_head_check(const char *text, size_t len, uint64_t max_body, struct http
 		n = (size_t)(nl - line) - 1;
 		if (!n && !first)
 			return judge(&h, max_body, out);
-		status = first ? check_request_line(line, n, out) : check_header(line, n, &h, out);
+		status = first ? check_request_line(line, n, &h, out) : check_header(line, n, &h, out);
 		if (status)
 			return status;
 	}

@@ -1,7 +1,8 @@
 /*
  * The head of an HTTP request, looked at before evhttp sees any of it: strict about what evhttp is lax in (line ends,
- * folded and doubled headers, chunked bodies), so that where a request ends is never in doubt, and so that every error
- * has an answer of ours.
+ * folded and doubled headers, chunked bodies), so that where a request ends is never in doubt; and strict about all that
+ * evhttp would answer by itself or read otherwise than we do (authorities and fragments in the target, CONNECT, tabs
+ * before a value), so that every error has an answer of ours.
  */
 #ifndef IOFLUSHD_HTTP_HEAD_H
 #define IOFLUSHD_HTTP_HEAD_H
@@ -11,7 +12,9 @@
 #include <stdint.h>
 
 struct http_head {
-	uint64_t body;	      /* bytes that follow */
+	const char *method, *path; /* in the text; path: of the target, without the query, not decoded */
+	size_t method_len, path_len;
+	uint64_t body;	      /* bytes that follow; known with status 413, too */
 	bool expect_continue; /* the client waits for a word before it sends them */
 	/* of an error: */
 	const char *code, *message;
