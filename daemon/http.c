@@ -29,6 +29,7 @@
 #include "http.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -46,6 +47,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -57,8 +59,11 @@
 
 #define TOKEN_MAX 256
 #define BACKLOG 64
-#define REFUSED_MAX 32 /* connections beyond the limit that are told so; then the kernel's queue holds the others */
-#define LINGER_MS 1000 /* after an error was sent, for the client to take it */
+#define REFUSED_MAX 32	   /* connections beyond the limit that are told so; then the kernel's queue holds the others */
+#define LINGER_MS 1000	   /* after an error was sent, for the client to take it */
+#define RETRY_MS 250	   /* after a connection could not be accepted */
+#define SAY_AGAIN_MS 60000 /* that it could not */
+#define SPARE_FILES 128	   /* open files beyond those of connections: the database, programs that answer */
 #define SWEEP_MIN_MS 20
 #define SWEEP_MAX_MS 1000
 #define OUT_OF_REACH SIZE_MAX /* the watermark: evhttp reads when it is told to */
@@ -97,6 +102,8 @@ struct http {
 	struct evhttp *evhttp;
 	struct evconnlistener *listener;
 	struct event *tick, *sweep, *stop;
+	struct event *retry;	 /* pending: accepting failed a moment ago, and is not tried before */
+	uint64_t accept_said_ms; /* when the log was told that accepting failed; 0: never */
 	int stop_fd;
 	struct conn *conns;
 	size_t nconns;
@@ -321,11 +328,56 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, v
 	event_active(c->turn, EV_TIMEOUT, 0);
 }
 
-/* Unless there are too many connections. */
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+	struct http *h = arg;
+
+	(void)fd, (void)what;
+	event_base_loopbreak(h->base);
+}
+
+/* Unless there are too many connections, or accepting one failed a moment ago. */
 static void accept_more(struct http *h)
 {
-	if (h->listener && h->nconns < h->max_connections + REFUSED_MAX)
+	if (h->listener && h->nconns < h->max_connections + REFUSED_MAX && !evtimer_pending(h->retry, NULL))
 		evconnlistener_enable(h->listener);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	accept_more(arg);
+}
+
+static int find_http(const struct event_base *base, const struct event *ev, void *found)
+{
+	(void)base;
+	if (event_get_callback(ev) != on_stop)
+		return 0;
+	*(struct http **)found = event_get_callback_arg(ev);
+	return 1;
+}
+
+/*
+ * Whoever waits stays in the kernel's queue. Said once: it would fail again at once, and until a file is closed. evhttp
+ * has made itself the argument of what the listener calls; ours is found by an event that is always there.
+ */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	int errnum = errno;
+	struct http *h = NULL;
+	uint64_t now = child_now_ms();
+
+	(void)arg;
+	evconnlistener_disable(listener);
+	if (event_base_foreach_event(evconnlistener_get_base(listener), find_http, &h) != 1)
+		return;
+	set_timer(h->retry, RETRY_MS);
+	if (h->accept_said_ms && now - h->accept_said_ms < SAY_AGAIN_MS)
+		return;
+	h->accept_said_ms = now;
+	log_error("HTTP: a connection cannot be accepted: %s; %zu are open, and others wait until one ends",
+		  strerror(errnum), h->nconns);
 }
 
 static void conn_free(struct conn *c)
@@ -883,12 +935,39 @@ static int read_token(struct http *h, const char *path, struct error *e)
 
 /* ---- the server ---- */
 
-static void on_stop(evutil_socket_t fd, short what, void *arg)
+static size_t count_open_files(void)
 {
-	struct http *h = arg;
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
 
-	(void)fd, (void)what;
-	event_base_loopbreak(h->base);
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* Each connection is an open file. Their limit is raised to what all need together, where it may be. */
+static int need_files(const struct http *h, struct error *e)
+{
+	rlim_t need = count_open_files() + h->max_connections + REFUSED_MAX + SPARE_FILES;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r))
+		return error_errno(e, "the limit of open files");
+	if (r.rlim_cur >= need)
+		return 0;
+	if (r.rlim_max < need)
+		return error_set(
+			e,
+			"http-max-connections=%llu: with %llu open files for all else this needs more than may be "
+			"open at once, which is %llu: lower it, or raise that limit (LimitNOFILE= of the service)",
+			(unsigned long long)h->max_connections, (unsigned long long)(need - h->max_connections),
+			(unsigned long long)r.rlim_max);
+	r.rlim_cur = need;
+	if (!setrlimit(RLIMIT_NOFILE, &r))
+		return 0;
+	return error_errno(e, "raising the limit of open files to %llu", (unsigned long long)need);
 }
 
 static int make_loop(struct http *h, struct error *e)
@@ -901,8 +980,9 @@ static int make_loop(struct http *h, struct error *e)
 	h->listener = evconnlistener_new(h->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, h->fd);
 	h->tick = evtimer_new(h->base, on_tick, h);
 	h->sweep = evtimer_new(h->base, on_sweep, h);
+	h->retry = evtimer_new(h->base, on_retry, h);
 	h->stop = event_new(h->base, h->stop_fd, EV_READ, on_stop, h);
-	if (!h->listener || !h->tick || !h->sweep || !h->stop)
+	if (!h->listener || !h->tick || !h->sweep || !h->retry || !h->stop)
 		return error_set(e, "cannot make an event loop for HTTP");
 	h->fd = -1;
 	/* what comes here is within the limits; these are the last resort */
@@ -913,6 +993,7 @@ static int make_loop(struct http *h, struct error *e)
 						      EVHTTP_REQ_TRACE);
 	evhttp_set_bevcb(h->evhttp, on_accept, h);
 	evhttp_set_gencb(h->evhttp, on_request, h);
+	evconnlistener_set_error_cb(h->listener, on_accept_error);
 	if (!evhttp_bind_listener(h->evhttp, h->listener) || event_add(h->stop, NULL))
 		return error_set(e, "cannot make an event loop for HTTP");
 	set_timer(h->tick, 0);
@@ -938,6 +1019,8 @@ struct http *http_new(const struct config *c, struct api *api, struct error *e)
 		return h;
 	if (c->token_file && c->token_file[0])
 		err = read_token(h, c->token_file, e);
+	if (!err)
+		err = need_files(h, e);
 	if (!err)
 		err = !strncmp(c->listen, "unix:", 5) ? listen_unix(h, c->listen + 5, e) : listen_tcp(h, c->listen, e);
 	if (!err)
@@ -1013,6 +1096,8 @@ static void free_loop(struct http *h)
 		event_free(h->tick);
 	if (h->sweep)
 		event_free(h->sweep);
+	if (h->retry)
+		event_free(h->retry);
 	if (h->stop)
 		event_free(h->stop);
 	if (h->base)

@@ -9,11 +9,14 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "api_fixture.h"
@@ -918,6 +921,71 @@ static void test_host(void **state)
 	expect(t, 200, "GET /healthz HTTP/1.1\r\nHost: localhost:1\r\nOrigin: http://localhost:1\r\n\r\n");
 }
 
+/* How many lines a file has that have this in them. */
+static unsigned lines_with(const char *path, const char *what)
+{
+	char line[4096];
+	unsigned n = 0;
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, what) != NULL;
+	fclose(f);
+	return n;
+}
+
+#define CLIENTS 20
+
+/*
+ * No file can be opened any more: who connects waits for one, the log says so once, and the server does not spin. Client
+ * and server share the limit here, so that the clients' sockets are there before it is reached.
+ */
+static void test_no_files(void **state)
+{
+	const struct timespec ts = {.tv_sec = 1};
+	struct test *t = *state;
+	int fd[CLIENTS], filler[256], fillers = 0, saved = dup(STDERR_FILENO), log;
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct rlimit before, low;
+	char path[1100];
+	char *r;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	start(t);
+	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", t->f.config.listen + 5);
+	snprintf(path, sizeof(path), "%s/log", t->f.dir);
+	log = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(saved >= 0 && log >= 0 && dup2(log, STDERR_FILENO) == STDERR_FILENO);
+	for (int i = 0; i < CLIENTS; i++)
+		assert_true((fd[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0);
+	low = (struct rlimit){.rlim_cur = (rlim_t)fd[CLIENTS - 1] + 4, .rlim_max = before.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &low);
+	while (fillers < 256 && (filler[fillers] = dup(log)) >= 0)
+		fillers++;
+	for (int i = 0; i < CLIENTS; i++) {
+		assert_int_equal(connect(fd[i], (struct sockaddr *)&un, sizeof(un)), 0);
+		put(fd[i], "GET /healthz HTTP/1.1\r\n" END);
+	}
+	nanosleep(&ts, NULL);
+	setrlimit(RLIMIT_NOFILE, &before);
+	while (fillers--)
+		close(filler[fillers]);
+	for (int i = 0; i < CLIENTS; i++) {
+		r = take_all(fd[i]);
+		assert_int_equal(status_of(r), 200);
+		free(r);
+		close(fd[i]);
+	}
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(log);
+	assert_int_equal(lines_with(path, "a connection cannot be accepted: Too many open files"), 1);
+	assert_int_equal(lines_with(path, ""), 1);
+	unlink(path);
+}
+
 static void write_token(struct test *t, char path[1100], const char *text)
 {
 	FILE *f;
@@ -966,6 +1034,31 @@ static void no_server(struct test *t, const char *listen, const char *why)
 	if (!strstr(e.text, why))
 		fail_msg("'%s' is not in '%s'", why, e.text);
 	api_free(api);
+}
+
+/* Each connection is a file: the limit of files is raised to what they need, or nothing is started. */
+static void test_file_limit(void **state)
+{
+	struct test *t = *state;
+	struct rlimit r;
+	pid_t pid = fork(); /* a limit that was lowered stays */
+	int status;
+
+	if (!pid) {
+		r = (struct rlimit){.rlim_cur = 200, .rlim_max = 2000};
+		setrlimit(RLIMIT_NOFILE, &r);
+		t->f.config.http_max_connections = 5000;
+		no_server(t, t->f.listen, "http-max-connections=5000");
+		t->f.config.http_max_connections = 1000;
+		t->f.config.listen = t->f.listen;
+		start(t);
+		expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
+		stop(t);
+		getrlimit(RLIMIT_NOFILE, &r);
+		_exit(r.rlim_cur > 1000 ? 42 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 42);
 }
 
 static void test_listen(void **state)
@@ -1047,6 +1140,8 @@ int main(void)
 		T(test_stop),
 		T(test_late),
 		T(test_host),
+		T(test_no_files),
+		T(test_file_limit),
 		T(test_token),
 		T(test_listen),
 	};
