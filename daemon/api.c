@@ -53,11 +53,12 @@ int call_fail(struct call *c, int status, const char *code, const char *field, c
 {
 	va_list ap;
 
-	c->error = (struct call_error){.status = status};
-	snprintf(c->error.code, sizeof(c->error.code), "%s", code);
-	snprintf(c->error.field, sizeof(c->error.field), "%s", field ? field : "");
+	free(c->error.message);
+	free(c->error.field);
+	c->error = (struct call_error){.status = status, .code = code, .field = field ? strdup(field) : NULL};
 	va_start(ap, fmt);
-	vsnprintf(c->error.message, sizeof(c->error.message), fmt, ap);
+	if (vasprintf(&c->error.message, fmt, ap) < 0)
+		c->error.message = NULL;
 	va_end(ap);
 	return -1;
 }
@@ -65,6 +66,17 @@ int call_fail(struct call *c, int status, const char *code, const char *field, c
 int call_no_memory(struct call *c)
 {
 	return call_fail(c, 500, "no-memory", NULL, "out of memory");
+}
+
+struct call_quoted call_quote(const char *text, size_t len)
+{
+	struct call_quoted q;
+	size_t n = len > 60 ? 60 : len;
+
+	while (n < len && n && (text[n] & 0xc0) == 0x80) /* not in the middle of a character */
+		n--;
+	snprintf(q.text, sizeof(q.text), "'%.*s'%s", (int)n, text, n < len ? "..." : "");
+	return q;
 }
 
 /* ---- parameters ---- */
@@ -120,7 +132,8 @@ static int add_param(struct call *c, const char *s, size_t len)
 					 call_no_memory(c);
 	for (struct param *o = c->param; o < p; o++) {
 		if (!strcmp(o->name, p->name))
-			return call_fail(c, 400, "bad-parameter", p->name, "'%.60s' is given twice", p->name);
+			return call_fail(c, 400, "bad-parameter", p->name, "%s is given twice",
+					 call_quote(p->name, strlen(p->name)).text);
 	}
 	return 0;
 }
@@ -157,16 +170,16 @@ int call_param_u64(struct call *c, const char *name, uint64_t min, uint64_t max,
 	if (!text || !parse_u64(text, min, max, out))
 		return 0;
 	return call_fail(c, 400, "bad-parameter", name,
-			 "'%s' must be a whole number from %llu to %llu, decimal or 0x hex, not '%.60s'", name,
-			 (unsigned long long)min, (unsigned long long)max, text);
+			 "'%s' must be a whole number from %llu to %llu, decimal or 0x hex, not %s", name,
+			 (unsigned long long)min, (unsigned long long)max, call_quote(text, strlen(text)).text);
 }
 
 int call_params_end(struct call *c)
 {
 	for (size_t i = 0; i < c->params; i++) {
 		if (!c->param[i].used)
-			return call_fail(c, 400, "bad-parameter", c->param[i].name, "unknown parameter '%.60s'",
-					 c->param[i].name);
+			return call_fail(c, 400, "bad-parameter", c->param[i].name, "unknown parameter %s",
+					 call_quote(c->param[i].name, strlen(c->param[i].name)).text);
 	}
 	return 0;
 }
@@ -294,8 +307,8 @@ static void respond(struct call *c, int result, struct api_response *r)
 		result = call_no_memory(c);
 	if (result) {
 		free(c->text);
-		make_error(r, c->error.status, c->error.code, c->error.message,
-			   c->error.field[0] ? c->error.field : NULL);
+		make_error(r, c->error.status, c->error.code, c->error.message ? c->error.message : "out of memory",
+			   c->error.field);
 		r->retry_after = c->error.retry_after;
 		r->allow = c->error.allow;
 	} else {
@@ -308,6 +321,9 @@ static void respond(struct call *c, int result, struct api_response *r)
 			r->body = strdup("");
 	}
 	c->text = NULL;
+	free(c->error.message);
+	free(c->error.field);
+	c->error = (struct call_error){0};
 }
 
 bool api_handle(struct api *a, const struct api_request *q, struct api_response *r, api_done_fn done, void *ctx)
@@ -528,6 +544,10 @@ struct api *api_new(const struct config *config, const struct api_live *live, st
 		error_set(e, "out of memory");
 		return NULL;
 	}
+	if (config->policies && strlen(config->policies) >= POLICY_LIST_MAX) {
+		error_set(e, "policies: longer than %d bytes", POLICY_LIST_MAX - 1);
+		goto fail;
+	}
 	a->live = *live;
 	a->started_ms = a->drains_ms = child_now_ms();
 	a->db_path = absolute_path(config->db);
@@ -543,13 +563,15 @@ struct api *api_new(const struct config *config, const struct api_live *live, st
 	}
 	if (!a->db || !a->queries || !a->replays) {
 		error_set(e, "out of memory");
-		api_free(a);
-		return NULL;
+		goto fail;
 	}
 	/* asked ahead: the names of the policies, to check requests with */
 	if (api_handle(a, &policies, &r, ignore_answer, NULL))
 		free(r.body);
 	return a;
+fail:
+	api_free(a);
+	return NULL;
 }
 
 static void drop_late(void *arg)

@@ -1,4 +1,5 @@
 /* /v1/captures: what was recorded, when, and what each capture lost. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "api_impl.h"
@@ -6,19 +7,20 @@
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 1000
 
+/* NULL: out of memory. */
 static json_t *lines_json(const char *text)
 {
 	json_t *all = json_array();
-	char line[1024];
 
-	while (text && *text) {
+	while (all && text && *text) {
 		size_t len = strcspn(text, "\n");
-		size_t n = len < sizeof(line) - 1 ? len : sizeof(line) - 1;
+		char *line = strndup(text, len);
 
-		memcpy(line, text, n);
-		line[n] = '\0';
-		if (n)
-			json_array_append_new(all, json_text(line));
+		if (!line || (len && json_array_append_new(all, json_text(line)))) {
+			json_decref(all);
+			all = NULL;
+		}
+		free(line);
 		text += len + (text[len] == '\n');
 	}
 	return all;

@@ -64,8 +64,8 @@ static int parse_kinds(struct call *c, uint64_t *kinds)
 		enum event_kind kind = event_kind_by_name(text, len);
 
 		if (kind == EV_NONE)
-			return call_fail(c, 400, "bad-parameter", "kind", "unknown kind of event '%.*s'",
-					 (int)(len < 60 ? len : 60), text);
+			return call_fail(c, 400, "bad-parameter", "kind", "unknown kind of event %s",
+					 call_quote(text, len).text);
 		*kinds |= 1ull << kind;
 		text += len + (text[len] == ',');
 	}
@@ -77,7 +77,8 @@ static int parse_order(struct call *c, bool *descending)
 	const char *order = call_param(c, "order");
 
 	if (order && strcmp(order, "asc") && strcmp(order, "desc"))
-		return call_fail(c, 400, "bad-parameter", "order", "'order' is asc or desc, not '%.60s'", order);
+		return call_fail(c, 400, "bad-parameter", "order", "'order' is asc or desc, not %s",
+				 call_quote(order, strlen(order)).text);
 	*descending = order && !strcmp(order, "desc");
 	return 0;
 }

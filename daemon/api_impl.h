@@ -17,8 +17,9 @@
 
 #define CALL_LATER 1
 #define PARAMS_MAX 16
-#define ID_MAX 40	/* bytes of an id in a path, and a 0 byte; a longer one is no id */
-#define RATE_SAMPLES 11 /* a second apart: a rate over ten seconds */
+#define ID_MAX 40	     /* bytes of an id in a path, and a 0 byte; a longer one is no id */
+#define POLICY_LIST_MAX 1024 /* bytes of a list of policies, and a 0 byte; more is an error */
+#define RATE_SAMPLES 11	     /* a second apart: a rate over ten seconds */
 #define STATUS_SLOTS 600
 
 struct param {
@@ -28,7 +29,8 @@ struct param {
 
 struct call_error {
 	int status;
-	char code[40], message[600], field[64];
+	const char *code;      /* lives on */
+	char *message, *field; /* malloc'ed; field NULL: of none */
 	int retry_after;
 	const char *allow;
 };
@@ -70,10 +72,16 @@ struct api {
 	uint64_t drains, drains_ms; /* when the number of drains changed last, as far as was looked */
 };
 
-/* Sets the error, returns -1. field may be NULL. */
+/* Sets the error, returns -1. field may be NULL; it and the message are copied, whatever their length. */
 int call_fail(struct call *c, int status, const char *code, const char *field, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 int call_no_memory(struct call *c);
+
+/* What a client sent, for a message: in quotes, at most 60 bytes of it; where it is longer, "..." follows. */
+struct call_quoted {
+	char text[68];
+};
+struct call_quoted call_quote(const char *text, size_t len);
 
 /* A parameter of the query by name, "" counted as absent; NULL: not given. */
 const char *call_param(struct call *c, const char *name);

@@ -17,7 +17,6 @@
 #define GAPS_WAIT_MS 10000
 #define GAPS_LIMIT 100
 #define GAPS_LIMIT_MAX 1000
-#define POLICY_LIST_MAX 1024
 #define MAX_CYCLES 1000000000
 #define MAX_MHZ 1000000
 
@@ -36,7 +35,7 @@ struct job {
 	struct child *child;
 	double progress;
 	json_t *result;
-	char failure[512];
+	char *failure; /* NULL: it did not fail */
 };
 
 struct replays {
@@ -76,6 +75,7 @@ static void job_free(struct replays *r, struct job *j)
 	child_free(j->child);
 	json_decref(j->result);
 	free(j->policies);
+	free(j->failure);
 	free(j);
 }
 
@@ -138,7 +138,7 @@ static void make_room(struct replays *r)
 static void job_fail(struct job *j, const char *why)
 {
 	j->state = FAILED;
-	snprintf(j->failure, sizeof(j->failure), "%s", why);
+	j->failure = strdup(why);
 	j->ended = time(NULL);
 }
 
@@ -246,7 +246,7 @@ static json_t *job_json(const struct job *j, bool whole)
 				 "capture", json_number(j->capture), "to", j->until ? json_number(j->to) : json_null(),
 				 "policies", json_text(j->policies), "created", time_json(j->created), "started",
 				 time_json(j->started), "ended", time_json(j->ended), "error",
-				 json_text(j->state == FAILED ? j->failure : NULL));
+				 json_text(j->state == FAILED && !j->failure ? "out of memory" : j->failure));
 
 	if (json && whole && json_object_set(json, "result", j->result ? j->result : json_null())) {
 		json_decref(json);
@@ -312,7 +312,7 @@ static int unknown_member(struct call *c, json_t *object, const char *prefix, co
 {
 	const char *key;
 	json_t *value;
-	char field[64];
+	char *field;
 	size_t i;
 
 	json_object_foreach(object, key, value) {
@@ -320,8 +320,11 @@ static int unknown_member(struct call *c, json_t *object, const char *prefix, co
 			;
 		if (known[i])
 			continue;
-		snprintf(field, sizeof(field), "%s%s", prefix, key);
-		return call_fail(c, 422, "unknown-field", field, "unknown member '%.60s'", key);
+		if (asprintf(&field, "%s%s", prefix, key) < 0)
+			return call_no_memory(c);
+		call_fail(c, 422, "unknown-field", field, "unknown member %s", call_quote(key, strlen(key)).text);
+		free(field);
+		return -1;
 	}
 	return 0;
 }
@@ -362,36 +365,43 @@ static int check_policy(struct call *c, const char *field, const char *s, size_t
 	size_t name = 0;
 
 	if (!policy_word_ok(s, len))
-		return call_fail(c, 422, "bad-field", field, "'%.*s' is no name of a policy",
-				 (int)(len < 60 ? len : 60), s);
+		return call_fail(c, 422, "bad-field", field, "%s is no name of a policy", call_quote(s, len).text);
 	while (name < len && s[name] != ':')
 		name++;
 	if ((len != 3 || strncmp(s, "all", 3)) && !api_policy_known(c->api, s, name))
-		return call_fail(c, 422, "unknown-policy", field, "there is no policy '%.*s'; /v1/policies lists them",
-				 (int)(name < 60 ? name : 60), s);
+		return call_fail(c, 422, "unknown-policy", field, "there is no policy %s; /v1/policies lists them",
+				 call_quote(s, name).text);
 	return 0;
+}
+
+/* Adds a text to the list; i: how many were added before. */
+static int add_policies(struct call *c, char list[POLICY_LIST_MAX], size_t i, const char *text)
+{
+	size_t n = strlen(list);
+	int len = snprintf(list + n, POLICY_LIST_MAX - n, "%s%s", i ? "," : "", text);
+
+	if (len >= 0 && (size_t)len < POLICY_LIST_MAX - n)
+		return 0;
+	return call_fail(c, 422, "bad-field", "policies", "'policies' is longer than %d bytes", POLICY_LIST_MAX - 1);
 }
 
 /* Text with commas, or an array of names; into out, with commas. */
 static int take_policies(struct call *c, json_t *v, char out[POLICY_LIST_MAX])
 {
-	size_t n = 0, i;
+	bool given = v && !json_is_null(v);
 	json_t *one;
+	size_t i;
 
-	if (!v || json_is_null(v)) {
-		snprintf(out, POLICY_LIST_MAX, "%s", c->api->policies);
-		return 0;
-	}
-	if (json_is_string(v))
-		snprintf(out, POLICY_LIST_MAX, "%s", json_string_value(v));
-	else if (!json_is_array(v) || !json_array_size(v))
+	out[0] = '\0';
+	if (given && !json_is_string(v) && !json_array_size(v))
 		return call_fail(c, 422, "bad-field", "policies", "'policies' must be an array of names, or one text");
+	if (!json_is_array(v) && add_policies(c, out, 0, given ? json_string_value(v) : c->api->policies))
+		return -1;
 	json_array_foreach(v, i, one) {
 		if (!json_is_string(one) || strchr(json_string_value(one), ','))
 			return call_fail(c, 422, "bad-field", "policies", "'policies' must be an array of names");
-		n += (size_t)snprintf(out + n, POLICY_LIST_MAX - n, "%s%s", n ? "," : "", json_string_value(one));
-		if (n >= POLICY_LIST_MAX)
-			return call_fail(c, 422, "bad-field", "policies", "'policies' is too long");
+		if (add_policies(c, out, i, json_string_value(one)))
+			return -1;
 	}
 	for (const char *s = out;; s++) {
 		size_t len = strcspn(s, ",");

@@ -30,8 +30,8 @@ struct child {
 	int out, err;
 	uint64_t deadline, output_max;
 	bool timed_out;
-	int status; /* of waitpid() */
-	char failure[512];
+	int status;		 /* of waitpid() */
+	char failure[TAIL + 64]; /* with all of a line that was the last */
 };
 
 uint64_t child_now_ms(void)

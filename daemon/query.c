@@ -97,12 +97,11 @@ static int slot_take(struct queries *q, struct slot *s, const char *const args[]
 
 	slot_clear(q, s);
 	s->arg[n++] = strdup(q->program);
-	for (size_t i = 0; args[i] && s->arg[n - 1]; i++) {
-		if (n == QUERY_MAX_ARGS + 1)
-			break;
-		s->arg[n++] = strdup(args[i]);
+	while (s->arg[n - 1] && args[n - 1] && n <= QUERY_MAX_ARGS) {
+		s->arg[n] = strdup(args[n - 1]);
+		n++;
 	}
-	if (s->arg[n - 1])
+	if (s->arg[n - 1] && !args[n - 1])
 		return 0;
 	slot_clear(q, s);
 	return -1;

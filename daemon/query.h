@@ -34,7 +34,7 @@ void queries_free(struct queries *q); /* nobody is called any more */
 /*
  * Asks. args: after the program's name, ending with NULL. version: of what is asked about; an answer given for another
  * version counts only while it is younger than the time it took. Calls fn at once or from queries_tick(); ctx tells
- * who asked, for queries_cancel(). -1: too many questions at once, fn is not called.
+ * who asked, for queries_cancel(). -1: too many questions at once, or args, fn is not called.
  */
 int queries_ask(struct queries *q, const char *const args[], uint64_t version, uint64_t wait_ms, query_fn fn, void *ctx,
 		void *arg);

@@ -376,10 +376,10 @@ static void test_bounded(void **state)
 }
 
 /* A capture of n lost events, each of 2 records. Its number. */
-static uint64_t add_lost(struct test *t, size_t n)
+static uint64_t add_lost(struct test *t, size_t n, const char *probes)
 {
 	const struct capture c = {
-		.source = "live", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
+		.source = "live", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = probes};
 	struct strings *strings = strings_new();
 	struct event *ev = calloc(n, sizeof(*ev));
 	struct error e = {""};
@@ -401,6 +401,25 @@ static uint64_t add_lost(struct test *t, size_t n)
 	strings_free(strings);
 	free(ev);
 	return id;
+}
+
+/* The definition of a probe is given whole, however long it is. */
+static void test_long_probe(void **state)
+{
+	struct test *t = *state;
+	char probes[4100], path[64];
+	json_t *json, *list;
+
+	memset(probes, 'x', sizeof(probes) - 1);
+	probes[sizeof(probes) - 1] = '\0';
+	memcpy(probes, "p:short\n", 8);
+	snprintf(path, sizeof(path), "/v1/captures/%llu", (unsigned long long)add_lost(t, 1, probes));
+	json = get(t, path, NULL);
+	list = json_object_get(json, "probes");
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(json_string_value(json_array_get(list, 0)), "p:short");
+	assert_int_equal(json_string_length(json_array_get(list, 1)), sizeof(probes) - 1 - 8);
+	json_decref(json);
 }
 
 /* Lost events of all captures on a page that say that there are more to look at; *records: of those looked at. */
@@ -427,7 +446,7 @@ static void test_many_losses(void **state)
 	unsigned asked = 1;
 
 	for (int i = 0; i < 20; i++)
-		add_lost(t, 1000);
+		add_lost(t, 1000, "");
 	assert_true(unfinished(t, &records) > 10);
 	assert_true(records <= 2 * API_DB_LOSS_ROWS + 24);
 	do {
@@ -442,7 +461,7 @@ static void test_many_losses(void **state)
 static void test_losses_retained(void **state)
 {
 	struct test *t = *state;
-	uint64_t id = add_lost(t, 100);
+	uint64_t id = add_lost(t, 100, "");
 	struct store_trimmed trimmed;
 	struct error e = {""};
 	struct store *st;
@@ -657,6 +676,57 @@ static void test_replay_refused(void **state)
 		refused_body(t, bad[i].status, "POST", "/v1/replays", NULL, bad[i].body, bad[i].field);
 }
 
+/* A list of n bytes: as many "none" as it takes, behind a name that makes it so. */
+static char *policies_text(size_t n, const char *first)
+{
+	char *s = malloc(n + 16);
+	size_t len = (size_t)sprintf(s, "{\"policies\": \"%s", first);
+
+	assert_int_equal((n - strlen(first)) % 5, 0);
+	for (size_t i = strlen(first); i < n; i += 5)
+		len += (size_t)sprintf(s + len, ",none");
+	s = realloc(s, len + 3);
+	strcpy(s + len, "\"}");
+	return s;
+}
+
+/* What is too long for us is an error; what is only long comes back whole. */
+static void test_nothing_cut(void **state)
+{
+	struct test *t = *state;
+	char name[301], query[400], *body;
+	struct error e = {""};
+	json_t *json, *error;
+
+	need_ioflush(t);
+	json_decref(get(t, "/v1/policies", NULL));
+	body = policies_text(1023, "sticky-always"); /* and what would be left of a longer one */
+	free(post_replay(t, body));
+	free(body);
+	body = policies_text(1028, "sticky-always");
+	refused_body(t, 422, "POST", "/v1/replays", NULL, body, "policies");
+	free(body);
+	refused_body(t, 422, "POST", "/v1/replays", NULL, "{\"policies\": [\"\", \"none\"]}", "policies");
+
+	memset(name, 'x', 300);
+	name[300] = '\0';
+	snprintf(query, sizeof(query), "{\"%s\": 1}", name);
+	refused_body(t, 422, "POST", "/v1/replays", NULL, query, name);
+	snprintf(query, sizeof(query), "%s=1", name);
+	refused(t, 400, "/v1/events", query, name);
+	snprintf(query, sizeof(query), "order=\xc3\xa9%.57s\xc3\xa9%s", name, name);
+	json = json_of(t, 400, "GET", "/v1/events", query, NULL);
+	error = json_object_get(json, "error");
+	assert_non_null(strstr(text(error, "message"), "not '\xc3\xa9x"));
+	assert_non_null(strstr(text(error, "message"), "xx'...")); /* at the end of a character */
+	json_decref(json);
+
+	t->f.config.policies = policies_text(1028, "sticky-always");
+	assert_null(api_new(&t->f.config, &t->f.live, &e));
+	assert_non_null(strstr(e.text, "policies: longer than 1023 bytes"));
+	free(t->f.config.policies);
+}
+
 /* replay-max = 0: said in words, and before anything else. */
 static void test_replay_off(void **state)
 {
@@ -764,6 +834,8 @@ static void test_replay_fails(void **state)
 	struct test *t = *state;
 
 	failing_program(t, "echo 'progress 0.5 3' >&2; echo 'ioflush replay: it is broken' >&2; exit 1", "it is broken");
+	failing_program(t, "head -c 1500 /dev/zero | tr '\\0' x >&2; echo 'the end' >&2; exit 1",
+			"xxthe end (exit status 1)");
 	failing_program(t, "echo nonsense", "not understood");
 	failing_program(t, "kill -9 $$", "signal 9");
 	failing_program(t, NULL, "cannot be run");
@@ -857,7 +929,7 @@ int main(void)
 		T(test_many_losses), T(test_losses_retained), T(test_state),	       T(test_policies),
 		T(test_replay),	     T(test_replay_range),    T(test_replay_refused),  T(test_replay_limit),
 		T(test_replay_off),  T(test_replay_fails),    T(test_paths),	       T(test_metrics),
-		T(test_cancel),
+		T(test_cancel),	     T(test_nothing_cut),     T(test_long_probe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

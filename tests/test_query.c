@@ -155,15 +155,29 @@ static void test_version_of_run(void **state)
 	assert_int_equal(f->last, 2);
 }
 
+/* All arguments are given, or the question is refused. */
+static void test_args(void **state)
+{
+	struct fixture *f = *state;
+	const char *args[QUERY_MAX_ARGS + 2];
+
+	for (size_t i = 0; i <= QUERY_MAX_ARGS; i++)
+		args[i] = "x";
+	args[QUERY_MAX_ARGS + 1] = NULL;
+	assert_int_equal(queries_ask(f->q, args, 1, 10000, take, f, NULL), -1);
+	assert_false(queries_tick(f->q));
+	args[QUERY_MAX_ARGS] = NULL;
+	assert_int_equal(queries_ask(f->q, args, 1, 10000, take, f, NULL), 0);
+	wait_answers(f, 1);
+	assert_int_equal(f->last, 1);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_same_version),
-		TEST(test_young),
-		TEST(test_old),
-		TEST(test_version_of_run),
+		TEST(test_same_version), TEST(test_young), TEST(test_old), TEST(test_version_of_run), TEST(test_args),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
