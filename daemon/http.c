@@ -14,7 +14,9 @@
  * connection is closed.
  *
  *	READING --all there--> READY --evhttp reads it--> WAITING --the API answers--> REPLYING --sent--> READING ...
- *	   \--a limit is passed, or it is malformed--> CLOSING --sent, and the client has seen it--> gone
+ *	   \                                                                         /
+ *	    \--a limit is passed, or it is malformed--> CLOSING <--it is the last one--/
+ *	                                                  \--sent, and the client has seen it--> gone
  *
  * One request, one answer. It holds because of these, and a connection that breaks one is BROKEN and closed:
  *
@@ -23,8 +25,9 @@
  *	when an answer was sent there is still nothing to read: from WAITING to READING nothing is taken from the socket.
  *
  * While a request waits nothing is sent either, so only the sweep and the end of the server end its connection; what it
- * asked the API is cancelled with it. What a client sends together with a request, behind it, is not read, and the
- * connection is closed after the answer.
+ * asked the API is cancelled with it. What a client sends together with a request, behind it, is thrown away, and the
+ * answer is the last one. So is what a client sends while a last answer is on its way: with something unread TCP would
+ * take the answer back.
  */
 #include "http.h"
 
@@ -60,7 +63,7 @@
 #define TOKEN_MAX 256
 #define BACKLOG 64
 #define REFUSED_MAX 32	   /* connections beyond the limit that are told so; then the kernel's queue holds the others */
-#define LINGER_MS 1000	   /* after an error was sent, for the client to take it */
+#define LINGER_MS 1000	   /* after the last answer was sent, for the client to take it */
 #define RETRY_MS 250	   /* after a connection could not be accepted */
 #define SAY_AGAIN_MS 60000 /* that it could not */
 #define SPARE_FILES 128	   /* open files beyond those of connections: the database, programs that answer */
@@ -187,6 +190,7 @@ static void closing_flushed(struct bufferevent *bev, void *ctx)
 	if (evbuffer_get_length(bufferevent_get_output(bev)) || c->flushed)
 		return;
 	c->flushed = true;
+	c->since = child_now_ms();
 	if (c->hung_up)
 		conn_close(c);
 	else
@@ -204,7 +208,17 @@ static void closing_event(struct bufferevent *bev, short what, void *ctx)
 		conn_close(c);
 }
 
-/* Takes the connection away from evhttp, answers with an error, and closes. */
+/* Takes the connection away from evhttp, and closes it when what is to be sent was sent. */
+static void conn_leave(struct conn *c)
+{
+	c->state = CLOSING;
+	c->since = child_now_ms();
+	bufferevent_setcb(c->bev, closing_read, closing_flushed, closing_event, c);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
+	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+}
+
+/* Answers with an error, and closes. */
 static void conn_fail(struct conn *c, int status, const char *code, const char *message)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
@@ -212,10 +226,6 @@ static void conn_fail(struct conn *c, int status, const char *code, const char *
 
 	api_error(&r, status, code, message, NULL);
 	api_count(c->http->api, status);
-	c->state = CLOSING;
-	c->since = child_now_ms();
-	bufferevent_setcb(c->bev, closing_read, closing_flushed, closing_event, c);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
 	evbuffer_add_printf(out,
 			    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
 			    "%sConnection: close\r\n\r\n",
@@ -225,7 +235,7 @@ static void conn_fail(struct conn *c, int status, const char *code, const char *
 					    "");
 	evbuffer_add(out, r.body, r.body_len);
 	free(r.body);
-	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	conn_leave(c);
 }
 
 /* ---- connections ---- */
@@ -524,7 +534,7 @@ static void sweep_conn(struct conn *c, uint64_t now)
 
 	if (!c->evcon)
 		return;
-	if (c->state == CLOSING && age > LINGER_MS + (c->flushed ? 0 : timeout))
+	if (c->state == CLOSING && age > (c->flushed ? LINGER_MS : timeout))
 		conn_close(c);
 	else if (c->state == READING && age > timeout && c->begun)
 		conn_fail(c, 408, "too-slow", "the request took longer than http-timeout to arrive");
@@ -637,6 +647,8 @@ static void send_answer(struct conn *c, struct evhttp_request *req, struct api_r
 	evhttp_request_set_on_complete_cb(req, on_sent, c);
 	evhttp_send_reply(req, r->status, reason(r->status), body);
 	bufferevent_disable(c->bev, EV_READ); /* evhttp reads while it sends, to see the end */
+	if (c->close)
+		conn_leave(c);
 	if (body)
 		evbuffer_free(body);
 }

@@ -19,6 +19,14 @@
 #include "source.h"
 #include "store.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define FIXTURE_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FIXTURE_ASAN
+#endif
+#endif
+
 #define FIXTURE_EVENTS 64
 #define FIXTURE_FIRST 8 /* events of the case that captures 2 and 3 have */
 
@@ -121,6 +129,40 @@ out:
 	return ret;
 }
 
+/* A capture whose events, as JSON, are more than a socket's buffers hold. 0, or -1 and the error. */
+static inline int fixture_large_capture(const struct fixture *f, struct error *e)
+{
+	const struct capture c = {.source = "", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
+	struct strings *strings = strings_new();
+	struct store *st = NULL;
+	struct event ev;
+	uint64_t id;
+	int ret = -1;
+
+	memset(&ev, 0, sizeof(ev));
+	ev.kind = EV_area_fill;
+	ev.area_fill = (struct event_area_fill){.area = 0xff11000000000000ull,
+						.pages = 0xff11000000000100ull,
+						.iopt = 0xff11000000000200ull,
+						.iova = 0x1000000000ull,
+						.last = 0x1000000fffull,
+						.uptr = 0x7f0000000000ull,
+						.npages = 1};
+	if (!strings || store_open(&st, f->db, STORE_WAL, e) || store_begin(st, e) || store_capture_begin(st, &c, &id, e))
+		goto out;
+	for (int i = 0; i < 1000; i++) {
+		ev.t = (uint64_t)i;
+		if (store_append(st, &ev, 1, strings, e))
+			goto out;
+	}
+	if (!store_capture_end(st, "complete", "", e))
+		ret = store_commit(st, e);
+out:
+	store_close(st);
+	strings_free(strings);
+	return ret;
+}
+
 static inline void fixture_numbers(struct fixture *f)
 {
 	f->probe[0] = (struct armed_event){.name = (char *)"map", .alt = 0, .line = (char *)"f:ioflushd/map iommu_map"};
@@ -190,7 +232,7 @@ static inline int fixture_make(struct fixture *f, struct error *e)
 		.replay_timeout = 60000,
 		.replay_memory = 4ull << 30,
 	};
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef FIXTURE_ASAN
 	f->config.replay_memory = 1ull << 62; /* address space is what that sanitizer is generous with */
 #endif
 	return fixture_database(f->db, e);

@@ -524,37 +524,6 @@ static void test_slow(void **state)
 	expect(t, 200, "GET /healthz HTTP/1.1\r\n" END);
 }
 
-/* A capture whose events, as JSON, are more than a socket's buffers hold. */
-static void add_large_capture(struct test *t)
-{
-	const struct capture c = {.source = "", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
-	struct strings *strings = strings_new();
-	struct error e = {""};
-	struct store *st = NULL;
-	struct event ev;
-	uint64_t id;
-
-	memset(&ev, 0, sizeof(ev));
-	ev.kind = EV_area_fill;
-	ev.area_fill = (struct event_area_fill){.area = 0xff11000000000000ull,
-						.pages = 0xff11000000000100ull,
-						.iopt = 0xff11000000000200ull,
-						.iova = 0x1000000000ull,
-						.last = 0x1000000fffull,
-						.uptr = 0x7f0000000000ull,
-						.npages = 1};
-	assert_int_equal(store_open(&st, t->f.db, STORE_WAL, &e) || store_begin(st, &e) ||
-				 store_capture_begin(st, &c, &id, &e),
-			 0);
-	for (int i = 0; i < 1000; i++) {
-		ev.t = (uint64_t)i;
-		assert_int_equal(store_append(st, &ev, 1, strings, &e), 0);
-	}
-	assert_int_equal(store_capture_end(st, "complete", "", &e) || store_commit(st, &e), 0);
-	store_close(st);
-	strings_free(strings);
-}
-
 /* Clients that ask for much and read nothing: they are let go, and others are served meanwhile. */
 static void test_deaf(void **state)
 {
@@ -562,10 +531,12 @@ static void test_deaf(void **state)
 	struct test *t = *state;
 	struct timespec ts = {.tv_nsec = 50000000};
 	size_t whole, len;
+	struct error e = {""};
 	int fd[8], reader;
 	char *r;
 
-	add_large_capture(t);
+	if (fixture_large_capture(&t->f, &e))
+		fail_msg("%s", e.text);
 	t->f.config.http_timeout = 500;
 	start(t);
 	reader = dial(t);
@@ -605,10 +576,12 @@ static void test_ahead(void **state)
 		{411, "POST /v1/replays HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END "0\r\n\r\n"},
 	};
 	struct test *t = *state;
+	struct error e = {""};
 	int fd;
 	char *r;
 
-	add_large_capture(t);
+	if (fixture_large_capture(&t->f, &e))
+		fail_msg("%s", e.text);
 	start(t);
 	for (size_t i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++) {
 		char first;
@@ -628,6 +601,40 @@ static void test_ahead(void **state)
 		free(r);
 		close(fd);
 	}
+}
+
+/* The last answer is not lost, though the client sends on and on: a socket that is closed unread takes it back on TCP. */
+static void test_last_answer(void **state)
+{
+	static const char request[] = "GET /v1/events?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\nGET ";
+	const struct timespec ts = {.tv_nsec = 20000000};
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct test *t = *state;
+	struct error e = {""};
+	int fd, small = 4096;
+	char more[1024], *r;
+
+	if (fixture_large_capture(&t->f, &e))
+		fail_msg("%s", e.text);
+	use_tcp(t, "127.0.0.1");
+	start(t);
+	in.sin_port = htons(t->port);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	memset(more, 'x', sizeof(more) - 1);
+	more[sizeof(more) - 1] = '\0';
+	put(fd, request);
+	assert_true(readable(fd));
+	for (int i = 0; i < 20; i++) {
+		put(fd, more);
+		nanosleep(&ts, NULL);
+	}
+	r = take_one(fd, false);
+	assert_int_equal(status_of(r), 200);
+	assert_non_null(strstr(r, "Connection: close"));
+	free(r);
+	close(fd);
 }
 
 /* A client that sends no more still gets its answers. */
@@ -1131,6 +1138,7 @@ int main(void)
 		T(test_slow),
 		T(test_deaf),
 		T(test_ahead),
+		T(test_last_answer),
 		T(test_half_close),
 		T(test_hundred),
 		T(test_too_many),
