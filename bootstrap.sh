@@ -5,7 +5,7 @@
 #   ./bootstrap.sh check   the same build, all tests, the tests under sanitizers (in ./build-asan), the tests in a guest
 #                          whose kernel is built once (in ~/.cache/ioflush-vm, 10 to 15 minutes) and the format check;
 #                          where CI=true also "make distcheck"
-#   ./bootstrap.sh fuzz    fuzz all that parses a trace for FUZZ_SECONDS (60), built by clang in ./build-fuzz
+#   ./bootstrap.sh fuzz    fuzz what parses a trace, and the HTTP server, for FUZZ_SECONDS (60) each, in ./build-fuzz
 #
 # Packages are installed when run as root; otherwise the missing ones are named. What is done already is not done again,
 # so a second run takes seconds. The last line of check counts the test cases; exit status 0 only if all passed.

@@ -31,7 +31,10 @@ int main(int argc, char **argv)
 		f.config.token_file = argv[2];
 	api = api_new(&f.config, &f.live, &e);
 	http = api ? http_new(&f.config, api, &e) : NULL;
-	if (!http || http_start(http, &e))
+	if (!http)
+		goto out;
+	http_strict(http);
+	if (http_start(http, &e))
 		goto out;
 	puts("ready");
 	fflush(stdout);
