@@ -3,8 +3,8 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "store_db.h"
 #include "store_trim.h"
 
@@ -18,14 +18,6 @@
 struct sizes {
 	uint64_t page, pages, unused; /* bytes of one, how many, how many of them hold nothing */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static const char *db_path(struct store *s)
 {
@@ -49,6 +41,21 @@ static int read_sizes(struct store *s, struct sizes *z, struct error *e)
 	return 0;
 }
 
+/* Times in a database may be anything: sums and differences stop at the largest and the smallest number. */
+static int64_t plus(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
+}
+
+static int64_t minus(int64_t a, int64_t b)
+{
+	int64_t rest;
+
+	return __builtin_sub_overflow(a, b, &rest) ? (a < 0 ? INT64_MIN : INT64_MAX) : rest;
+}
+
 /*
  * Events of a capture before this time of its trace clock are too old. sleeps: t and slept of the table suspend, the
  * latest first.
@@ -60,20 +67,23 @@ static int too_old(const struct recorder *self, const char *boot, int64_t wall, 
 		   uint64_t *before_t)
 {
 	bool this_boot = boot && !strcmp(boot, self->boot), first = true;
-	int64_t limit = (int64_t)now_ns() + (this_boot ? 0 : recorder_wall() - wall), end = INT64_MAX, slept = 0;
+	int64_t limit = (int64_t)clock_ns(), end = INT64_MAX, slept = 0;
 	int rc;
 
 	*before_t = 0;
-	if (age_ns > INT64_MAX || __builtin_sub_overflow(limit, (int64_t)age_ns, &limit))
+	if (age_ns > INT64_MAX)
 		return SQLITE_DONE;
+	limit = minus(limit, (int64_t)age_ns);
+	if (!this_boot)
+		limit = plus(limit, minus(recorder_wall(), wall));
 	/* between two sleeps events are the older the earlier they are, and those before a sleep are older than all after */
 	while ((rc = sqlite3_step(sleeps)) == SQLITE_ROW) {
 		int64_t from = sqlite3_column_int64(sleeps, 0), then = sqlite3_column_int64(sleeps, 1);
 
-		if (first)
-			limit += this_boot ? recorder_slept() - then : 0;
-		else
-			limit += slept - then;
+		if (!first)
+			limit = plus(limit, minus(slept, then));
+		else if (this_boot)
+			limit = plus(limit, minus(recorder_slept(), then));
 		first = false;
 		slept = then;
 		if (limit > from)
@@ -217,7 +227,7 @@ static int vacuum(struct store *s, const struct sizes *z, const struct retention
 static int trim(struct retention *r, struct store *s, uint64_t current, const struct recorder *self,
 		const struct retention_limits *limits, bool too_large, struct retention_done *done, struct error *e)
 {
-	uint64_t capture = 0, before_t = 0, start = now_ns();
+	uint64_t capture = 0, before_t = 0, start = clock_ns();
 	int rc = 0;
 
 	if (limits->age_ns)
@@ -237,7 +247,7 @@ static int trim(struct retention *r, struct store *s, uint64_t current, const st
 		rc = store_commit(s, e);
 	if (rc)
 		memset(done, 0, sizeof(*done));
-	adapt(r, now_ns() - start);
+	adapt(r, clock_since(start));
 	return rc;
 }
 

@@ -30,9 +30,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "queue.h"
 #include "recorder.h"
@@ -117,14 +117,6 @@ struct writer {
 	bool gave_up;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- numbers ---- */
 
 static uint64_t file_bytes(const char *path)
@@ -195,7 +187,7 @@ static int begin_capture(struct writer *w, struct store *s, uint64_t *id, struct
 	struct batch old = *b;
 
 	b->slept = recorder_slept();
-	b->looked = now_ns();
+	b->looked = clock_ns();
 	if (store_capture_begin(s, &w->meta, id, e) || recorder_add(s, &w->self, *id, e) ||
 	    recorder_add_sleep(s, *id, 0, b->slept, e))
 		return -1;
@@ -432,7 +424,7 @@ static int append_loss(struct writer *w, struct batch *b, const struct queue_los
 static int follow_clocks(struct writer *w, struct batch *b, struct error *e)
 {
 	int64_t wall = recorder_wall(), slept = recorder_slept();
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns();
 
 	if (wall - b->wall > SECOND || b->wall - wall > SECOND) {
 		if (recorder_set_wall(w->store, w->capture, wall, e))
@@ -490,7 +482,7 @@ static void committed(struct writer *w, const struct batch *b)
 /* One transaction. 0, or -1 and the error: nothing was done, as far as we know. */
 static int write_batch(struct writer *w, struct error *e)
 {
-	uint64_t start = now_ns(), before, after;
+	uint64_t start = clock_ns(), before, took;
 	struct batch b;
 
 	if (w->store && was_moved(w))
@@ -507,19 +499,19 @@ static int write_batch(struct writer *w, struct error *e)
 	}
 	b.last_event = store_last_event(w->store);
 	w->attempt = b;
-	before = now_ns();
+	before = clock_ns();
 	if (store_commit(w->store, e))
 		return -1;
-	after = now_ns();
+	took = clock_since(before);
 	committed(w, &b);
-	w->last_commit = after;
+	w->last_commit = clock_ns();
 	pthread_mutex_lock(&w->lock);
 	w->stats.batches++;
 	w->stats.commits++;
-	w->stats.batch_ns_sum += after - start;
-	w->stats.commit_ns_sum += after - before;
-	if (after - before > w->stats.commit_ns_max)
-		w->stats.commit_ns_max = after - before;
+	w->stats.batch_ns_sum += clock_since(start);
+	w->stats.commit_ns_sum += took;
+	if (took > w->stats.commit_ns_max)
+		w->stats.commit_ns_max = took;
 	pthread_mutex_unlock(&w->lock);
 	return 0;
 }
@@ -552,7 +544,7 @@ static void failed(struct writer *w, const struct error *e)
 		store_close(w->store);
 		w->store = NULL;
 	}
-	w->retry_at = now_ns() + w->retry;
+	w->retry_at = clock_ns() + w->retry;
 	w->retry = w->retry * 2 < LAST_RETRY ? w->retry * 2 : LAST_RETRY;
 	pthread_mutex_lock(&w->lock);
 	w->stats.failures++;
@@ -597,7 +589,7 @@ static void checkpoint(struct writer *w, int mode, int busy_ms)
 	}
 }
 
-static void keep_log_short(struct writer *w, uint64_t now)
+static void keep_log_short(struct writer *w)
 {
 	uint64_t bytes = checkpoint_bytes(w);
 
@@ -607,22 +599,23 @@ static void keep_log_short(struct writer *w, uint64_t now)
 		else
 			checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, 0);
 		note_sizes(w);
-	} else if (!w->log_empty && now - w->last_commit >= IDLE_TIME && !queue_pending(w->queue)) {
+	} else if (!w->log_empty && clock_since(w->last_commit) >= IDLE_TIME && !queue_pending(w->queue)) {
 		checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE, 0);
-		w->last_commit = now; /* if a reader was in the way: again after as long */
+		w->last_commit = clock_ns(); /* if a reader was in the way: again after as long */
 		note_sizes(w);
 	}
 }
 
 /* Some steps of retention; at least one, and more while the queue is far from full. */
-static void retain(struct writer *w, uint64_t now)
+static void retain(struct writer *w)
 {
+	uint64_t start = clock_ns();
 	struct retention_limits limits = {.age_ns = w->opt.retain_age_ns, .size = w->opt.retain_size};
 	struct retention_done done;
 	struct error e = {""};
 	bool worked = false;
 
-	w->retain_at = now + RETAIN_TIME;
+	w->retain_at = start + RETAIN_TIME;
 	limits.log_most = 2 * checkpoint_bytes(w);
 	do {
 		limits.log_size = file_bytes(w->log_path);
@@ -635,10 +628,10 @@ static void retain(struct writer *w, uint64_t now)
 		pthread_mutex_lock(&w->lock);
 		w->stats.retained_deleted += done.events;
 		pthread_mutex_unlock(&w->lock);
-		keep_log_short(w, now);
-	} while (done.more && now_ns() - now < RETAIN_BUDGET && queue_count(w->queue) < queue_capacity(w->queue) / 2);
+		keep_log_short(w);
+	} while (done.more && clock_since(start) < RETAIN_BUDGET && queue_count(w->queue) < queue_capacity(w->queue) / 2);
 	if (done.more)
-		w->retain_at = now;
+		w->retain_at = start;
 	else if (worked) /* only then does the file get smaller */
 		checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, 0);
 	note_sizes(w);
@@ -672,7 +665,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* Until there may be something to do. */
 static void wait_for_work(struct writer *w)
 {
-	uint64_t now = now_ns(), until = now + LONGEST_WAIT, value;
+	uint64_t now = clock_ns(), until = now + LONGEST_WAIT, value;
 	struct pollfd p = {.fd = w->wake_fd, .events = POLLIN};
 	ssize_t n;
 
@@ -694,8 +687,9 @@ static void wait_for_work(struct writer *w)
 }
 
 /* Writes a batch if it is time to. */
-static void write_some(struct writer *w, uint64_t now)
+static void write_some(struct writer *w)
 {
+	uint64_t now = clock_ns();
 	struct error e = {""};
 
 	if (w->failing ? now < w->retry_at : queue_count(w->queue) < w->opt.batch_rows && now < w->next_batch)
@@ -710,7 +704,7 @@ static void write_some(struct writer *w, uint64_t now)
 	recovered(w);
 	note_sizes(w);
 	if (w->opt.retain_size)
-		w->retain_at = least(w->retain_at, now + GROWN_TIME);
+		w->retain_at = least(w->retain_at, clock_ns() + GROWN_TIME);
 }
 
 /* Closes the capture, in a transaction. */
@@ -743,7 +737,7 @@ static int finish_once(struct writer *w, struct error *e)
 
 static void finish(struct writer *w)
 {
-	uint64_t end = now_ns() + CLOSE_TIME;
+	uint64_t end = clock_ns() + CLOSE_TIME;
 	struct error e = {""};
 
 	while (finish_once(w, &e)) {
@@ -764,16 +758,14 @@ static void finish(struct writer *w)
 static void *run(void *arg)
 {
 	struct writer *w = arg;
-	uint64_t now;
 
 	while (!atomic_load(&w->stop)) {
 		take_options(w);
-		now = now_ns();
-		write_some(w, now);
+		write_some(w);
 		if (w->store && !w->failing) {
-			keep_log_short(w, now);
-			if ((w->opt.retain_age_ns || w->opt.retain_size) && now >= w->retain_at)
-				retain(w, now);
+			keep_log_short(w);
+			if ((w->opt.retain_age_ns || w->opt.retain_size) && clock_ns() >= w->retain_at)
+				retain(w);
 		}
 		wait_for_work(w);
 	}
@@ -883,7 +875,7 @@ struct writer *writer_new(const struct config *c, const struct capture *meta, st
 	take_options(w);
 	if (open_store(w, e))
 		goto fail;
-	w->last_commit = w->next_batch = now_ns();
+	w->last_commit = w->next_batch = clock_ns();
 	if (start_thread(w)) {
 		error_set(e, "cannot start the writer's thread");
 		goto fail;

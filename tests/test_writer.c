@@ -63,6 +63,24 @@ int slept_clock(clockid_t clock, struct timespec *t)
 	return rc;
 }
 
+/* --- how often a file was made to reach the disk */
+
+static _Atomic unsigned syncs;
+
+int counted_fdatasync(int fd) __asm__("fdatasync");
+int counted_fdatasync(int fd)
+{
+	atomic_fetch_add(&syncs, 1);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+int counted_fsync(int fd) __asm__("fsync");
+int counted_fsync(int fd)
+{
+	atomic_fetch_add(&syncs, 1);
+	return (int)syscall(SYS_fsync, fd);
+}
+
 static const struct capture meta = {
 	.source = "ioflushd",
 	.format = "live",
@@ -705,6 +723,31 @@ static int reader_main(const char *db)
 	return 0;
 }
 
+/* ---- the disk ---- */
+
+/* A busy host does not make the disk busy: 300 events a second for 20 seconds, committed twice a second. */
+static void test_few_syncs(void **state)
+{
+	const unsigned seconds = 20;
+	struct fixture *f = *state;
+	unsigned i;
+
+	f->c.batch_rows = 8192;
+	f->c.batch_time = 500;
+	start(f);
+	atomic_store(&syncs, 0);
+	for (i = 0; i < seconds * 50; i++) {
+		put(f, 6);
+		usleep(20000);
+	}
+	i = atomic_load(&syncs);
+	print_message("%u syncs in %u seconds with %" PRIu64 " commits\n", i, seconds, stats(f).commits);
+	assert_true(stats(f).commits > seconds);
+	assert_true(i <= seconds / 4 + 1);
+	stop(f);
+	assert_int_equal(found(f->db, false).rows, f->put);
+}
+
 /* ---- kill -9 ---- */
 
 /* Records until it is killed; says how many rows are committed. */
@@ -1095,14 +1138,14 @@ int main(int argc, char **argv)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_batch_rows),	 TEST(test_batch_time),	   TEST(test_overflow),
-		TEST(test_invalid),	 TEST(test_locked),	   TEST(test_give_up),
-		TEST(test_full_disk),	 TEST(test_read_only),	   TEST(test_removed),
-		TEST(test_reopened),	 TEST(test_long_reader),   TEST(test_read_while_recording),
-		TEST(test_kill),	 TEST(test_two_recorders), TEST(test_pid_used_again),
-		TEST(test_cut_off),	 TEST(test_retain_size),   TEST(test_retain_age),
-		TEST(test_retain_slept), TEST(test_sweep),	   TEST(test_sweep_keeps_cause),
-		TEST(test_trim_counts),
+		TEST(test_batch_rows),	      TEST(test_batch_time),   TEST(test_overflow),
+		TEST(test_invalid),	      TEST(test_locked),       TEST(test_give_up),
+		TEST(test_full_disk),	      TEST(test_read_only),    TEST(test_removed),
+		TEST(test_reopened),	      TEST(test_long_reader),  TEST(test_read_while_recording),
+		TEST(test_few_syncs),	      TEST(test_kill),	       TEST(test_two_recorders),
+		TEST(test_pid_used_again),    TEST(test_cut_off),      TEST(test_retain_size),
+		TEST(test_retain_age),	      TEST(test_retain_slept), TEST(test_sweep),
+		TEST(test_sweep_keeps_cause), TEST(test_trim_counts),
 	};
 
 	if (argc == 2)
