@@ -598,5 +598,7 @@ int config_check(const struct config *c, struct error *e)
 		return error_set(e, "log-level: \"%s\": error, warning, notice, info or debug is wanted", c->log_level);
 	if (!*c->policies)
 		return error_set(e, "policies: name some, or all");
+	if (strcmp(c->durability, "interval") && strcmp(c->durability, "commit"))
+		return error_set(e, "durability: \"%s\": interval or commit is wanted", c->durability);
 	return check_listen(c, e) || check_ranges(c, e) ? -1 : 0;
 }

@@ -160,8 +160,8 @@ static void open_log(const struct config *c)
 
 static bool reloads(const char *key)
 {
-	static const char *const live[] = {"log_level",	 "drain_interval", "batch_rows",
-					   "batch_time", "retain_age",	   "retain_size"};
+	static const char *const live[] = {"log_level",	 "drain_interval", "batch_rows", "batch_time",
+					   "durability", "retain_age",	   "retain_size"};
 
 	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++)
 		if (!strcmp(key, live[i]))
@@ -215,13 +215,19 @@ static void say_changes(const struct config *old, const struct config *new)
 		log_notice("reload: no option has changed");
 }
 
-/* What may change under way, from one to the other. The log level's text changes hands. */
+static void swap_texts(char **a, char **b)
+{
+	char *text = *a;
+
+	*a = *b;
+	*b = text;
+}
+
+/* What may change under way, from one to the other. Texts change hands. */
 static void take_live(struct config *to, struct config *from)
 {
-	char *level = to->log_level;
-
-	to->log_level = from->log_level;
-	from->log_level = level;
+	swap_texts(&to->log_level, &from->log_level);
+	swap_texts(&to->durability, &from->durability);
 	to->drain_interval = from->drain_interval;
 	to->batch_rows = from->batch_rows;
 	to->batch_time = from->batch_time;

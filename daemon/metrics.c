@@ -66,6 +66,9 @@ static void put_writer(FILE *out, const struct writer_stats *w)
 	times(out, "ioflush_commit_seconds", "Time to commit a batch.", w->commits, w->commit_ns_sum);
 	head(out, "ioflush_commit_seconds_max", "gauge", "The longest commit since the start.");
 	fprintf(out, "ioflush_commit_seconds_max %.9f\n", (double)w->commit_ns_max / 1e9);
+	one(out, "ioflush_log_syncs_total", "counter",
+	    "Syncs of the write-ahead log beside those of commits and checkpoints.", w->log_syncs);
+	one(out, "ioflush_log_sync_failures_total", "counter", "Such syncs that failed.", w->log_sync_failures);
 	one(out, "ioflush_batch_failures_total", "counter", "Batches that the database refused.", w->failures);
 	one(out, "ioflush_database_failing", "gauge", "1 while the database takes no rows.", w->failing[0] != '\0');
 	one(out, "ioflush_database_bytes", "gauge", "Size of the database and its write-ahead log.", w->db_bytes);

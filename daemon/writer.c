@@ -11,8 +11,10 @@
  * the file was taken away, or put back from a copy, the capture goes on as a new one, which begins with a lost event that
  * stands for all that the old one had.
  *
- * synchronous is NORMAL: a commit does not wait for the disk. A killed process loses nothing; a crash of the machine may
- * lose the commits since the last checkpoint, whole ones, and the database stays sound.
+ * A killed process loses nothing that is committed. What a crash of the machine takes, the option durability says. By
+ * "interval" a commit does not wait for the disk (synchronous NORMAL); the log is synced when a commit in it has waited
+ * for SYNC_TIME, whether others follow or not, and what is lost are whole commits, the last ones. By "commit" SQLite syncs
+ * the log at each commit (synchronous FULL). The database stays sound either way.
  *
  * Checkpoints are this thread's, too: passive ones, which wait for nobody, whenever the log has grown enough; and when
  * there is nothing to do the log is emptied. A reader that stays makes the log grow, and costs no event.
@@ -48,11 +50,12 @@
 #define LAST_RETRY (1000 * MS)
 #define CLOSE_TIME (3000 * MS)	 /* how long to go on trying at the end */
 #define LONGEST_WAIT (1000 * MS) /* between looks at the rest of the work */
-#define IDLE_TIME (5000 * MS)	 /* without a commit: the log may be emptied */
-#define RETAIN_TIME (1000 * MS)	 /* between looks at what is too old */
-#define GROWN_TIME (100 * MS)	 /* and, after commits, at the size */
-#define RETAIN_BUDGET (40 * MS)	 /* for steps of retention between two batches */
-#define LOG_BYTES (16u << 20)	 /* of the log: then a checkpoint */
+#define SYNC_TIME (4000 * MS)	/* a commit is on the disk after that; with what comes before it, within five seconds */
+#define IDLE_TIME (5000 * MS)	/* without a commit: the log may be emptied */
+#define RETAIN_TIME (1000 * MS) /* between looks at what is too old */
+#define GROWN_TIME (100 * MS)	/* and, after commits, at the size */
+#define RETAIN_BUDGET (40 * MS) /* for steps of retention between two batches */
+#define LOG_BYTES (16u << 20)	/* of the log: then a checkpoint */
 #define LOG_LEAST (256u << 10)
 #define LOG_STARVED 8 /* times that: readers follow each other so closely that it is never begun anew; wait for them */
 #define STARVED_MS 20 /* so long */
@@ -62,6 +65,7 @@ enum { CAUSE_INVALID = QUEUE_CAUSES, CAUSES };
 struct options {
 	uint64_t batch_rows, batch_ns;
 	uint64_t retain_age_ns, retain_size;
+	bool sync_commits;
 };
 
 /* What a transaction would have done, and does when it is committed. */
@@ -105,15 +109,17 @@ struct writer {
 	struct batch attempt; /* at whose commit it failed; last_event 0: none */
 	struct dropped dropped;
 	bool trimmed; /* the beginning of the capture was deleted */
-	bool failing, log_failing, told_invalid;
+	bool failing, log_failing, sync_failing, told_invalid;
 	uint64_t retry, retry_at;
 	uint64_t next_batch, last_commit, retain_at;
 	struct retention retention;
 	uint64_t log_bytes; /* of its frames in use */
 	uint64_t checkpoint_at;
 	bool log_empty;
-	char *cut_off;	    /* at the end: why the capture is not complete; NULL: it is */
-	struct error error; /* and why not all was written */
+	bool syncs_commits;   /* SQLite does */
+	uint64_t unsynced_at; /* when the first commit was made that the disk may not have yet; 0: it has all */
+	char *cut_off;	      /* at the end: why the capture is not complete; NULL: it is */
+	struct error error;   /* and why not all was written */
 	bool gave_up;
 };
 
@@ -156,6 +162,8 @@ static int on_log(void *ctx, sqlite3 *db, const char *name, int pages)
 	(void)name;
 	w->log_bytes = (uint64_t)pages * 8192;
 	w->log_empty = false;
+	if (!w->unsynced_at && !w->syncs_commits)
+		w->unsynced_at = clock_ns();
 	return SQLITE_OK;
 }
 
@@ -248,14 +256,18 @@ static void remember_files(struct writer *w)
 
 static void committed(struct writer *w, const struct batch *b);
 
-/* The log is ours to empty; what is left of it then is as large as it may get anyway. */
-static int limit_log(const struct writer *w, struct store *s, struct error *e)
+/* The log is ours to sync and to empty; what is left of it then is as large as it may get anyway. */
+static int set_up_log(struct writer *w, struct store *s, struct error *e)
 {
 	char sql[96];
 
-	snprintf(sql, sizeof(sql), "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = %" PRIu64,
-		 checkpoint_bytes(w));
-	return db_exec(store_handle(s), w->path, sql, "opening", e);
+	snprintf(sql, sizeof(sql), "PRAGMA journal_size_limit = %" PRIu64 "; PRAGMA synchronous = %s",
+		 checkpoint_bytes(w), w->opt.sync_commits ? "FULL" : "NORMAL");
+	if (db_exec(store_handle(s), w->path, sql, "opening", e))
+		return -1;
+	w->syncs_commits = w->opt.sync_commits;
+	sqlite3_wal_hook(store_handle(s), on_log, w); /* in place of SQLite's own checkpoints */
+	return 0;
 }
 
 /* Opens the database and begins the capture, or goes on with it. 0, or -1 and the error: try again. */
@@ -271,7 +283,10 @@ static int open_store(struct writer *w, struct error *e)
 		goto fail;
 	if (w->capture) /* at the start there is time, and nothing is recorded yet */
 		store_busy_ms(s, BUSY_MS);
-	if (limit_log(w, s, e) || store_begin(s, e))
+	w->log_bytes = 0;
+	w->log_empty = false;
+	w->checkpoint_at = 0;
+	if (set_up_log(w, s, e) || store_begin(s, e))
 		goto fail;
 	if (begin_recording(w, s, &id, &b, e)) {
 		store_rollback(s);
@@ -281,13 +296,9 @@ static int open_store(struct writer *w, struct error *e)
 	if (store_commit(s, e))
 		goto fail;
 	store_busy_ms(s, BUSY_MS);
-	sqlite3_wal_hook(store_handle(s), on_log, w);
 	w->store = s;
 	w->trimmed = w->trimmed && id == w->capture;
 	w->capture = id;
-	w->log_bytes = 0;
-	w->log_empty = false;
-	w->checkpoint_at = 0;
 	retention_clear(&w->retention); /* what it knew was of the file as it was */
 	committed(w, &b);
 	remember_files(w);
@@ -296,6 +307,20 @@ static int open_store(struct writer *w, struct error *e)
 fail:
 	store_close(s);
 	return -1;
+}
+
+static void sync_log(struct writer *w);
+
+/* With what is committed on the disk. */
+static void close_store(struct writer *w)
+{
+	if (!w->store)
+		return;
+	if (w->unsynced_at)
+		sync_log(w);
+	w->unsynced_at = 0;
+	store_close(w->store);
+	w->store = NULL;
 }
 
 /* ---- files that went away ---- */
@@ -334,8 +359,7 @@ static void let_go(struct writer *w)
 		sqlite3_free(shm);
 	}
 	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	store_close(w->store);
-	w->store = NULL;
+	close_store(w);
 }
 
 /* ---- batches ---- */
@@ -540,10 +564,8 @@ static void failed(struct writer *w, const struct error *e)
 	}
 	w->failing = true;
 	queue_set_cause(w->queue, QUEUE_DATABASE);
-	if (w->store && is_worth_reopening(store_code(w->store))) {
-		store_close(w->store);
-		w->store = NULL;
-	}
+	if (w->store && is_worth_reopening(store_code(w->store)))
+		close_store(w);
 	w->retry_at = clock_ns() + w->retry;
 	w->retry = w->retry * 2 < LAST_RETRY ? w->retry * 2 : LAST_RETRY;
 	pthread_mutex_lock(&w->lock);
@@ -576,8 +598,10 @@ static void checkpoint(struct writer *w, int mode, int busy_ms)
 	rc = sqlite3_wal_checkpoint_v2(db, NULL, mode, &all, &moved);
 	store_busy_ms(w->store, BUSY_MS);
 	w->log_empty = rc == SQLITE_OK && mode == SQLITE_CHECKPOINT_TRUNCATE;
-	if (rc == SQLITE_OK && (w->log_empty || all == moved))
+	if (rc == SQLITE_OK && (w->log_empty || all == moved)) {
 		w->log_bytes = 0; /* the next commit says how much it has */
+		w->unsynced_at = 0;
+	}
 	w->checkpoint_at = w->log_bytes;
 	rc &= 0xff;
 	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED) {
@@ -587,6 +611,42 @@ static void checkpoint(struct writer *w, int mode, int busy_ms)
 	} else if (rc == SQLITE_OK) {
 		w->log_failing = false;
 	}
+}
+
+static void count_sync(struct writer *w, int rc)
+{
+	if (rc != SQLITE_OK && !w->sync_failing)
+		log_warning("%s: syncing its log: %s; until that is mended a power loss may take more than 5 seconds of "
+			    "events",
+			    w->path, sqlite3_errstr(rc));
+	else if (rc == SQLITE_OK && w->sync_failing)
+		log_notice("%s: what is committed is on the disk again", w->path);
+	w->sync_failing = rc != SQLITE_OK;
+	w->unsynced_at = rc == SQLITE_OK ? 0 : clock_ns();
+	pthread_mutex_lock(&w->lock);
+	w->stats.log_syncs += rc == SQLITE_OK;
+	w->stats.log_sync_failures += rc != SQLITE_OK;
+	pthread_mutex_unlock(&w->lock);
+}
+
+/*
+ * Makes sure that the disk has what is committed. Once a sync of the log has failed, another that succeeds says nothing
+ * of what the first one was for: the kernel takes it for written. Moved into the database it is written anew.
+ */
+static void sync_log(struct writer *w)
+{
+	sqlite3_file *log = NULL;
+	int rc;
+
+	if (w->sync_failing) {
+		checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, 0);
+		count_sync(w, w->unsynced_at ? SQLITE_IOERR_FSYNC : SQLITE_OK);
+		return;
+	}
+	rc = sqlite3_file_control(store_handle(w->store), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	if (rc == SQLITE_OK && log && log->pMethods) /* none: there is no log */
+		rc = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+	count_sync(w, rc);
 }
 
 static void keep_log_short(struct writer *w)
@@ -646,8 +706,8 @@ static void take_options(struct writer *w)
 	pthread_mutex_lock(&w->lock);
 	w->opt = w->next_options;
 	pthread_mutex_unlock(&w->lock);
-	if (w->store && checkpoint_bytes(w) != before)
-		limit_log(w, w->store, &ignored); /* if not now, when it is opened next */
+	if (w->store && (checkpoint_bytes(w) != before || w->opt.sync_commits != w->syncs_commits))
+		set_up_log(w, w->store, &ignored); /* a limit not set now is set when it is opened next */
 	if (w->opt.batch_rows > most)
 		w->opt.batch_rows = most;
 	if (!w->opt.batch_rows)
@@ -669,6 +729,8 @@ static void wait_for_work(struct writer *w)
 	struct pollfd p = {.fd = w->wake_fd, .events = POLLIN};
 	ssize_t n;
 
+	if (w->unsynced_at)
+		until = least(until, w->unsynced_at + SYNC_TIME);
 	if (w->failing) {
 		until = least(until, w->retry_at);
 	} else {
@@ -761,6 +823,8 @@ static void *run(void *arg)
 
 	while (!atomic_load(&w->stop)) {
 		take_options(w);
+		if (w->store && w->unsynced_at && clock_since(w->unsynced_at) >= SYNC_TIME)
+			sync_log(w);
 		write_some(w);
 		if (w->store && !w->failing) {
 			keep_log_short(w);
@@ -770,8 +834,7 @@ static void *run(void *arg)
 		wait_for_work(w);
 	}
 	finish(w);
-	store_close(w->store);
-	w->store = NULL;
+	close_store(w);
 	return NULL;
 }
 
@@ -904,7 +967,9 @@ void writer_put(struct writer *w, const struct event *ev, size_t n)
 
 void writer_reload(struct writer *w, const struct config *c)
 {
-	struct options o = {.batch_rows = c->batch_rows, .retain_size = c->retain_size};
+	struct options o = {.batch_rows = c->batch_rows,
+			    .retain_size = c->retain_size,
+			    .sync_commits = c->durability && !strcmp(c->durability, "commit")};
 
 	o.batch_ns = c->batch_time < UINT64_MAX / 2 / MS ? c->batch_time * MS : UINT64_MAX / 2;
 	o.retain_age_ns = c->retain_age < UINT64_MAX / 2 / MS ? c->retain_age * MS : 0;

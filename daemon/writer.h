@@ -28,9 +28,10 @@ struct writer_stats {
 	char failing[256];		      /* why the database takes no rows now; "": it does */
 	uint64_t batch_ns_sum, commit_ns_sum; /* time spent, for averages */
 	uint64_t commit_ns_max;
-	uint64_t db_bytes;	   /* size of the database file and its WAL */
-	uint64_t capture;	   /* id of the capture under way */
-	uint64_t retained_deleted; /* events deleted by retention */
+	uint64_t log_syncs, log_sync_failures; /* of the write-ahead log, made by the writer itself; see durability */
+	uint64_t db_bytes;		       /* size of the database file and its WAL */
+	uint64_t capture;		       /* id of the capture under way */
+	uint64_t retained_deleted;	       /* events deleted by retention */
 };
 
 /*
@@ -42,7 +43,7 @@ struct writer *writer_new(const struct config *c, const struct capture *meta, st
 /* Never blocks. What does not fit is counted. One thread calls it. */
 void writer_put(struct writer *w, const struct event *ev, size_t n);
 
-void writer_reload(struct writer *w, const struct config *c);  /* batch and retention options changed */
+void writer_reload(struct writer *w, const struct config *c);  /* options of batches, durability or retention changed */
 void writer_stats(struct writer *w, struct writer_stats *out); /* any thread */
 
 /* What was left out of the capture by design, for its row; before writer_close(). */

@@ -336,6 +336,13 @@ hangups() {
 		kill -HUP "$daemon_pid"
 		sleep 0.02
 	done
+	printf 'batch-rows = 1000\ndurability = commit\n' >"$scratch/hup.conf"
+	kill -HUP "$daemon_pid"
+	if wait_log 'durability has changed$'; then
+		ok "SIGHUP: durability changes at once"
+	else
+		not_ok "SIGHUP: durability changes at once" "$(daemon_report)"
+	fi
 	printf 'batch-rows = 1000\nno-such-key = 1\n' >"$scratch/hup.conf"
 	kill -HUP "$daemon_pid"
 	if wait_log 'no-such-key'; then

@@ -354,6 +354,8 @@ static void test_check(void **state)
 	check_text("drain-interval = 1h", "drain-interval");
 	check_text("queue-events = 0", "queue-events");
 	check_text("db =", "db:");
+	check_text("durability = commit", NULL);
+	check_text("durability = always", "durability: \"always\": interval or commit");
 }
 
 int main(void)

@@ -63,22 +63,44 @@ int slept_clock(clockid_t clock, struct timespec *t)
 	return rc;
 }
 
-/* --- how often a file was made to reach the disk */
+static uint64_t mono_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* --- what was made to reach the disk, and how often */
 
 static _Atomic unsigned syncs;
+static atomic_bool syncs_fail;
+static char disk[96]; /* folder for files as the disk has them; "": none is kept */
+
+static void keep_as_synced(int fd);
+
+static int sync_file(long call, int fd)
+{
+	atomic_fetch_add(&syncs, 1);
+	if (atomic_load(&syncs_fail)) {
+		errno = EIO;
+		return -1;
+	}
+	if (disk[0])
+		keep_as_synced(fd);
+	return (int)syscall(call, fd);
+}
 
 int counted_fdatasync(int fd) __asm__("fdatasync");
 int counted_fdatasync(int fd)
 {
-	atomic_fetch_add(&syncs, 1);
-	return (int)syscall(SYS_fdatasync, fd);
+	return sync_file(SYS_fdatasync, fd);
 }
 
 int counted_fsync(int fd) __asm__("fsync");
 int counted_fsync(int fd)
 {
-	atomic_fetch_add(&syncs, 1);
-	return (int)syscall(SYS_fsync, fd);
+	return sync_file(SYS_fsync, fd);
 }
 
 static const struct capture meta = {
@@ -112,8 +134,9 @@ static int setup(void **state)
 
 static void remove_all(const char *dir)
 {
-	static const char *const name[] = {"a.db",	 "a.db-wal",   "a.db-shm", "old.db",
-					   "old.db-wal", "old.db-shm", "other.db"};
+	static const char *const name[] = {"a.db",	 "a.db-wal", "a.db-shm",     "old.db",	   "old.db-wal",
+					   "old.db-shm", "other.db", "cut.db",	     "cut.db-wal", "cut.db-shm",
+					   "disk/a.db",	 "disk/new", "disk/a.db-wal"};
 	char path[128];
 	size_t i;
 
@@ -121,6 +144,8 @@ static void remove_all(const char *dir)
 		snprintf(path, sizeof(path), "%s/%s", dir, name[i]);
 		unlink(path);
 	}
+	snprintf(path, sizeof(path), "%s/disk", dir);
+	rmdir(path);
 	rmdir(dir);
 }
 
@@ -748,6 +773,404 @@ static void test_few_syncs(void **state)
 	assert_int_equal(found(f->db, false).rows, f->put);
 }
 
+/* The last events before a pause do not wait for the next ones to be on the disk. */
+static void test_sync_when_quiet(void **state)
+{
+	struct fixture *f = *state;
+	unsigned before;
+	int i;
+
+	start(f);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 10);
+	before = atomic_load(&syncs);
+	for (i = 0; i < 490 && !stats(f).log_syncs; i++)
+		nap();
+	assert_int_equal(stats(f).log_syncs, 1);
+	assert_int_equal(atomic_load(&syncs), before + 1);
+	assert_int_equal(stats(f).commits, 1);
+	stop(f);
+}
+
+static void test_sync_each_commit(void **state)
+{
+	char commit[] = "commit", interval[] = "interval";
+	struct fixture *f = *state;
+	uint64_t commits;
+	unsigned before;
+	int i;
+
+	f->c.durability = commit;
+	start(f);
+	before = atomic_load(&syncs);
+	for (i = 0; i < 20; i++) {
+		put(f, 10);
+		WAIT_FOR(f, s.queued == 0);
+	}
+	commits = stats(f).commits;
+	assert_true(commits >= 10);
+	assert_true(atomic_load(&syncs) >= before + commits);
+	assert_int_equal(stats(f).log_syncs, 0);
+	/* a reload is heeded */
+	f->c.durability = interval;
+	writer_reload(f->w, &f->c);
+	usleep(50000);
+	put(f, 1);
+	WAIT_FOR(f, s.queued == 0);
+	before = atomic_load(&syncs);
+	commits = stats(f).commits;
+	for (i = 0; i < 20; i++) {
+		put(f, 10);
+		WAIT_FOR(f, s.queued == 0);
+	}
+	assert_true(stats(f).commits >= commits + 10);
+	assert_int_equal(atomic_load(&syncs), before);
+	stop(f);
+	assert_int_equal(found(f->db, false).rows, f->put);
+}
+
+/* A log that could not be synced is no safe place: what is in it is moved into the database before all is well again. */
+static void test_sync_fails(void **state)
+{
+	struct fixture *f = *state;
+	unsigned before;
+
+	start(f);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 10);
+	atomic_store(&syncs_fail, true);
+	WAIT_FOR(f, s.log_sync_failures >= 1);
+	before = atomic_load(&syncs);
+	atomic_store(&syncs_fail, false);
+	put(f, 10);
+	WAIT_FOR(f, s.log_syncs >= 1);
+	assert_true(atomic_load(&syncs) >= before + 2); /* of the log and the database */
+	assert_int_equal(stats(f).failures, 0);
+	stop(f);
+	assert_int_equal(found(f->db, false).rows, 20);
+}
+
+/* A size that is changed under way does not end the care for the log. */
+static void test_log_after_reload(void **state)
+{
+	struct fixture *f = *state;
+	char log[128];
+	struct stat st;
+
+	start(f);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 10);
+	f->c.retain_size = 64 << 20; /* a checkpoint each 4 MiB of log */
+	writer_reload(f->w, &f->c);
+	usleep(100000);
+	put_slowly(f, 300000);
+	WAIT_FOR(f, s.queued == 0);
+	snprintf(log, sizeof(log), "%s-wal", f->db);
+	assert_int_equal(stat(log, &st), 0);
+	assert_true(st.st_size < 12 << 20);
+	stop(f);
+}
+
+/* ---- power losses ---- */
+
+struct bytes {
+	uint8_t *p;
+	size_t n;
+};
+
+static struct bytes read_bytes(const char *dir, const char *name)
+{
+	struct bytes b = {NULL, 0};
+	char path[192];
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return b;
+	if (!fstat(fd, &st) && st.st_size)
+		b.p = malloc((size_t)st.st_size);
+	while (b.p && b.n < (size_t)st.st_size) {
+		ssize_t n = pread(fd, b.p + b.n, (size_t)st.st_size - b.n, (off_t)b.n);
+
+		if (n <= 0)
+			break;
+		b.n += (size_t)n;
+	}
+	close(fd);
+	return b;
+}
+
+static int write_bytes(const char *dir, const char *name, const struct bytes *b)
+{
+	char path[192];
+	int fd, rc;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -1;
+	rc = write(fd, b->p, b->n) == (ssize_t)b->n ? 0 : -1;
+	close(fd);
+	return rc;
+}
+
+/* From here on the disk has the file as it is now. In the recorder's process. */
+static void keep_as_synced(int fd)
+{
+	char self[64], path[192] = "", from[192], to[192], *name;
+	struct bytes b;
+	int failed;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (readlink(self, path, sizeof(path) - 1) < 0)
+		_exit(90);
+	name = strrchr(path, '/');
+	if (!name || (strcmp(name, "/a.db") && strcmp(name, "/a.db-wal")))
+		return;
+	*name++ = '\0';
+	b = read_bytes(path, name);
+	failed = write_bytes(disk, "new", &b);
+	free(b.p);
+	snprintf(from, sizeof(from), "%s/new", disk);
+	snprintf(to, sizeof(to), "%s/%s", disk, name);
+	if (failed || rename(from, to))
+		_exit(91);
+}
+
+#define SAMPLES 8192
+
+/* What the recorder says to the test: so many rows were committed by then. */
+struct recorded {
+	_Atomic unsigned n;
+	struct {
+		uint64_t t, rows;
+	} sample[SAMPLES];
+};
+
+static void record_for_cuts(struct fixture *f, struct recorded *r, uint64_t seed)
+{
+	unsigned n = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	snprintf(disk, sizeof(disk), "%s/disk", f->dir);
+	f->w = writer_new(&f->c, &meta, f->strings, NULL);
+	if (!f->w)
+		_exit(1);
+	for (;;) {
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		put_slowly(f, 1 + (size_t)(seed >> 33) % 60);
+		nap();
+		if (n == SAMPLES)
+			continue;
+		r->sample[n].t = mono_ns(); /* before the rows: what is committed by then is in them */
+		r->sample[n].rows = stats(f).rows;
+		atomic_store(&r->n, ++n);
+	}
+}
+
+/* Rows that were committed before t, at least. */
+static uint64_t rows_by(const struct recorded *r, uint64_t t)
+{
+	unsigned i = atomic_load(&r->n);
+
+	while (i && r->sample[i - 1].t > t)
+		i--;
+	return i > 1 ? r->sample[i - 2].rows : 0; /* those of the last may have come after its time was taken */
+}
+
+static uint64_t next_random(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+	return *seed >> 20;
+}
+
+/* A file of which the disk has some sectors as they are now, and some as they were synced; and the size between. */
+static struct bytes mix_sectors(const struct bytes *old, const struct bytes *now, uint64_t *seed)
+{
+	size_t most = old->n > now->n ? old->n : now->n, least = old->n + now->n - most, from, len;
+	struct bytes b = {.n = least + next_random(seed) % (most - least + 1)};
+	unsigned share = (unsigned)(next_random(seed) % 101);
+
+	b.p = calloc(1, b.n + 1);
+	for (from = 0; from < b.n; from += 512) {
+		const struct bytes *of = next_random(seed) % 100 < share ? now : old;
+
+		len = b.n - from < 512 ? b.n - from : 512;
+		if (from < of->n)
+			memcpy(b.p + from, of->p + from, of->n - from < len ? of->n - from : len);
+	}
+	return b;
+}
+
+/* A file that ends, or is zero, from a random byte on that is not among the first keep. */
+static struct bytes cut_at(const struct bytes *now, size_t keep, bool zero_tail, uint64_t *seed)
+{
+	size_t at = keep + next_random(seed) % (now->n - keep + 1);
+	struct bytes b = {.p = calloc(1, now->n + 1), .n = zero_tail ? now->n : at};
+
+	if (at)
+		memcpy(b.p, now->p, at);
+	return b;
+}
+
+static size_t same_beginning(const struct bytes *a, const struct bytes *b)
+{
+	size_t n = 0;
+
+	while (n < a->n && n < b->n && a->p[n] == b->p[n])
+		n++;
+	return n;
+}
+
+/* What a reader finds in cut.db: a beginning of what was recorded, and nothing that claims to be all of it. */
+static void check_cut(struct fixture *f, uint64_t at_least, bool reopen)
+{
+	char path[128];
+	struct found r;
+
+	snprintf(path, sizeof(path), "%s/cut.db", f->dir);
+	if (!number(path, "SELECT count(*) FROM sqlite_schema")) {
+		assert_int_equal(at_least, 0);
+		return;
+	}
+	r = found(path, false);
+	assert_true(r.captures <= 1);
+	assert_int_equal(r.doubled + r.queue + r.database + r.unknown, 0);
+	assert_int_equal(r.gap, r.retention);
+	if (r.rows + r.retention < at_least)
+		fail_msg("%" PRIu64 " rows are left, %" PRIu64 " are wanted", r.rows + r.retention, at_least);
+	if (r.captures)
+		assert_string_equal(r.state[0], "recording");
+	check_sound(path);
+	if (!reopen || !r.captures)
+		return;
+	f->c.db = path;
+	start(f);
+	stop(f);
+	f->c.db = f->db;
+	r = found(path, true);
+	assert_int_equal(r.captures, 2);
+	assert_string_equal(r.state[0], "cut-off");
+	assert_string_equal(r.state[1], "complete");
+}
+
+static void remove_cut(struct fixture *f)
+{
+	static const char *const name[] = {"cut.db", "cut.db-wal", "cut.db-shm"};
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", f->dir, name[i]);
+		unlink(path);
+	}
+}
+
+/* The power fails now, in each of several ways. The recorder stands still, and goes on once its files are read. */
+static void lose_power(struct fixture *f, pid_t recorder, uint64_t at_least, bool checkpointed, uint64_t *seed)
+{
+	char synced[96];
+	struct bytes db[2], log[2], cut_db, cut_log;
+
+	snprintf(synced, sizeof(synced), "%s/disk", f->dir);
+	db[0] = read_bytes(synced, "a.db");
+	db[1] = read_bytes(f->dir, "a.db");
+	log[0] = read_bytes(synced, "a.db-wal");
+	log[1] = read_bytes(f->dir, "a.db-wal");
+	kill(recorder, SIGCONT);
+	for (unsigned how = 0; how < 8; how++) {
+		size_t keep = same_beginning(&log[0], &log[1]);
+
+		if (how < 4) {
+			cut_db = mix_sectors(&db[0], &db[1], seed);
+			cut_log = mix_sectors(&log[0], &log[1], seed);
+		} else if (how < 6 || checkpointed) {
+			cut_db = mix_sectors(&db[1], &db[1], seed);
+			cut_log = cut_at(&log[1], keep, how % 2, seed);
+		} else { /* nothing of the log is in the database yet, so all of it may be gone */
+			cut_db = mix_sectors(&db[0], &db[0], seed);
+			cut_log = cut_at(&log[1], 0, how % 2, seed);
+			at_least = 0;
+		}
+		remove_cut(f);
+		assert_int_equal(write_bytes(f->dir, "cut.db", &cut_db) || write_bytes(f->dir, "cut.db-wal", &cut_log),
+				 0);
+		free(cut_db.p);
+		free(cut_log.p);
+		check_cut(f, at_least, how == 3 || how == 7);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		free(db[i].p);
+		free(log[i].p);
+	}
+}
+
+/* Records for so long, and lets the power fail again and again. within: what is older by so much must be there. */
+static void cut_often(struct fixture *f, unsigned seconds, uint64_t within)
+{
+	struct recorded *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t seed = 20261, begin = mono_ns(), now, at_least = 0;
+	bool checkpointed = false;
+	struct stat first, st;
+	char dir[128];
+	int status;
+	pid_t pid;
+
+	assert_ptr_not_equal(r, MAP_FAILED);
+	snprintf(dir, sizeof(dir), "%s/disk", f->dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	snprintf(dir, sizeof(dir), "%s/disk/a.db", f->dir);
+	pid = fork();
+	if (!pid)
+		record_for_cuts(f, r, seed);
+	while (atomic_load(&r->n) < 2)
+		nap();
+	assert_int_equal(stat(dir, &first), 0);
+	do {
+		usleep((useconds_t)(100000 + next_random(&seed) % 500000));
+		kill(pid, SIGSTOP);
+		assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+		assert_true(WIFSTOPPED(status));
+		now = mono_ns();
+		checkpointed = checkpointed || stat(dir, &st) || st.st_ino != first.st_ino;
+		at_least = rows_by(r, now - within);
+		lose_power(f, pid, at_least, checkpointed, &seed);
+	} while (now - begin < seconds * UINT64_C(1000000000));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_true(at_least > 100); /* there was something to lose */
+	munmap(r, sizeof(*r));
+}
+
+static void test_cut_interval(void **state)
+{
+	struct fixture *f = *state;
+
+	f->c.batch_time = 500;
+	cut_often(f, 12, UINT64_C(5000000000));
+}
+
+static void test_cut_commit(void **state)
+{
+	char commit[] = "commit";
+	struct fixture *f = *state;
+
+	f->c.batch_time = 50;
+	f->c.durability = commit;
+	cut_often(f, 3, 0);
+}
+
+/* While the beginning is deleted, and the log moved into the database all the time. */
+static void test_cut_retention(void **state)
+{
+	struct fixture *f = *state;
+
+	f->c.batch_time = 50;
+	f->c.retain_size = 1 << 20;
+	cut_often(f, 8, UINT64_C(5000000000));
+}
+
 /* ---- kill -9 ---- */
 
 /* Records until it is killed; says how many rows are committed. */
@@ -966,14 +1389,6 @@ static void test_retain_age(void **state)
 }
 
 /* Losses among what is deleted stay counted. */
-static uint64_t mono_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* The trace clock stands still while the machine sleeps: events of before the sleep are too old, those after it are not. */
 static void test_retain_slept(void **state)
 {
@@ -1138,14 +1553,36 @@ int main(int argc, char **argv)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_batch_rows),	      TEST(test_batch_time),   TEST(test_overflow),
-		TEST(test_invalid),	      TEST(test_locked),       TEST(test_give_up),
-		TEST(test_full_disk),	      TEST(test_read_only),    TEST(test_removed),
-		TEST(test_reopened),	      TEST(test_long_reader),  TEST(test_read_while_recording),
-		TEST(test_few_syncs),	      TEST(test_kill),	       TEST(test_two_recorders),
-		TEST(test_pid_used_again),    TEST(test_cut_off),      TEST(test_retain_size),
-		TEST(test_retain_age),	      TEST(test_retain_slept), TEST(test_sweep),
-		TEST(test_sweep_keeps_cause), TEST(test_trim_counts),
+		TEST(test_batch_rows),
+		TEST(test_batch_time),
+		TEST(test_overflow),
+		TEST(test_invalid),
+		TEST(test_locked),
+		TEST(test_give_up),
+		TEST(test_full_disk),
+		TEST(test_read_only),
+		TEST(test_removed),
+		TEST(test_reopened),
+		TEST(test_long_reader),
+		TEST(test_read_while_recording),
+		TEST(test_few_syncs),
+		TEST(test_sync_when_quiet),
+		TEST(test_sync_each_commit),
+		TEST(test_sync_fails),
+		TEST(test_log_after_reload),
+		TEST(test_cut_interval),
+		TEST(test_cut_commit),
+		TEST(test_cut_retention),
+		TEST(test_kill),
+		TEST(test_two_recorders),
+		TEST(test_pid_used_again),
+		TEST(test_cut_off),
+		TEST(test_retain_size),
+		TEST(test_retain_age),
+		TEST(test_retain_slept),
+		TEST(test_sweep),
+		TEST(test_sweep_keeps_cause),
+		TEST(test_trim_counts),
 	};
 
 	if (argc == 2)
