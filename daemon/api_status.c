@@ -81,6 +81,11 @@ static json_t *losses_json(const struct ring_stats *r, const struct writer_stats
 			 "by_cause", by_cause);
 }
 
+static json_t *names_json(const struct ring_stats *r, const struct writer_stats *w)
+{
+	return json_pack("{s:o, s:o}", "not_kept", json_number(r->unnamed), "not_stored", json_number(w->unnamed));
+}
+
 static json_t *probes_json(const struct priv_armed *armed)
 {
 	json_t *all = json_array();
@@ -173,9 +178,10 @@ int api_get_status(struct call *c)
 		return -1;
 	api_live_stats(a, &r, &w);
 	health = health_json(a, &r, &w, &well);
-	c->json = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", PACKAGE_VERSION, "uptime_seconds",
-			    json_number((child_now_ms() - a->started_ms) / 1000), "health", health, "capture",
-			    capture_now_json(&r, &w), "rates", rates_json(a, &r, &w), "queue", queue_json(&w), "losses",
-			    losses_json(&r, &w), "database", database_json(a, &w), "probes", probes_json(a->live.armed));
+	c->json = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", PACKAGE_VERSION,
+			    "uptime_seconds", json_number((child_now_ms() - a->started_ms) / 1000), "health", health,
+			    "capture", capture_now_json(&r, &w), "rates", rates_json(a, &r, &w), "queue",
+			    queue_json(&w), "losses", losses_json(&r, &w), "names", names_json(&r, &w), "database",
+			    database_json(a, &w), "probes", probes_json(a->live.armed));
 	return c->json ? 0 : call_no_memory(c);
 }

@@ -7,18 +7,21 @@
 
 #include "log.h"
 
+/* What is said behind the number of new ones. */
 static const struct {
 	const char *name, *advice;
 } causes[HEALTH_CAUSES] = {
-	[HEALTH_RING] = {"in the ring buffer", "raise buffer-size"},
-	[HEALTH_DECODER] = {"could not be decoded", "the log at level debug says why"},
-	[HEALTH_LATE] = {"came after their time", "raise merge-window"},
-	[HEALTH_MERGE] = {"for lack of merge memory", "raise merge-bytes"},
-	[HEALTH_PROBE] = {"as probes missed them", "give return probes more room, r64: in place of r:"},
-	[HEALTH_QUEUE] = {"in the queue to the database", "raise queue-events, or use a faster disk"},
-	[HEALTH_DATABASE] = {"while the database took no rows", "see why it failed"},
-	[HEALTH_INVALID] = {"as no reader would take them", "the log at level debug says why"},
+	[HEALTH_RING] = {"records lost in the ring buffer", "raise buffer-size"},
+	[HEALTH_DECODER] = {"records lost could not be decoded", "the log at level debug says why"},
+	[HEALTH_LATE] = {"records lost came after their time", "raise merge-window"},
+	[HEALTH_MERGE] = {"records lost for lack of merge memory", "raise merge-bytes"},
+	[HEALTH_PROBE] = {"records lost as probes missed them", "give return probes more room, r64: in place of r:"},
+	[HEALTH_QUEUE] = {"records lost in the queue to the database", "raise queue-events, or use a faster disk"},
+	[HEALTH_DATABASE] = {"records lost while the database took no rows", "see why it failed"},
+	[HEALTH_INVALID] = {"records lost as no reader would take them", "the log at level debug says why"},
 	[HEALTH_UNKNOWN] = {"places where the count is not known", "raise buffer-size"},
+	[HEALTH_NAMES] = {"events stored without the name of their command or device, as there are too many names",
+			  "see who makes so many; retention makes room in the database, a restart in memory"},
 };
 
 static void counts(uint64_t n[HEALTH_CAUSES], const struct ring_stats *r, const struct writer_stats *w)
@@ -32,6 +35,7 @@ static void counts(uint64_t n[HEALTH_CAUSES], const struct ring_stats *r, const 
 	n[HEALTH_DATABASE] = w->lost_database;
 	n[HEALTH_INVALID] = w->lost_invalid;
 	n[HEALTH_UNKNOWN] = r->lost_unknown;
+	n[HEALTH_NAMES] = r->unnamed + w->unnamed;
 }
 
 uint64_t health_lost(const struct ring_stats *r, const struct writer_stats *w)
@@ -53,7 +57,7 @@ static bool say_losses(struct health *h, const struct ring_stats *r, const struc
 			log_warning("records lost: %" PRIu64 " more %s (%s)", n[i] - h->said[i], causes[i].name,
 				    causes[i].advice);
 		else
-			log_warning("%" PRIu64 " records lost %s, %" PRIu64 " since the start (%s)", n[i] - h->said[i],
+			log_warning("%" PRIu64 " %s, %" PRIu64 " since the start (%s)", n[i] - h->said[i],
 				    causes[i].name, n[i], causes[i].advice);
 		h->said[i] = n[i];
 		said = true;

@@ -1,5 +1,5 @@
 /*
- * What the log says of a capture under way: losses, a database that takes no rows, its recovery. Said when it changes,
+ * What the log says of a capture under way: losses, names that are not kept, a database that takes no rows, its recovery. Said when it changes,
  * and each kind at most once in HEALTH_INTERVAL_S however often it changes, with the sums since it was said last; never
  * once an event.
  */
@@ -25,6 +25,7 @@ enum health_cause {
 	HEALTH_DATABASE,
 	HEALTH_INVALID,
 	HEALTH_UNKNOWN,
+	HEALTH_NAMES,
 	HEALTH_CAUSES
 };
 

@@ -55,6 +55,16 @@ static void put_capture(FILE *out, const struct metrics *m)
 	    r->lost_unknown);
 }
 
+static void put_names(FILE *out, const struct metrics *m)
+{
+	head(out, "ioflush_unnamed_events_total", "counter",
+	     "Events without the name of their command or device, as there was no room for it.");
+	fprintf(out,
+		"ioflush_unnamed_events_total{where=\"memory\"} %" PRIu64
+		"\nioflush_unnamed_events_total{where=\"database\"} %" PRIu64 "\n",
+		m->ring->unnamed, m->writer->unnamed);
+}
+
 static void put_writer(FILE *out, const struct writer_stats *w)
 {
 	one(out, "ioflush_queue_events", "gauge", "Events between the drain and the writer.", w->queued);
@@ -102,6 +112,7 @@ char *metrics_text(const struct metrics *m, size_t *len)
 		return NULL;
 	put_service(out, m);
 	put_capture(out, m);
+	put_names(out, m);
 	put_writer(out, m->writer);
 	if (!fclose(out))
 		return text;

@@ -53,6 +53,7 @@
 #define MAX_FORMAT 65536u
 #define MAX_CMDLINES (4u << 20) /* of saved_cmdlines, which has 128 lines unless somebody wanted more */
 #define MAX_COMMS 16384u	/* commands kept in libtraceevent, which cannot forget one */
+#define MAX_NAMES (1u << 20)	/* strings, which are kept to the end, beyond which no command's name is added */
 #define TID_SLOTS 1024u		/* power of two */
 #define STATS_EVERY NS_PER_S
 #define CMDLINES_EVERY NS_PER_S
@@ -1058,6 +1059,7 @@ static void publish(struct ring *r)
 	const struct decoder_stats *d = decoder_stats(r->decoder);
 
 	r->stats.other = d->other + d->state + d->unneeded + d->failed_map + d->failed_access + d->empty_unmap;
+	r->stats.unnamed = d->unnamed;
 	pthread_mutex_lock(&r->lock);
 	r->published = r->stats;
 	pthread_mutex_unlock(&r->lock);
@@ -1390,6 +1392,7 @@ struct ring *ring_new(const struct ring_options *o, struct strings *strings, str
 	r->tep = tep_alloc();
 	if (!r->decoder || !r->tep)
 		goto fail;
+	decoder_limit_names(r->decoder, MAX_NAMES);
 	if (o->tracepoints)
 		decoder_take_tracepoints(r->decoder);
 	forget_tids(r);

@@ -73,8 +73,10 @@ struct batch {
 	uint64_t pos; /* of the queue: up to here */
 	struct queue_loss loss;
 	uint64_t rows, invalid;
-	uint64_t records; /* that rows and lost events stand for */
-	uint64_t last_t;  /* of the capture's last event */
+	uint64_t records;	 /* that rows and lost events stand for */
+	uint64_t unnamed;	 /* rows without a name that the events have, see store_unnamed() */
+	uint64_t unnamed_before; /* of these, in captures before this one */
+	uint64_t last_t;	 /* of the capture's last event */
 	bool has_t;
 	uint64_t last_event;
 	int64_t wall;	 /* of the capture, see recorder.h */
@@ -200,6 +202,7 @@ static int begin_capture(struct writer *w, struct store *s, uint64_t *id, struct
 	    recorder_add_sleep(s, *id, 0, b->slept, e))
 		return -1;
 	b->records = 0;
+	b->unnamed_before = b->unnamed;
 	b->has_t = false;
 	b->wall = recorder_wall();
 	if (!w->capture || !old.has_t)
@@ -292,6 +295,10 @@ static int open_store(struct writer *w, struct error *e)
 		store_rollback(s);
 		goto fail;
 	}
+	if (id == w->capture)
+		store_set_unnamed(s, b.unnamed - b.unnamed_before);
+	else
+		b.unnamed += store_unnamed(s);
 	b.last_event = store_last_event(s);
 	if (store_commit(s, e))
 		goto fail;
@@ -492,6 +499,7 @@ static int append_batch(struct writer *w, struct batch *b, struct error *e)
 static void committed(struct writer *w, const struct batch *b)
 {
 	uint64_t rows = b->rows - w->done.rows, invalid = b->invalid - w->done.invalid;
+	uint64_t unnamed = b->unnamed - w->done.unnamed;
 
 	if (b->pos != queue_head(w->queue) || memcmp(&b->loss, queue_released(w->queue), sizeof(b->loss)))
 		queue_release(w->queue, b->pos, &b->loss);
@@ -500,6 +508,7 @@ static void committed(struct writer *w, const struct batch *b)
 	pthread_mutex_lock(&w->lock);
 	w->stats.rows += rows;
 	w->stats.lost_invalid += invalid;
+	w->stats.unnamed += unnamed;
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -521,6 +530,7 @@ static int write_batch(struct writer *w, struct error *e)
 		store_rollback(w->store);
 		return -1;
 	}
+	b.unnamed = b.unnamed_before + store_unnamed(w->store);
 	b.last_event = store_last_event(w->store);
 	w->attempt = b;
 	before = clock_ns();

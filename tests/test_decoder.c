@@ -493,6 +493,20 @@ static void test_record(void **state)
 	assert_int_equal(record(f, data, 24), -1);
 	assert_non_null(strstr(f->e.text, "area_fill_end: a record of 24 bytes"));
 	assert_int_equal(record(f, data, 4), -1);
+	/* One for whose name there is no room, and one whose name is there. */
+	decoder_limit_names(f->d, strings_count(f->strings));
+	tep_register_comm(f->tep, "another", 44);
+	tep_register_comm(f->tep, "qemu", 45);
+	data[4] = 44;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(record(f, data, 28), 1);
+		assert_int_equal(f->ev[0].comm, 0);
+		assert_int_equal(decoder_stats(f->d)->unnamed, i + 1);
+	}
+	data[4] = 45;
+	assert_int_equal(record(f, data, 28), 1);
+	assert_string_equal(strings_get(f->strings, f->ev[0].comm), "qemu");
+	assert_int_equal(decoder_stats(f->d)->unnamed, 2);
 	/* A thread without a name, and an id without a format. */
 	data[4] = 43;
 	assert_int_equal(record(f, data, 28), 1);

@@ -86,6 +86,11 @@ static void losses_are_summed_up(void **state)
 	assert_int_equal(said(f, "3 records lost as probes missed them"), 1);
 	assert_int_equal(said(f, "5 records lost in the queue"), 1);
 	assert_int_equal(health_lost(&r, &w), 618);
+	r.unnamed = 3;
+	w.unnamed = 4; /* not lost: stored, but for their names */
+	health_finish(&h, &r, &w);
+	assert_int_equal(said(f, "7 events stored without the name of their command or device"), 1);
+	assert_int_equal(health_lost(&r, &w), 618);
 }
 
 static void a_failing_database_is_said_once(void **state)

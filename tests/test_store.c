@@ -358,7 +358,8 @@ static void test_views(void **state)
 	expect_query(f->db, "SELECT iopt, coherent FROM domain_add", "0xffffffffffffffff|NULL");
 	expect_query(f->db, "SELECT * FROM lost", "4|1|4|1|NULL|NULL|5|overrun|2");
 	expect_query(f->db, "SELECT capture, cpu, since, t, count, cause FROM loss", "1|1|2|4|5|overrun");
-	expect_query(f->db, "SELECT group_concat(version || name) FROM migration", "10001_events,20002_suspend");
+	expect_query(f->db, "SELECT group_concat(version || name) FROM migration",
+		     "10001_events,20002_suspend,30003_task_index");
 	expect_query(f->db, "SELECT doc FROM event_kind WHERE name = 'domain_remove_end'", "the domain has left");
 	for (kind = 1; kind < EV_KINDS; kind++) {
 		snprintf(text, sizeof(text), "SELECT count(*) >= 0 FROM \"%s\"", event_table[kind].name);
@@ -746,7 +747,9 @@ static void test_older_version(void **state)
 
 	make_events(f, 7, 300);
 	store_events(f, f->db, 0, 300);
-	sql(f->db, "DROP TABLE suspend; DELETE FROM migration WHERE version = 2; PRAGMA user_version = 1");
+	sql(f->db,
+	    "DROP TABLE suspend; DROP INDEX task_thread; DELETE FROM migration WHERE version > 1; PRAGMA user_version "
+	    "= 1");
 	expect_events(f, f->db, 300);
 	expect_query(f->db, "PRAGMA user_version", "1");
 	OK(store_open(&s, f->db, 0, &e));
@@ -853,6 +856,47 @@ static void test_hot_journal(void **state)
 	expect_events(f, f->db, 100);
 }
 
+/* More strings and tasks than the store remembers: each is stored once all the same. */
+static void test_many_names(void **state)
+{
+	const unsigned names = 150000, tids = 300000;
+	struct fixture *f = *state;
+	struct event ev = {.kind = EV_unmap, .unmap = {.size = 4096}};
+	struct error e = {""};
+	char name[32];
+	struct store *s;
+	uint64_t found = 0;
+	struct source *src;
+	struct capture c;
+	ssize_t n;
+
+	OK(store_open(&s, f->db, 0, &e));
+	OK(store_begin(s, &e));
+	OK(store_capture_begin(s, &example, NULL, &e));
+	for (unsigned i = 0; i < 2 * tids; i++) {
+		ev.t = i;
+		ev.tid = i % tids;
+		ev.comm = strings_intern(f->strings, name,
+					 (size_t)snprintf(name, sizeof(name), "name%u", i % tids % names));
+		OK(store_append(s, &ev, 1, f->strings, &e));
+	}
+	assert_int_equal(store_unnamed(s), 0);
+	OK(store_capture_end(s, "complete", "", &e));
+	OK(store_commit(s, &e));
+	store_close(s);
+	expect_query(f->db, "SELECT count(*) FROM string", "150000");
+	expect_query(f->db, "SELECT count(*) FROM task", "300000");
+	OK(source_open(&src, f->db, &e));
+	OK(source_capture(src, &c, &e) <= 0);
+	while ((n = source_read(src, &ev, 1, &e)) > 0) {
+		snprintf(name, sizeof(name), "name%u", ev.tid % names);
+		found += !strcmp(strings_get(src->strings, ev.comm), name);
+	}
+	OK(n < 0); /* with the check sum */
+	source_close(src);
+	assert_int_equal(found, 2 * tids);
+}
+
 /* The same events give the same bytes. */
 static void test_deterministic(void **state)
 {
@@ -883,6 +927,7 @@ int main(void)
 		TEST(test_truncated),	TEST(test_flipped),	     TEST(test_changed_rows),
 		TEST(test_not_ours),	TEST(test_read_only),	     TEST(test_older_version),
 		TEST(test_full_disk),	TEST(test_hot_journal),	     TEST(test_deterministic),
+		TEST(test_many_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1479,6 +1479,106 @@ static void test_sweep(void **state)
 	found(f->db, false); /* with its check sum */
 }
 
+/* Numbers only rise: one that is far from the others is swept, or kept, as they are. */
+static void test_sweep_ranges(void **state)
+{
+	struct fixture *f = *state;
+	struct store_sweep w = {0};
+	struct error e = {""};
+	struct store *s;
+	int rc = 0;
+
+	start(f);
+	put(f, 20);
+	put_names(f, "used", 1);
+	stop(f);
+	sqlite3_close(other_connection(
+		f, "INSERT INTO string (id, text) VALUES (1000000000, 'far'), (1000000001, 'far and used'), "
+		   "(9000000000000, 'farther'); INSERT INTO task (id, tid, comm) VALUES (2000000000, 5, 1000000000), "
+		   "(2000000001, 0, 1000000001), (90, 6, NULL); UPDATE event SET task = 2000000001 WHERE id = 21"));
+	assert_int_equal(store_open(&s, f->db, STORE_WAL, &e), 0);
+	for (int i = 0; i < 6 && rc >= 0; i++)
+		while ((rc = store_sweep_step(&w, s, 8, &e)) > 0)
+			;
+	if (rc)
+		fail_msg("%s", e.text);
+	store_close(s);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM string WHERE id > 900000000"), 1);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM string WHERE text = 'far and used'"), 1);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM task"), 2);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM event WHERE task NOT IN (SELECT id FROM task)"), 0);
+}
+
+/* As if so many different names had been recorded. */
+static void fill_strings(struct fixture *f, unsigned all)
+{
+	char sql[256];
+
+	snprintf(sql, sizeof(sql),
+		 "WITH RECURSIVE n (i) AS (SELECT 10000000 UNION ALL SELECT i + 1 FROM n LIMIT %u - (SELECT count(*) FROM "
+		 "string)) INSERT INTO string (text) SELECT 'n' || i FROM n",
+		 all);
+	sqlite3_close(other_connection(f, sql));
+}
+
+/* Names that find no more room, in a database as older versions left it, cost no event, now or after a restart. */
+static void test_too_many_names(void **state)
+{
+	struct fixture *f = *state;
+	struct found r;
+
+	start(f);
+	put(f, 10);
+	stop(f);
+	fill_strings(f, 4194303);
+	for (int i = 0; i < 2; i++) {
+		start(f);
+		put_names(f, "new", 100);
+		put(f, 10);
+		WAIT_FOR(f, s.queued == 0);
+		assert_int_equal(stats(f).rows, 110);
+		assert_int_equal(stats(f).unnamed, 100);
+		assert_int_equal(stats(f).failures, 0);
+		stop(f);
+	}
+	assert_int_equal(number(f->db, "SELECT count(*) FROM unmap WHERE capture = 3 AND comm IS NULL"), 100);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM map WHERE comm = 'qemu'"), 30);
+	r = found(f->db, true);
+	assert_int_equal(r.captures, 3);
+	assert_string_equal(r.state[2], "complete");
+	assert_string_equal(r.note[2],
+			    "100 events lack the name of their command or device, for which the database had no room");
+}
+
+/* Retention makes room for names when nothing refers to the old ones any more. */
+static void test_names_return(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 10);
+	fill_strings(f, 1 << 20);
+	put_names(f, "new", 100);
+	WAIT_FOR(f, s.unnamed == 100);
+	put_slowly(f, 70000);
+	WAIT_FOR(f, s.queued == 0);
+	f->c.retain_age = mono_ns() / 2 / 1000000;
+	writer_reload(f->w, &f->c);
+	for (int i = 0; number(f->db, "SELECT count(*) FROM (SELECT 1 FROM string LIMIT 10000)") > 100; i++) {
+		assert_true(i < PATIENCE);
+		nap();
+	}
+	f->t = mono_ns();
+	put_names(f, "new", 100);
+	WAIT_FOR(f, s.queued == 0);
+	assert_int_equal(stats(f).unnamed, 100);
+	stop(f);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM unmap WHERE comm LIKE 'new%'"), 100);
+	check_sound(f->db);
+	found(f->db, true);
+}
+
 /* A mark that retention leaves among events that the sweep has read: its cause, which an older mark left behind, stays. */
 static void test_sweep_keeps_cause(void **state)
 {
@@ -1487,7 +1587,7 @@ static void test_sweep_keeps_cause(void **state)
 	struct store_trimmed done;
 	struct error e = {""};
 	struct store *s;
-	uint32_t cause;
+	int64_t cause;
 	int rc;
 
 	start(f);
@@ -1582,6 +1682,9 @@ int main(int argc, char **argv)
 		TEST(test_retain_slept),
 		TEST(test_sweep),
 		TEST(test_sweep_keeps_cause),
+		TEST(test_sweep_ranges),
+		TEST(test_too_many_names),
+		TEST(test_names_return),
 		TEST(test_trim_counts),
 	};
 

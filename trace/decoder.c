@@ -134,6 +134,7 @@ struct plan {
 
 struct comm_slot {
 	uint32_t tid, comm;
+	bool unnamed; /* it has a name, and there was no room for it */
 };
 
 struct decoder {
@@ -141,7 +142,8 @@ struct decoder {
 	char *group;
 	struct decoder_stats stats;
 	uint64_t last_t;
-	uint64_t cause; /* of lost events: a string's id */
+	uint64_t cause;	     /* of lost events: a string's id */
+	uint32_t most_names; /* strings beyond which no name is added; 0: no limit */
 	uint16_t required[RAW_KINDS];
 	uint16_t may_miss[EV_KINDS]; /* fields whose absence is marked; an absent return code is 0 instead */
 
@@ -308,6 +310,11 @@ struct decoder *decoder_new(struct strings *strings, const char *group)
 void decoder_take_tracepoints(struct decoder *d)
 {
 	d->tracepoints = true;
+}
+
+void decoder_limit_names(struct decoder *d, uint32_t most)
+{
+	d->most_names = most;
 }
 
 void decoder_reset_formats(struct decoder *d)
@@ -1107,16 +1114,20 @@ static uint32_t comm_of(struct decoder *d, uint32_t tid, struct error *e)
 	const char *comm;
 
 	if (slot->tid == tid)
-		return slot->comm;
+		goto out;
 	comm = tep_data_comm_from_pid(d->tep, (int)tid);
 	if (!comm || !strcmp(comm, "<...>"))
 		comm = "";
-	slot->comm = strings_intern(d->strings, comm, strlen(comm));
+	slot->unnamed = *comm && d->most_names && strings_count(d->strings) >= d->most_names &&
+			!strings_find(d->strings, comm, strlen(comm));
+	slot->comm = slot->unnamed ? 0 : strings_intern(d->strings, comm, strlen(comm));
 	if (slot->comm == UINT32_MAX) {
 		error_set(e, "comm: too many different strings");
 		return UINT32_MAX;
 	}
 	slot->tid = tid;
+out:
+	d->stats.unnamed += slot->unnamed;
 	return slot->comm;
 }
 

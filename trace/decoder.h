@@ -79,7 +79,8 @@ struct decoder_stats {
 	uint64_t failed_access; /* access_add with rc != 0 */
 	uint64_t empty_unmap;	/* unmap of nothing */
 	uint64_t unpaired; /* ends of calls whose entry is missing, and entries whose end is: a lost event tells of each */
-	uint64_t events; /* that came out */
+	uint64_t unnamed; /* records without the name of their command, for which there was no room; they are decoded */
+	uint64_t events;  /* that came out */
 };
 
 struct decoder;
@@ -96,6 +97,12 @@ void decoder_free(struct decoder *d);
  * name no domain: it is 0 in their events.
  */
 void decoder_take_tracepoints(struct decoder *d);
+
+/*
+ * Anyone may call a thread what they like: names of commands are added to the strings as long as these are fewer than most.
+ * One that is not is unknown. For who decodes without an end; without this a name that finds no room is an error.
+ */
+void decoder_limit_names(struct decoder *d, uint32_t most);
 
 /*
  * The events that a raw record gives, in time order: how many, or -1 and the error (without the place). Then the record

@@ -2,9 +2,13 @@
  * Writing the store; see store.h.
  *
  * Nothing is allocated for an event: a prepared statement for each kind binds just the columns that the kind has; the
- * caller's string numbers become the database's through an array, and (tid, comm) a task through a hash table. What
- * these remember of the database is forgotten (stale) when a transaction is rolled back or another process has written,
- * and read anew at the next store_begin().
+ * caller's string numbers become the database's through an array, and (tid, comm) a task through a hash table. These are
+ * caches of a bounded size: what is not in them is looked up in the database. They are forgotten when they are full, and
+ * (stale) when a transaction is rolled back or another process has written.
+ *
+ * A database has a bounded number of strings and tasks: who reads it holds all of them in memory, and anyone may call a
+ * thread what they like. A name that finds no more room is unknown in the events that have it, and they are counted; no
+ * event is refused for it.
  *
  * Ids of events are given here, counting on from the largest; a capture's events lie between its first_event and
  * last_event, in order of time. Another capture's may lie between them, if two processes wrote in turns.
@@ -25,19 +29,23 @@
 
 #define PAGE_BYTES "8192"
 #define FIRST_TASK_SLOTS 256u
-#define NO_TASK UINT32_MAX
+#define CACHED_STRINGS (1u << 17)
+#define CACHED_TASKS (1u << 18)
+#define MOST_NAMES (1 << 20) /* strings, and tasks: no name of a command is added beyond them */
+#define MOST_STRINGS 4000000 /* nor any other text: a reader can have few more */
+#define NO_STRING UINT32_MAX /* own number of a string that is not in the database and cannot be added */
 
-/* A string of the database. Its number there is the index. */
+/* A string of the database, by its own number. */
 struct known_string {
-	uint32_t id; /* in the database */
+	int64_t id; /* in the database */
 	uint64_t sum;
 };
 
 struct task {
-	uint32_t tid;  /* EVENT_NO_TID: unknown */
-	uint32_t comm; /* own number of the string, 0: unknown */
-	uint32_t id;   /* in the database; 0: the slot is free */
+	int64_t id;   /* in the database; 0: the slot is free */
+	int64_t comm; /* id of the string, 0: unknown */
 	uint64_t sum;
+	uint32_t tid; /* EVENT_NO_TID: unknown */
 };
 
 struct store {
@@ -49,17 +57,18 @@ struct store {
 	int64_t data_version; /* changes when others write */
 
 	sqlite3_stmt *insert[EV_KINDS];
-	sqlite3_stmt *insert_string, *insert_task, *insert_capture, *update_capture;
+	sqlite3_stmt *find_string, *insert_string, *find_task, *insert_task, *insert_capture, *update_capture;
 
-	struct strings *strings;    /* of the database; own numbers */
+	struct strings *strings;    /* some of the database's; own numbers */
 	struct known_string *known; /* by own number */
 	size_t known_room;
 	struct task *task; /* hash table with open addressing */
 	uint32_t task_slots, tasks;
 	const struct task *last_task;
-	uint64_t next_string, next_task, next_event;
+	int64_t all_strings, all_tasks; /* in the database; -1: not counted yet */
+	uint64_t next_event;
 
-	uint32_t *map; /* own number + 1 by the caller's number; 0: not known yet */
+	uint32_t *map; /* own number by the caller's, or NO_STRING; 0: not known yet */
 	size_t map_room;
 	const struct strings *map_of;
 
@@ -279,7 +288,9 @@ void store_close(struct store *s)
 	store_rollback(s);
 	for (i = 0; i < EV_KINDS; i++)
 		sqlite3_finalize(s->insert[i]);
+	sqlite3_finalize(s->find_string);
 	sqlite3_finalize(s->insert_string);
+	sqlite3_finalize(s->find_task);
 	sqlite3_finalize(s->insert_task);
 	sqlite3_finalize(s->insert_capture);
 	sqlite3_finalize(s->update_capture);
@@ -317,7 +328,7 @@ bool store_is_file(const struct store *s, const char *path)
 /* ---- what is known of strings and tasks ---- */
 
 /* Remembers that the database has the text under id. Its own number, 0: out of memory. */
-static uint32_t remember_string(struct store *s, const char *text, uint32_t id)
+static uint32_t remember_string(struct store *s, const char *text, int64_t id)
 {
 	uint32_t own = strings_intern(s->strings, text, strlen(text));
 	struct known_string *grown;
@@ -338,9 +349,9 @@ static uint32_t remember_string(struct store *s, const char *text, uint32_t id)
 	return own;
 }
 
-static struct task *task_slot(const struct store *s, uint32_t tid, uint32_t comm)
+static struct task *task_slot(const struct store *s, uint32_t tid, int64_t comm)
 {
-	uint64_t h = sum_mix((uint64_t)tid << 32 | comm);
+	uint64_t h = sum_mix((uint64_t)comm << 32 ^ (uint64_t)comm >> 32 ^ tid);
 	uint32_t i = (uint32_t)(h >> 32) & (s->task_slots - 1);
 
 	while (s->task[i].id && (s->task[i].tid != tid || s->task[i].comm != comm))
@@ -353,8 +364,6 @@ static int grow_tasks(struct store *s)
 	struct task *old = s->task;
 	uint32_t i, n = s->task_slots;
 
-	if (n >= 1u << 30)
-		return -1;
 	s->task = calloc(n ? (size_t)n * 2 : FIRST_TASK_SLOTS, sizeof(*s->task));
 	if (!s->task) {
 		s->task = old;
@@ -369,91 +378,44 @@ static int grow_tasks(struct store *s)
 	return 0;
 }
 
-/* Remembers a task. NULL: out of memory. */
-static const struct task *remember_task(struct store *s, uint32_t tid, uint32_t comm, uint32_t id)
+/* Remembers a task that is not known. NULL: out of memory. */
+static const struct task *remember_task(struct store *s, const struct task *task)
 {
 	struct task *t;
 
 	if (s->tasks >= s->task_slots / 2 && grow_tasks(s))
 		return NULL;
-	t = task_slot(s, tid, comm);
+	t = task_slot(s, task->tid, task->comm);
 	if (!t->id)
 		s->tasks++;
-	t->tid = tid;
-	t->comm = comm;
-	t->id = id;
-	t->sum = sum_task(tid, comm ? s->known[comm].sum : sum_text(NULL));
+	*t = *task;
 	return t;
 }
 
-static void forget(struct store *s)
+static int forget_tasks(struct store *s, struct error *e)
 {
-	strings_free(s->strings);
 	free(s->task);
-	s->strings = NULL;
 	s->task = NULL;
 	s->last_task = NULL;
 	s->task_slots = s->tasks = 0;
-	s->next_string = s->next_task = 1;
-	s->map_of = NULL;
+	return grow_tasks(s) ? error_set(e, "%s: out of memory", s->path) : 0;
 }
 
-static int load_strings(struct store *s, struct error *e)
+static void clear_map(struct store *s)
 {
-	sqlite3_stmt *stmt = db_prepare(s->db, s->path, "SELECT id, text FROM string ORDER BY id", e);
-	const char *text;
-	int64_t id;
-	int rc;
-
-	if (!stmt)
-		return -1;
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		id = sqlite3_column_int64(stmt, 0);
-		text = (const char *)sqlite3_column_text(stmt, 1);
-		if (id < 1 || id >= UINT32_MAX || !text || !text[0] || !remember_string(s, text, (uint32_t)id)) {
-			error_set(e, "%s: string %" PRId64 ": damaged, or out of memory", s->path, id);
-			break;
-		}
-		s->next_string = (uint64_t)id + 1;
-	}
-	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-		db_error(s->db, s->path, "reading strings", e);
-	sqlite3_finalize(stmt);
-	return rc == SQLITE_DONE ? 0 : -1;
+	if (s->map_room)
+		memset(s->map, 0, s->map_room * sizeof(*s->map));
 }
 
-static int load_tasks(struct store *s, struct error *e)
+static int forget_strings(struct store *s, struct error *e)
 {
-	sqlite3_stmt *stmt = db_prepare(s->db, s->path,
-					"SELECT k.id, ifnull(k.tid, 4294967295), ifnull(s.text, '') FROM task k LEFT JOIN "
-					"string s ON s.id = k.comm ORDER BY k.id",
-					e);
-	const char *text;
-	int64_t id, tid;
-	uint32_t comm;
-	int rc;
-
-	if (!stmt)
-		return -1;
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		id = sqlite3_column_int64(stmt, 0);
-		tid = sqlite3_column_int64(stmt, 1);
-		text = (const char *)sqlite3_column_text(stmt, 2);
-		comm = text ? strings_intern(s->strings, text, strlen(text)) : UINT32_MAX;
-		if (id < 1 || id >= UINT32_MAX || tid < 0 || tid > UINT32_MAX || comm == UINT32_MAX ||
-		    !remember_task(s, (uint32_t)tid, comm, (uint32_t)id)) {
-			error_set(e, "%s: task %" PRId64 ": damaged, or out of memory", s->path, id);
-			break;
-		}
-		s->next_task = (uint64_t)id + 1;
-	}
-	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-		db_error(s->db, s->path, "reading tasks", e);
-	sqlite3_finalize(stmt);
-	return rc == SQLITE_DONE ? 0 : -1;
+	strings_free(s->strings);
+	s->strings = strings_new();
+	clear_map(s);
+	return s->strings ? 0 : error_set(e, "%s: out of memory", s->path);
 }
 
-/* In a transaction: learns what the database has, unless that is known. */
+/* In a transaction: forgets what it knew of the database, unless that is still so. */
 static int learn(struct store *s, struct error *e)
 {
 	int64_t version, largest;
@@ -462,11 +424,9 @@ static int learn(struct store *s, struct error *e)
 		return -1;
 	if (!s->stale && version == s->data_version)
 		return 0;
-	forget(s);
-	s->strings = strings_new();
-	if (!s->strings || grow_tasks(s))
-		return error_set(e, "%s: out of memory", s->path);
-	if (load_strings(s, e) || load_tasks(s, e) || db_number(s->db, s->path, "SELECT max(id) FROM event", &largest, e))
+	s->all_strings = s->all_tasks = -1;
+	if (forget_strings(s, e) || forget_tasks(s, e) ||
+	    db_number(s->db, s->path, "SELECT max(id) FROM event", &largest, e))
 		return -1;
 	if (largest < 0 || largest > INT64_MAX / 2)
 		return error_set(e, "%s: damaged: event id %" PRId64, s->path, largest);
@@ -649,13 +609,31 @@ int store_capture_dropped(struct store *s, const struct dropped *d, struct error
 	return 0;
 }
 
+/* The note, and what there is to say of events without names. To be freed with sqlite3_free(); NULL: out of memory. */
+static char *whole_note(const struct store *s, const char *note)
+{
+	if (!s->row.unnamed)
+		return sqlite3_mprintf("%s", note);
+	return sqlite3_mprintf(
+		"%s%s%llu events lack the name of their command or device, for which the database had no room", note,
+		note[0] ? "; " : "", (unsigned long long)s->row.unnamed);
+}
+
 int store_capture_end(struct store *s, const char *state, const char *note, struct error *e)
 {
+	char *whole;
+	int rc;
+
 	if (!s->in_transaction || !s->open)
 		return error_set(e, "%s: no capture or no transaction is open", s->path);
+	whole = whole_note(s, note);
+	if (!whole)
+		return error_set(e, "%s: out of memory", s->path);
 	s->row.c.state = state;
-	s->row.c.note = note;
-	if (keep(s, &s->row.c.state, e) || keep(s, &s->row.c.note, e) || update_capture(s, e))
+	s->row.c.note = whole;
+	rc = keep(s, &s->row.c.state, e) || keep(s, &s->row.c.note, e) || update_capture(s, e);
+	sqlite3_free(whole);
+	if (rc)
 		return -1;
 	s->open = false;
 	return 0;
@@ -683,6 +661,7 @@ int store_capture_resume(struct store *s, uint64_t id, struct error *e)
 			rc = -1;
 		} else {
 			s->map_of = s->open ? s->map_of : NULL;
+			row.unnamed = s->open ? s->row.unnamed : 0;
 			s->row = row;
 			s->open = true;
 		}
@@ -711,50 +690,114 @@ sqlite3 *store_handle(struct store *s)
 	return s->db;
 }
 
-/* A string that the database has not seen: stores it. Its own number, or 0 and the error. */
-static uint32_t add_string(struct store *s, const char *text, struct error *e)
+/* Whether a table of the database has room for another row; all: how many it has, -1: to be counted. 1, 0 or -1. */
+static int has_room(struct store *s, const char *count, int64_t *all, int64_t most, struct error *e)
 {
-	uint32_t own;
+	if (*all < 0 && db_number(s->db, s->path, count, all, e)) {
+		*all = -1;
+		return -1;
+	}
+	return *all < most;
+}
 
-	if (!s->insert_string) {
-		s->insert_string = db_prepare(s->db, s->path, "INSERT INTO string (id, text) VALUES (?1, ?2)", e);
-		if (!s->insert_string)
-			return 0;
+/* Prepares a statement at its first use. */
+static sqlite3_stmt *prepared(struct store *s, sqlite3_stmt **stmt, const char *sql, struct error *e)
+{
+	if (!*stmt)
+		*stmt = db_prepare(s->db, s->path, sql, e);
+	return *stmt;
+}
+
+/* The id that a query gives. 1, 0: nothing, or -1. */
+static int find_id(struct store *s, sqlite3_stmt *stmt, int64_t *id, struct error *e)
+{
+	int rc = sqlite3_step(stmt);
+
+	*id = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+	sqlite3_reset(stmt);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return db_error(s->db, s->path, "reading strings and tasks", e);
+	return rc == SQLITE_ROW;
+}
+
+static int find_string(struct store *s, const char *text, int64_t *id, struct error *e)
+{
+	sqlite3_stmt *stmt = prepared(s, &s->find_string, "SELECT id FROM string WHERE text = ?1", e);
+
+	if (!stmt)
+		return -1;
+	sqlite3_bind_text(stmt, 1, text, -1, SQLITE_STATIC);
+	return find_id(s, stmt, id, e);
+}
+
+static int insert_string(struct store *s, const char *text, int64_t *id, struct error *e)
+{
+	sqlite3_stmt *stmt = prepared(s, &s->insert_string, "INSERT INTO string (text) VALUES (?1)", e);
+
+	if (!stmt)
+		return -1;
+	sqlite3_bind_text(stmt, 1, text, -1, SQLITE_STATIC);
+	sqlite3_step(stmt);
+	if (sqlite3_reset(stmt) != SQLITE_OK)
+		return db_error(s->db, s->path, "writing a string", e);
+	*id = sqlite3_last_insert_rowid(s->db);
+	s->all_strings++;
+	return 0;
+}
+
+/*
+ * The own number of a text, which is stored if the database has fewer than most strings. NO_STRING: it has more; 0 and the
+ * error.
+ */
+static uint32_t take_string(struct store *s, const char *text, int64_t most, struct error *e)
+{
+	uint32_t own = strings_find(s->strings, text, strlen(text));
+	int64_t id;
+	int rc;
+
+	if (own)
+		return own;
+	rc = find_string(s, text, &id, e);
+	if (!rc) {
+		rc = has_room(s, "SELECT count(*) FROM string", &s->all_strings, most, e);
+		if (!rc)
+			return NO_STRING;
+		if (rc > 0 && insert_string(s, text, &id, e))
+			rc = -1;
 	}
-	own = s->next_string < UINT32_MAX ? remember_string(s, text, (uint32_t)s->next_string) : 0;
-	if (!own) {
-		error_set(e, "%s: out of memory, or over four million strings", s->path);
+	if (rc < 0)
 		return 0;
-	}
-	sqlite3_bind_int64(s->insert_string, 1, (int64_t)s->next_string++);
-	sqlite3_bind_text(s->insert_string, 2, text, -1, SQLITE_STATIC);
-	sqlite3_step(s->insert_string);
-	if (sqlite3_reset(s->insert_string) != SQLITE_OK) {
-		db_error(s->db, s->path, "writing a string", e);
-		return 0;
-	}
+	own = remember_string(s, text, id);
+	if (!own)
+		error_set(e, "%s: out of memory", s->path);
 	return own;
 }
 
-int store_string(struct store *s, const char *text, uint32_t *id, struct error *e)
+int store_string(struct store *s, const char *text, int64_t *id, struct error *e)
 {
-	uint32_t own, before;
+	uint32_t own;
 
 	if (!s->in_transaction)
 		return error_set(e, "%s: no transaction is open", s->path);
-	before = strings_count(s->strings);
-	own = strings_intern(s->strings, text, strlen(text));
-	if (own == UINT32_MAX || own > before)
-		own = add_string(s, text, e);
+	own = take_string(s, text, INT64_MAX, e);
 	*id = own ? s->known[own].id : 0;
 	return own ? 0 : -1;
 }
 
-/* The caller's string, looked at for the first time. Its own number, or 0 and the error. */
-static uint32_t map_slow(struct store *s, const struct strings *strings, uint64_t id, struct error *e)
+uint64_t store_unnamed(const struct store *s)
+{
+	return s->row.unnamed;
+}
+
+void store_set_unnamed(struct store *s, uint64_t n)
+{
+	s->row.unnamed = n;
+}
+
+/* The caller's string, looked at for the first time. As take_string(). */
+static uint32_t map_slow(struct store *s, const struct strings *strings, uint64_t id, int64_t most, struct error *e)
 {
 	const char *text = id <= UINT32_MAX ? strings_get(strings, (uint32_t)id) : NULL;
-	uint32_t own, before;
 	uint32_t *grown;
 	size_t room;
 
@@ -774,61 +817,91 @@ static uint32_t map_slow(struct store *s, const struct strings *strings, uint64_
 		s->map = grown;
 		s->map_room = room;
 	}
-	before = strings_count(s->strings);
-	own = strings_intern(s->strings, text, strlen(text));
-	if (own == UINT32_MAX || own > before)
-		own = add_string(s, text, e);
-	s->map[id] = own;
-	return own;
+	s->map[id] = take_string(s, text, most, e);
+	return s->map[id];
 }
 
-static inline uint32_t map_string(struct store *s, const struct strings *strings, uint64_t id, struct error *e)
+/* most: how many strings the database may have before this one. */
+static inline uint32_t map_string(struct store *s, const struct strings *strings, uint64_t id, int64_t most,
+				  struct error *e)
 {
 	if (id < s->map_room && s->map[id])
 		return s->map[id];
-	return map_slow(s, strings, id, e);
+	return map_slow(s, strings, id, most, e);
 }
 
-static const struct task *add_task(struct store *s, uint32_t tid, uint32_t comm, struct error *e)
+static void bind_task(sqlite3_stmt *stmt, const struct task *t)
 {
-	const struct task *t = s->next_task < UINT32_MAX ? remember_task(s, tid, comm, (uint32_t)s->next_task) : NULL;
-
-	if (!t) {
-		error_set(e, "%s: out of memory: too many tasks", s->path);
-		return NULL;
-	}
-	s->next_task++;
-	if (!s->insert_task) {
-		s->insert_task = db_prepare(s->db, s->path, "INSERT INTO task (id, tid, comm) VALUES (?1, ?2, ?3)", e);
-		if (!s->insert_task)
-			return NULL;
-	}
-	sqlite3_bind_int64(s->insert_task, 1, t->id);
-	if (tid == EVENT_NO_TID)
-		sqlite3_bind_null(s->insert_task, 2);
+	if (t->tid == EVENT_NO_TID)
+		sqlite3_bind_null(stmt, 1);
 	else
-		sqlite3_bind_int64(s->insert_task, 2, tid);
-	if (comm)
-		sqlite3_bind_int64(s->insert_task, 3, s->known[comm].id);
+		sqlite3_bind_int64(stmt, 1, t->tid);
+	if (t->comm)
+		sqlite3_bind_int64(stmt, 2, t->comm);
 	else
-		sqlite3_bind_null(s->insert_task, 3);
-	sqlite3_step(s->insert_task);
-	if (sqlite3_reset(s->insert_task) != SQLITE_OK) {
-		db_error(s->db, s->path, "writing a task", e);
-		return NULL;
-	}
-	return t;
+		sqlite3_bind_null(stmt, 2);
 }
 
+static int look_up_task(struct store *s, struct task *t, struct error *e)
+{
+	sqlite3_stmt *stmt = prepared(s, &s->find_task, "SELECT id FROM task WHERE tid IS ?1 AND comm IS ?2 LIMIT 1", e);
+
+	if (!stmt)
+		return -1;
+	bind_task(stmt, t);
+	return find_id(s, stmt, &t->id, e);
+}
+
+static int insert_task(struct store *s, struct task *t, struct error *e)
+{
+	sqlite3_stmt *stmt = prepared(s, &s->insert_task, "INSERT INTO task (tid, comm) VALUES (?1, ?2)", e);
+
+	if (!stmt)
+		return -1;
+	bind_task(stmt, t);
+	sqlite3_step(stmt);
+	if (sqlite3_reset(stmt) != SQLITE_OK)
+		return db_error(s->db, s->path, "writing a task", e);
+	t->id = sqlite3_last_insert_rowid(s->db);
+	s->all_tasks++;
+	return 0;
+}
+
+/* Finds or stores a task that is not known. 1, 0: there is no room for another name of a thread, or -1. */
+static int take_unknown_task(struct store *s, struct task *t, struct error *e)
+{
+	int rc = look_up_task(s, t, e);
+
+	if (!rc && t->comm)
+		rc = has_room(s, "SELECT count(*) FROM task", &s->all_tasks, MOST_NAMES, e);
+	else if (!rc)
+		rc = 1; /* a thread without a name: of these there are no more than threads */
+	if (rc > 0 && !t->id && insert_task(s, t, e))
+		rc = -1;
+	return rc;
+}
+
+/* comm: own number of its name, 0: unknown. Where there is no room for it, the task is that without a name. */
 static const struct task *find_task(struct store *s, uint32_t tid, uint32_t comm, struct error *e)
 {
+	struct task new = {.tid = tid, .comm = comm ? s->known[comm].id : 0};
 	const struct task *t = s->last_task;
+	int rc;
 
-	if (t && t->tid == tid && t->comm == comm)
+	if (t && t->tid == tid && t->comm == new.comm)
 		return t;
-	t = task_slot(s, tid, comm);
-	if (!t->id)
-		t = add_task(s, tid, comm, e);
+	t = task_slot(s, tid, new.comm);
+	if (!t->id) {
+		new.sum = sum_task(tid, comm ? s->known[comm].sum : sum_text(NULL));
+		rc = take_unknown_task(s, &new, e);
+		if (rc <= 0)
+			return rc ? NULL : find_task(s, tid, 0, e);
+		t = remember_task(s, &new);
+		if (!t) {
+			error_set(e, "%s: out of memory", s->path);
+			return NULL;
+		}
+	}
 	s->last_task = t;
 	return t;
 }
@@ -860,9 +933,15 @@ static sqlite3_stmt *insert_of(struct store *s, unsigned kind, struct error *e)
 	return s->insert[kind];
 }
 
-/* Binds field i. What it adds to the sum goes to *sum if it is a string. */
+/* What an event's row has beside the event: what its strings add to the sum, and what of it could not be stored. */
+struct stored {
+	uint64_t sum;
+	uint16_t missing; /* fields */
+	bool no_comm;
+};
+
 static inline int bind_field(struct store *s, sqlite3_stmt *stmt, const struct event *ev, unsigned i,
-			     const struct strings *strings, uint64_t *sum, struct error *e)
+			     const struct strings *strings, struct stored *st, struct error *e)
 {
 	uint64_t v = ev->f[i];
 	uint32_t own;
@@ -872,23 +951,71 @@ static inline int bind_field(struct store *s, sqlite3_stmt *stmt, const struct e
 		return 0;
 	}
 	if (event_table[ev->kind].field[i].type == FIELD_STR) {
-		own = map_string(s, strings, v, e);
+		own = map_string(s, strings, v, MOST_STRINGS, e);
 		if (!own)
 			return -1;
-		*sum += s->known[own].sum * sum_key[6 + i];
-		v = s->known[own].id;
+		if (own == NO_STRING) { /* every string is optional */
+			st->missing |= (uint16_t)(1u << i);
+			sqlite3_bind_null(stmt, 6 + (int)i);
+			return 0;
+		}
+		st->sum += s->known[own].sum * sum_key[6 + i];
+		v = (uint64_t)s->known[own].id;
 	}
 	sqlite3_bind_int64(stmt, 6 + (int)i, (int64_t)v);
 	return 0;
 }
 
+/* Who did it: NULL in *task if that is unknown. 0 or -1. */
+static int take_task(struct store *s, const struct event *ev, const struct strings *strings, const struct task **task,
+		     struct stored *st, struct error *e)
+{
+	uint32_t comm = 0;
+
+	*task = NULL;
+	if (ev->comm) {
+		comm = map_string(s, strings, ev->comm, MOST_NAMES, e);
+		if (!comm)
+			return -1;
+		st->no_comm = comm == NO_STRING;
+	}
+	if (st->no_comm)
+		comm = 0;
+	if (!comm && ev->tid == EVENT_NO_TID)
+		return 0;
+	*task = find_task(s, ev->tid, comm, e);
+	if (!*task)
+		return -1;
+	st->no_comm |= comm && !(*task)->comm;
+	return 0;
+}
+
+/* Before an event, whose own numbers must last: makes room in the caches if they are full. */
+static int trim_caches(struct store *s, struct error *e)
+{
+	if (strings_count(s->strings) >= CACHED_STRINGS && forget_strings(s, e))
+		return -1;
+	return s->tasks >= CACHED_TASKS ? forget_tasks(s, e) : 0;
+}
+
+/* The event as it is read again. */
+static uint64_t sum_stored(const struct event *ev, uint64_t id, const struct task *task, const struct stored *st)
+{
+	struct event lacking;
+
+	if (!st->missing)
+		return sum_event(ev, id, task ? task->sum : 0, st->sum);
+	lacking = *ev;
+	lacking.missing |= st->missing;
+	return sum_event(&lacking, id, task ? task->sum : 0, st->sum);
+}
+
 static int append(struct store *s, const struct event *ev, const struct strings *strings, struct error *e)
 {
 	struct capture_row *r = &s->row;
-	const struct task *task = NULL;
-	uint64_t string_sum = 0;
+	const struct task *task;
+	struct stored st = {0};
 	sqlite3_stmt *stmt;
-	uint32_t comm = 0;
 	unsigned i;
 
 	stmt = ev->kind && ev->kind < EV_KINDS && event_table[ev->kind].name ? insert_of(s, ev->kind, e) : NULL;
@@ -897,16 +1024,8 @@ static int append(struct store *s, const struct event *ev, const struct strings 
 	if (r->events && ev->t < r->last_t)
 		return error_set(e, "%s: writing: %s: t: %" PRIu64 ": earlier than the event before it, at %" PRIu64,
 				 s->path, event_table[ev->kind].name, ev->t, r->last_t);
-	if (ev->comm) {
-		comm = map_string(s, strings, ev->comm, e);
-		if (!comm)
-			return -1;
-	}
-	if (comm || ev->tid != EVENT_NO_TID) {
-		task = find_task(s, ev->tid, comm, e);
-		if (!task)
-			return -1;
-	}
+	if (trim_caches(s, e) || take_task(s, ev, strings, &task, &st, e))
+		return -1;
 	sqlite3_bind_int64(stmt, 1, (int64_t)r->c.id);
 	sqlite3_bind_int64(stmt, 2, (int64_t)s->next_event);
 	sqlite3_bind_int64(stmt, 3, (int64_t)ev->t);
@@ -919,7 +1038,7 @@ static int append(struct store *s, const struct event *ev, const struct strings 
 	else
 		sqlite3_bind_null(stmt, 5);
 	for (i = 0; i < event_table[ev->kind].nfields; i++)
-		if (bind_field(s, stmt, ev, i, strings, &string_sum, e))
+		if (bind_field(s, stmt, ev, i, strings, &st, e))
 			return -1;
 	sqlite3_step(stmt);
 	if (sqlite3_reset(stmt) != SQLITE_OK)
@@ -930,7 +1049,8 @@ static int append(struct store *s, const struct event *ev, const struct strings 
 	}
 	r->last_t = ev->t;
 	r->last_event = s->next_event;
-	r->sum += sum_event(ev, s->next_event++, task ? task->sum : 0, string_sum);
+	r->sum += sum_stored(ev, s->next_event++, task, &st);
+	r->unnamed += st.missing || st.no_comm;
 	return 0;
 }
 
@@ -941,8 +1061,7 @@ int store_append(struct store *s, const struct event *ev, size_t n, const struct
 	if (!s->in_transaction || !s->open)
 		return error_set(e, "%s: no capture or no transaction is open", s->path);
 	if (s->map_of != strings) {
-		if (s->map_room)
-			memset(s->map, 0, s->map_room * sizeof(*s->map));
+		clear_map(s);
 		s->map_of = strings;
 	}
 	for (i = 0; i < n; i++)

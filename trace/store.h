@@ -64,6 +64,12 @@ int store_capture_begin(struct store *s, const struct capture *c, uint64_t *id, 
  */
 int store_append(struct store *s, const struct event *ev, size_t n, const struct strings *strings, struct error *e);
 
+/*
+ * How many events of the present capture are stored without the name of their command or device, since the database has no
+ * room for more names. The note of a capture says it at its end.
+ */
+uint64_t store_unnamed(const struct store *s);
+
 /* What was dropped of the present capture, all in all; its row has it at the latest when it ends. */
 int store_capture_dropped(struct store *s, const struct dropped *d, struct error *e);
 
@@ -84,6 +90,9 @@ void store_busy_ms(struct store *s, int ms);
  */
 int store_capture_resume(struct store *s, uint64_t id, struct error *e);
 
+/* The same of one that another store began: so many it has already. */
+void store_set_unnamed(struct store *s, uint64_t n);
+
 /* The id of the last event of the present capture, 0: it has none. */
 uint64_t store_last_event(const struct store *s);
 
@@ -91,7 +100,7 @@ uint64_t store_last_event(const struct store *s);
 void store_forget(struct store *s);
 
 /* In a transaction: the id of a text in the table of strings. 0, or -1 and the error: roll back. */
-int store_string(struct store *s, const char *text, uint32_t *id, struct error *e);
+int store_string(struct store *s, const char *text, int64_t *id, struct error *e);
 
 /* A capture as the database has it. */
 struct store_capture {

@@ -27,7 +27,8 @@ struct capture_row {
 	uint64_t first_event, last_event; /* 0: it has no events */
 	uint64_t events;
 	struct dropped dropped;
-	uint64_t sum; /* of the row and all events */
+	uint64_t sum;	  /* of the row and all events */
+	uint64_t unnamed; /* while it is written: events stored without a name that they have; no column */
 };
 
 /* Sets "PATH: WHAT: why", with what can be done about it. Returns -1. */

@@ -2,13 +2,14 @@
 #include "store_sweep.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store_db.h"
 #include "store_trim.h"
 
-#define MOST_NUMBERS (UINT64_C(1) << 28) /* 32 MiB of bits; a database with more is left as it is */
+#define MOST_NUMBERS (UINT64_C(1) << 28) /* of a range: 32 MiB of bits */
 
 struct sweep {
 	struct store_sweep *w;
@@ -19,28 +20,40 @@ struct sweep {
 	bool at_end;	    /* all events were read */
 };
 
+static void clear_marks(struct store_marks *m)
+{
+	free(m->bits);
+	*m = (struct store_marks){.from = m->from};
+}
+
 void store_sweep_clear(struct store_sweep *w)
 {
-	free(w->task.bits);
-	free(w->string.bits);
-	*w = (struct store_sweep){0};
+	w->running = false;
+	w->next_event = 0;
+	clear_marks(&w->task);
+	clear_marks(&w->string);
 }
 
 /* ---- marks ---- */
 
 static bool is_marked(const struct store_marks *m, uint64_t number)
 {
-	return number < m->room && m->bits[number / 8] >> (number % 8) & 1;
+	uint64_t i = number - m->first;
+
+	return i < m->room && m->bits[i / 8] >> (i % 8) & 1;
 }
 
-/* 1: it had none, 0: it had, or -1: out of memory, or a number that cannot be. */
+/* 1: it had none, or is out of the range, 0: it had, or -1: out of memory. */
 static int mark(struct store_marks *m, uint64_t number)
 {
 	size_t room = m->room ? m->room : 4096;
 	uint8_t *grown;
 
-	if (number >= MOST_NUMBERS)
-		return -1;
+	if (number < m->first || number > m->last)
+		return 1;
+	if (is_marked(m, number))
+		return 0;
+	number -= m->first;
 	while (room <= number)
 		room *= 2;
 	if (room > m->room) {
@@ -51,15 +64,13 @@ static int mark(struct store_marks *m, uint64_t number)
 		m->bits = grown;
 		m->room = room;
 	}
-	if (is_marked(m, number))
-		return 0;
 	m->bits[number / 8] |= (uint8_t)(1u << (number % 8));
 	return 1;
 }
 
-static int mark_failed(struct sweep *p, uint64_t number, struct error *e)
+static int mark_failed(struct sweep *p, struct error *e)
 {
-	return error_set(e, "%s: string or task %" PRIu64 ": out of memory, or damaged", p->path, number);
+	return error_set(e, "%s: sweeping strings and tasks: out of memory", p->path);
 }
 
 /* A task, and with it the string of its name. */
@@ -69,7 +80,7 @@ static int mark_task(struct sweep *p, uint64_t task, struct error *e)
 	int rc = mark(&p->w->task, task);
 
 	if (rc <= 0)
-		return rc ? mark_failed(p, task, e) : 0;
+		return rc ? mark_failed(p, e) : 0;
 	sqlite3_bind_int64(p->comm, 1, (int64_t)task);
 	rc = sqlite3_step(p->comm);
 	if (rc == SQLITE_ROW)
@@ -77,7 +88,7 @@ static int mark_task(struct sweep *p, uint64_t task, struct error *e)
 	sqlite3_reset(p->comm);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		return db_error(p->db, p->path, "reading tasks", e);
-	return comm && mark(&p->w->string, comm) < 0 ? mark_failed(p, comm, e) : 0;
+	return comm && mark(&p->w->string, comm) < 0 ? mark_failed(p, e) : 0;
 }
 
 /* Columns: id, task, kind, f0... */
@@ -97,7 +108,7 @@ static int mark_row(struct sweep *p, sqlite3_stmt *scan, struct error *e)
 			continue;
 		string = (uint64_t)sqlite3_column_int64(scan, 3 + (int)i);
 		if (mark(&p->w->string, string) < 0)
-			return mark_failed(p, string, e);
+			return mark_failed(p, e);
 	}
 	return 0;
 }
@@ -131,35 +142,48 @@ static int scan(struct sweep *p, size_t rows, struct error *e)
 
 /* ---- deleting ---- */
 
-/* Of the next numbers, those without a mark. sql deletes one. How many were looked at, or -1. */
-static int64_t delete_some(struct sweep *p, struct store_marks *m, const char *sql, size_t max, struct error *e)
+/* Deletes those of the next rows of a table that have no mark. How many were looked at, or -1. */
+static int64_t delete_some(struct sweep *p, struct store_marks *m, const char *next_sql, const char *delete_sql,
+			   size_t max, struct error *e)
 {
-	sqlite3_stmt *stmt = db_prepare(p->db, p->path, sql, e);
+	sqlite3_stmt *next = db_prepare(p->db, p->path, next_sql, e), *delete = NULL;
 	int64_t n = 0;
 	int rc = SQLITE_DONE;
 
-	if (!stmt)
-		return -1;
-	for (; rc == SQLITE_DONE && m->next <= m->last && (size_t)n < max; m->next++, n++) {
-		if (is_marked(m, m->next))
-			continue;
-		sqlite3_bind_int64(stmt, 1, (int64_t)m->next);
-		rc = sqlite3_step(stmt);
-		sqlite3_reset(stmt);
+	if (next)
+		delete = db_prepare(p->db, p->path, delete_sql, e);
+	for (; delete &&m->next <= m->last && (size_t)n < max; n++) {
+		sqlite3_bind_int64(next, 1, (int64_t)m->next);
+		rc = sqlite3_step(next);
+		m->next = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(next, 0) : m->last + 1;
+		sqlite3_reset(next);
+		if (rc == SQLITE_ROW && m->next <= m->last && !is_marked(m, m->next)) {
+			sqlite3_bind_int64(delete, 1, (int64_t)m->next);
+			rc = sqlite3_step(delete);
+			sqlite3_reset(delete);
+		}
+		if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+			break;
+		m->next++;
 	}
-	if (rc != SQLITE_DONE)
+	if (!delete)
+		n = -1;
+	else if (rc != SQLITE_DONE && rc != SQLITE_ROW)
 		n = db_error(p->db, p->path, "deleting strings and tasks", e);
-	sqlite3_finalize(stmt);
+	sqlite3_finalize(delete);
+	sqlite3_finalize(next);
 	return n;
 }
 
 /* In a transaction, with all events read. */
 static int delete_unmarked(struct sweep *p, size_t rows, struct error *e)
 {
-	int64_t n = delete_some(p, &p->w->task, "DELETE FROM task WHERE id = ?1", rows, e);
+	int64_t n = delete_some(p, &p->w->task, "SELECT id FROM task WHERE id >= ?1 ORDER BY id LIMIT 1",
+				"DELETE FROM task WHERE id = ?1", rows, e);
 
 	if (n >= 0 && (size_t)n < rows)
-		n = delete_some(p, &p->w->string, "DELETE FROM string WHERE id = ?1", rows - (size_t)n, e);
+		n = delete_some(p, &p->w->string, "SELECT id FROM string WHERE id >= ?1 ORDER BY id LIMIT 1",
+				"DELETE FROM string WHERE id = ?1", rows - (size_t)n, e);
 	return n < 0 ? -1 : 0;
 }
 
@@ -179,18 +203,38 @@ static int sweep_locked(struct sweep *p, size_t rows, struct error *e)
 
 /* ---- steps ---- */
 
+/* Of the numbers that a table has, those of this sweep. */
+static int choose_range(struct sweep *p, struct store_marks *m, const char *table, struct error *e)
+{
+	int64_t first = 0, highest;
+	char sql[96];
+
+	snprintf(sql, sizeof(sql), "SELECT max(id) FROM %s", table);
+	if (db_number(p->db, p->path, sql, &highest, e))
+		return -1;
+	if (m->from) {
+		snprintf(sql, sizeof(sql), "SELECT min(id) FROM %s WHERE id >= %" PRIu64, table, m->from);
+		if (db_number(p->db, p->path, sql, &first, e))
+			return -1;
+	}
+	snprintf(sql, sizeof(sql), "SELECT min(id) FROM %s", table);
+	if (!first && db_number(p->db, p->path, sql, &first, e))
+		return -1;
+	m->first = m->next = first > 0 ? (uint64_t)first : 1;
+	m->last = highest > 0 ? (uint64_t)highest : 0;
+	m->from = 0;
+	if (m->last >= m->first && m->last - m->first >= MOST_NUMBERS) {
+		m->last = m->first + MOST_NUMBERS - 1;
+		m->from = m->last + 1;
+	}
+	return 0;
+}
+
 static int begin(struct sweep *p, struct error *e)
 {
-	int64_t task, string;
-
-	if (db_number(p->db, p->path, "SELECT max(id) FROM task", &task, e) ||
-	    db_number(p->db, p->path, "SELECT max(id) FROM string", &string, e))
+	if (choose_range(p, &p->w->task, "task", e) || choose_range(p, &p->w->string, "string", e))
 		return -1;
-	*p->w = (struct store_sweep){
-		.running = true,
-		.task = {.last = (uint64_t)task, .next = 1},
-		.string = {.last = (uint64_t)string, .next = 1},
-	};
+	p->w->running = true;
 	return 0;
 }
 

@@ -4,6 +4,9 @@
  * is in use; then it deletes, in such steps, what was there at its start and got no mark. Each step that deletes reads
  * first, in its transaction, the events that came since the last, so that nothing in use goes.
  *
+ * Numbers only rise, however few rows are left. A sweep looks at a bounded range of them, and the next one at the range
+ * behind it, until it is the turn of the lowest again.
+ *
  * Whoever else writes into the database finds it changed, and forgets the numbers it knows (see store.c).
  */
 #ifndef IOFLUSH_STORE_SWEEP_H
@@ -19,12 +22,14 @@
 /* What is in use, by number: a bit each. */
 struct store_marks {
 	uint8_t *bits;
-	size_t room;   /* numbers that there are bits for */
-	uint64_t last; /* the largest at the start: those after it are not deleted */
-	uint64_t next; /* to be looked at */
+	size_t room;	/* numbers that there are bits for */
+	uint64_t first; /* of the range */
+	uint64_t last;	/* of it: one that was there at the start */
+	uint64_t next;	/* to be looked at */
+	uint64_t from;	/* where the range of the next sweep begins; 0: at the lowest number */
 };
 
-/* Zeroed: none is under way. */
+/* Zeroed: none is under way, none ever was. */
 struct store_sweep {
 	bool running;
 	uint64_t next_event;
@@ -44,7 +49,7 @@ int store_sweep_step(struct store_sweep *w, struct store *s, size_t rows, struct
  */
 int store_sweep_trimmed(struct store_sweep *w, struct store *s, struct error *e);
 
-/* Ends what is under way; another database, or none, comes next. */
+/* Ends what is under way. */
 void store_sweep_clear(struct store_sweep *w);
 
 #endif

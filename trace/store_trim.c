@@ -162,7 +162,7 @@ static int insert_mark(struct trim *t, struct error *e)
 {
 	struct event ev = {.t = t->last_t, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost};
 	sqlite3_stmt *stmt;
-	uint32_t cause;
+	int64_t cause;
 
 	if (store_string(t->store, STORE_TRIM_CAUSE, &cause, e))
 		return -1;

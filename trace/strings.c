@@ -2,7 +2,7 @@
  * Interned strings; see strings.h.
  *
  * Texts lie in blocks that are never moved, each after its length. Ids find them through chunks of pointers that hang
- * off a table of fixed size. A hash table of ids with open addressing finds the id of a text; only strings_intern()
+ * off a table of fixed size. A hash table of ids with open addressing finds the id of a text; only the thread that interns
  * looks at it, so it may be rebuilt while other threads read texts.
  */
 #include "strings.h"
@@ -13,7 +13,7 @@
 
 #define CHUNK_BITS 12
 #define CHUNK_SIZE (1u << CHUNK_BITS)
-#define CHUNKS 1024u
+#define CHUNKS 1040u /* a little more than four million: a full database may get some more causes of loss */
 #define MAX_STRINGS (CHUNKS * CHUNK_SIZE - 1)
 #define BLOCK_SIZE 65536u
 #define FIRST_SLOTS 256u
@@ -174,6 +174,11 @@ uint32_t strings_intern(struct strings *s, const char *text, size_t len)
 	s->slot[i] = id;
 	s->count = id;
 	return id;
+}
+
+uint32_t strings_find(const struct strings *s, const char *text, size_t len)
+{
+	return len ? s->slot[find_slot(s, text, len)] : 0;
 }
 
 const char *strings_get(const struct strings *s, uint32_t id)

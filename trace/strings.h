@@ -19,6 +19,9 @@ void strings_free(struct strings *s);
 /* The id of the len bytes at text, 0 if len is 0, or UINT32_MAX: out of memory or over four million strings. */
 uint32_t strings_intern(struct strings *s, const char *text, size_t len);
 
+/* The id of a text that is there, or 0. For the thread that interns. */
+uint32_t strings_find(const struct strings *s, const char *text, size_t len);
+
 /* The text of an id, owned by s, or NULL for 0 and for ids that were never given. */
 const char *strings_get(const struct strings *s, uint32_t id);
 
