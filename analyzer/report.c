@@ -205,6 +205,8 @@ static void add_dropped(struct report *r, const struct dropped *d)
 	sum->failed_accesses = add(sum->failed_accesses, d->failed_accesses);
 	sum->empty_unmaps = add(sum->empty_unmaps, d->empty_unmaps);
 	sum->other = add(sum->other, d->other);
+	sum->unnamed = add(sum->unnamed, d->unnamed);
+	sum->doubtful_names = add(sum->doubtful_names, d->doubtful_names);
 }
 
 int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
@@ -580,6 +582,8 @@ static void print_dropped(const struct report *r, FILE *out)
 		{d->failed_accesses, "accesses that failed"},
 		{d->empty_unmaps, "unmaps of nothing"},
 		{d->other, "records of other events"},
+		{d->unnamed, "names for which there was no room"},
+		{d->doubtful_names, "names that may be forged"},
 	};
 	char text[256] = "", counted[64];
 	size_t at = 0;
@@ -917,6 +921,8 @@ static json_t *health_json(const struct report *r, bool *failed)
 	put(health, "failed_accesses", dropped_number(r, r->dropped.failed_accesses), failed);
 	put(health, "empty_unmaps", dropped_number(r, r->dropped.empty_unmaps), failed);
 	put(health, "other_records", dropped_number(r, r->dropped.other), failed);
+	put(health, "unnamed", dropped_number(r, r->dropped.unnamed), failed);
+	put(health, "doubtful_names", dropped_number(r, r->dropped.doubtful_names), failed);
 	for (size_t i = r->n; i-- > 0;)
 		partial = r->capture[i].partial ? r->capture[i].partial : partial;
 	put(health, "partial", string_or_null(partial), failed);

@@ -83,7 +83,8 @@ static json_t *losses_json(const struct ring_stats *r, const struct writer_stats
 
 static json_t *names_json(const struct ring_stats *r, const struct writer_stats *w)
 {
-	return json_pack("{s:o, s:o}", "not_kept", json_number(r->unnamed), "not_stored", json_number(w->unnamed));
+	return json_pack("{s:o, s:o, s:o}", "not_kept", json_number(r->unnamed), "not_stored", json_number(w->unnamed),
+			 "doubtful", json_number(r->doubtful_names));
 }
 
 static json_t *probes_json(const struct priv_armed *armed)

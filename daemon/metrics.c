@@ -58,11 +58,12 @@ static void put_capture(FILE *out, const struct metrics *m)
 static void put_names(FILE *out, const struct metrics *m)
 {
 	head(out, "ioflush_unnamed_events_total", "counter",
-	     "Events without the name of their command or device, as there was no room for it.");
+	     "Events without the name of their command or device: no room for it in memory or in the database, or in doubt.");
 	fprintf(out,
-		"ioflush_unnamed_events_total{where=\"memory\"} %" PRIu64
-		"\nioflush_unnamed_events_total{where=\"database\"} %" PRIu64 "\n",
-		m->ring->unnamed, m->writer->unnamed);
+		"ioflush_unnamed_events_total{why=\"memory\"} %" PRIu64
+		"\nioflush_unnamed_events_total{why=\"database\"} %" PRIu64
+		"\nioflush_unnamed_events_total{why=\"doubt\"} %" PRIu64 "\n",
+		m->ring->unnamed, m->writer->unnamed, m->ring->doubtful_names);
 }
 
 static void put_writer(FILE *out, const struct writer_stats *w)

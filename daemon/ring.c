@@ -43,6 +43,7 @@
 
 #include <event-parse.h>
 
+#include "cmdlines.h"
 #include "decoder.h"
 #include "log.h"
 #include "subbuf.h"
@@ -382,40 +383,12 @@ static int rebuild_tep(struct ring *r, struct error *e)
 	return 0;
 }
 
-static void take_cmdline(struct ring *r, const char *line, const char *eol)
-{
-	char *end, comm[64];
-	unsigned long pid = strtoul(line, &end, 10);
-	size_t len;
-
-	if (end == line || end >= eol || *end != ' ' || pid > INT32_MAX)
-		return;
-	len = (size_t)(eol - end) - 1;
-	if (!len || len >= sizeof(comm))
-		return;
-	memcpy(comm, end + 1, len);
-	comm[len] = '\0';
-	if (!tep_override_comm(r->tep, comm, (int)pid))
-		r->comms++;
-}
-
-static void take_cmdlines(struct ring *r, char *text)
-{
-	char *line, *eol;
-
-	for (line = text; *line; line = eol + 1) {
-		eol = strchr(line, '\n');
-		if (!eol)
-			break;
-		take_cmdline(r, line, eol);
-	}
-}
-
 /* Reads the table anew. What cannot be read stays unknown. */
 static void read_cmdlines(struct ring *r)
 {
 	size_t cap = 16384, len = 0;
-	char *text = malloc(cap + 1), *grown;
+	char *text = malloc(cap), *grown;
+	const char *eol;
 	struct error ignored = {""};
 	ssize_t n = -1;
 
@@ -432,14 +405,15 @@ static void read_cmdlines(struct ring *r)
 		if (cap >= MAX_CMDLINES)
 			break;
 		cap *= 2;
-		grown = realloc(text, cap + 1);
+		grown = realloc(text, cap);
 		if (!grown)
 			break;
 		text = grown;
 	}
 	if (text && n >= 0 && (r->comms < MAX_COMMS || !rebuild_tep(r, &ignored))) {
-		text[len] = '\0';
-		take_cmdlines(r, text);
+		eol = memrchr(text, '\n', len);
+		/* a line that is none names nobody */
+		cmdlines_register(r->tep, text, eol ? (size_t)(eol - text) : 0, &r->comms);
 		forget_tids(r);
 	}
 	free(text);
@@ -1060,6 +1034,7 @@ static void publish(struct ring *r)
 
 	r->stats.other = d->other + d->state + d->unneeded + d->failed_map + d->failed_access + d->empty_unmap;
 	r->stats.unnamed = d->unnamed;
+	r->stats.doubtful_names = d->doubtful_names;
 	pthread_mutex_lock(&r->lock);
 	r->published = r->stats;
 	pthread_mutex_unlock(&r->lock);

@@ -179,6 +179,7 @@ static inline void fixture_numbers(struct fixture *f)
 				      .other = 90,
 				      .lost_ring = 7,
 				      .unnamed = 11,
+				      .doubtful_names = 2,
 				      .lost_decoder = 1,
 				      .lost_late = 2,
 				      .lost_unknown = 1,

@@ -158,6 +158,7 @@ static void test_status(void **state)
 	assert_int_equal(number(json_object_get(losses, "by_cause"), "ring buffer"), 7);
 	assert_int_equal(number(json_object_get(s, "names"), "not_kept"), 11);
 	assert_int_equal(number(json_object_get(s, "names"), "not_stored"), 12);
+	assert_int_equal(number(json_object_get(s, "names"), "doubtful"), 2);
 	assert_int_equal(number(json_object_get(s, "queue"), "events"), 3);
 	assert_int_equal(number(json_object_get(s, "database"), "bytes"), 123456);
 	assert_int_equal(json_array_size(json_object_get(s, "probes")), 3);
@@ -884,7 +885,7 @@ static void test_metrics(void **state)
 	assert_non_null(strstr(r.content_type, "version=0.0.4"));
 	assert_non_null(strstr(r.body, "\nioflush_events_total{kind=\"map\"} 500\n"));
 	assert_non_null(strstr(r.body, "\nioflush_lost_records_total{cause=\"queue\"} 5\n"));
-	assert_non_null(strstr(r.body, "\nioflush_unnamed_events_total{where=\"database\"} 12\n"));
+	assert_non_null(strstr(r.body, "\nioflush_unnamed_events_total{why=\"database\"} 12\n"));
 	assert_non_null(strstr(r.body, "\nioflush_commit_seconds_sum 0.002000000\n"));
 	assert_non_null(strstr(r.body, "\nioflush_database_bytes 123456\n"));
 	assert_non_null(strstr(r.body, "\nioflush_api_requests_total{status=\"404\"} 1\n"));

@@ -958,13 +958,36 @@ static void test_commands(void **state)
 	(void)state;
 	recorded_ring(1 << 20);
 	read_want(data_path("ring/gaps/trace"));
-	len = snprintf(text, sizeof(text), "1 init\n%u a name\nrubbish\n\n%u", want[0].tid, want[0].tid);
+	/* a name, and lines that a thread's name may have made */
+	len = snprintf(text, sizeof(text), "1 initialization\n%u a name\n%u x\nrubbish\n%u", want[0].tid, want[0].tid,
+		       want[0].tid);
 	ring_cmdlines(ring, file_of(text, (size_t)len));
 	add_recorded(0, "gaps/cpu0.raw", NULL);
 	drain();
 	assert_int_equal(nevents, 26);
 	for (i = 0; i < nevents; i++)
 		assert_string_equal(strings_get(strings, events[i].comm), "a name");
+	assert_int_equal(stats().doubtful_names, 0); /* its name is known */
+}
+
+/* Another thread's name may have made all that the table says of this one. */
+static void test_forged_command(void **state)
+{
+	char text[128];
+	size_t i;
+	int len;
+
+	(void)state;
+	recorded_ring(1 << 20);
+	read_want(data_path("ring/gaps/trace"));
+	len = snprintf(text, sizeof(text), "1 a\n%u x\n", want[0].tid);
+	ring_cmdlines(ring, file_of(text, (size_t)len));
+	add_recorded(0, "gaps/cpu0.raw", NULL);
+	drain();
+	assert_int_equal(nevents, 26);
+	for (i = 0; i < nevents; i++)
+		assert_int_equal(events[i].comm, 0);
+	assert_true(stats().doubtful_names >= 26);
 }
 
 /* --- live */
@@ -1307,37 +1330,22 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_two_cpus),
-		cmocka_unit_test(test_whatever_order),
-		cmocka_unit_test(test_one_cpu_behind),
-		cmocka_unit_test(test_time_extensions),
-		cmocka_unit_test(test_dropped),
-		cmocka_unit_test(test_missed),
-		cmocka_unit_test(test_overwritten),
-		cmocka_unit_test(test_loss_before_extension),
-		cmocka_unit_test(test_loss_since),
-		cmocka_unit_test(test_overwritten_full),
-		cmocka_unit_test(test_overwritten_gaps),
-		cmocka_unit_test(test_statistics_once),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_zeros_and_garbage),
-		cmocka_unit_test(test_future),
-		cmocka_unit_test(test_flips),
-		cmocka_unit_test(test_undecodable),
-		cmocka_unit_test(test_formats),
-		cmocka_unit_test(test_no_header_page),
-		cmocka_unit_test(test_late),
-		cmocka_unit_test(test_memory_bound),
-		cmocka_unit_test(test_memory_loss),
-		cmocka_unit_test(test_page_in_pieces),
-		cmocka_unit_test(test_errors_of_read),
-		cmocka_unit_test(test_files_do_not_end),
-		cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_live_cases),
-		cmocka_unit_test(test_live_strings),
-		cmocka_unit_test(test_live_flood),
-		cmocka_unit_test(test_live_flood_full_pages),
+		cmocka_unit_test(test_two_cpus),	 cmocka_unit_test(test_whatever_order),
+		cmocka_unit_test(test_one_cpu_behind),	 cmocka_unit_test(test_time_extensions),
+		cmocka_unit_test(test_dropped),		 cmocka_unit_test(test_missed),
+		cmocka_unit_test(test_overwritten),	 cmocka_unit_test(test_loss_before_extension),
+		cmocka_unit_test(test_loss_since),	 cmocka_unit_test(test_overwritten_full),
+		cmocka_unit_test(test_overwritten_gaps), cmocka_unit_test(test_statistics_once),
+		cmocka_unit_test(test_truncated),	 cmocka_unit_test(test_zeros_and_garbage),
+		cmocka_unit_test(test_future),		 cmocka_unit_test(test_flips),
+		cmocka_unit_test(test_undecodable),	 cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_no_header_page),	 cmocka_unit_test(test_late),
+		cmocka_unit_test(test_memory_bound),	 cmocka_unit_test(test_memory_loss),
+		cmocka_unit_test(test_page_in_pieces),	 cmocka_unit_test(test_errors_of_read),
+		cmocka_unit_test(test_files_do_not_end), cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_commands),	 cmocka_unit_test(test_forged_command),
+		cmocka_unit_test(test_live_cases),	 cmocka_unit_test(test_live_strings),
+		cmocka_unit_test(test_live_flood),	 cmocka_unit_test(test_live_flood_full_pages),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

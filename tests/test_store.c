@@ -291,7 +291,7 @@ static void test_states_and_listing(void **state)
 /* What was dropped is kept with a capture, and so is the format that it first came in. */
 static void test_dropped_and_origin(void **state)
 {
-	const struct dropped d = {1, 2, 3, UINT64_MAX};
+	const struct dropped d = {.failed_maps = 1, .failed_accesses = 2, .empty_unmaps = 3, .other = UINT64_MAX};
 	struct capture copy = example, c;
 	struct fixture *f = *state;
 	struct error e = {""};

@@ -808,6 +808,34 @@ static void replace(struct out *o, const char *from, const char *to)
 	memcpy(p, to, strlen(to));
 }
 
+/* A thread whose name has a newline in it names no other, and makes no file unreadable. */
+static void test_forged_names(void **state)
+{
+	static const char names[] = "5 five\n6 a name with blanks\n";
+	struct dropped d;
+	struct out o;
+
+	(void)state;
+	small_file(&o, false, 0, 0, false);
+	replace(&o, names, "1 a\n5 x\n6 a name with blank\n");
+	assert_int_equal(open_and_read(&o), 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(events[i].comm, 0);
+	source_dropped(source, &d);
+	assert_int_equal(d.doubtful_names, 3);
+	small_file(&o, false, 0, 0, false);
+	replace(&o, names, "5 a\nfoo\n6 a name with blank\n");
+	assert_int_equal(open_and_read(&o), 3);
+	assert_string_equal(str(events[0].comm), "a");
+	source_dropped(source, &d);
+	assert_int_equal(d.doubtful_names, 0);
+	small_file(&o, false, 0, 0, false);
+	replace(&o, names, "not a pid and a name here..\n");
+	assert_int_equal(open_bytes(&o, o.len), -1);
+	assert_error("a line that is not a pid and a name");
+	free(o.data);
+}
+
 static void break_format(struct out *o)
 {
 	replace(o, "field:u64 pfn;", "field:u64 [fn;");
@@ -878,6 +906,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_churn, teardown),
 		cmocka_unit_test_teardown(test_vmboot, teardown),
 		cmocka_unit_test_teardown(test_version_6, teardown),
+		cmocka_unit_test_teardown(test_forged_names, teardown),
 		cmocka_unit_test_teardown(test_lost_flags, teardown),
 		cmocka_unit_test_teardown(test_lost_in_statistics, teardown),
 		cmocka_unit_test_teardown(test_small_reads, teardown),

@@ -22,6 +22,8 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "cmdlines.h"
+
 #define MAX_THREADS 65536u
 #define MAX_DEVICES 65536u
 #define COMM_SLOTS 1024u /* power of two */
@@ -134,7 +136,8 @@ struct plan {
 
 struct comm_slot {
 	uint32_t tid, comm;
-	bool unnamed; /* it has a name, and there was no room for it */
+	bool unnamed;  /* it has a name, and there was no room for it */
+	bool doubtful; /* its name may be forged */
 };
 
 struct decoder {
@@ -368,6 +371,8 @@ void decoder_dropped(const struct decoder *d, struct dropped *out)
 		.failed_accesses = d->stats.failed_access,
 		.empty_unmaps = d->stats.empty_unmap,
 		.other = d->stats.other,
+		.unnamed = d->stats.unnamed,
+		.doubtful_names = d->stats.doubtful_names,
 	};
 }
 
@@ -1116,7 +1121,8 @@ static uint32_t comm_of(struct decoder *d, uint32_t tid, struct error *e)
 	if (slot->tid == tid)
 		goto out;
 	comm = tep_data_comm_from_pid(d->tep, (int)tid);
-	if (!comm || !strcmp(comm, "<...>"))
+	slot->doubtful = comm && !strcmp(comm, CMDLINES_DOUBT);
+	if (!comm || slot->doubtful || !strcmp(comm, "<...>"))
 		comm = "";
 	slot->unnamed = *comm && d->most_names && strings_count(d->strings) >= d->most_names &&
 			!strings_find(d->strings, comm, strlen(comm));
@@ -1128,6 +1134,7 @@ static uint32_t comm_of(struct decoder *d, uint32_t tid, struct error *e)
 	slot->tid = tid;
 out:
 	d->stats.unnamed += slot->unnamed;
+	d->stats.doubtful_names += slot->doubtful;
 	return slot->comm;
 }
 

@@ -79,6 +79,7 @@ struct decoder_stats {
 	uint64_t failed_access; /* access_add with rc != 0 */
 	uint64_t empty_unmap;	/* unmap of nothing */
 	uint64_t unpaired; /* ends of calls whose entry is missing, and entries whose end is: a lost event tells of each */
+	uint64_t doubtful_names; /* records whose command's name may be forged, and is unknown; see cmdlines.h */
 	uint64_t unnamed; /* records without the name of their command, for which there was no room; they are decoded */
 	uint64_t events;  /* that came out */
 };

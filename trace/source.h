@@ -35,12 +35,14 @@ struct capture {
 	uint64_t events;    /* how many it has, where that is known beforehand; else 0 */
 };
 
-/* Records of a capture that no event was made of, by why. */
+/* Records of a capture that no event was made of, by why, and names that the events lack. */
 struct dropped {
 	uint64_t failed_maps;	  /* map calls that failed */
 	uint64_t failed_accesses; /* access_add calls that failed */
 	uint64_t empty_unmaps;	  /* unmap calls that unmapped nothing */
 	uint64_t other;		  /* of other events than ours */
+	uint64_t unnamed;	  /* records whose command has a name for which there was no room */
+	uint64_t doubtful_names;  /* records whose command's name may be forged, see cmdlines.h */
 };
 
 struct source;

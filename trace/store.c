@@ -612,11 +612,24 @@ int store_capture_dropped(struct store *s, const struct dropped *d, struct error
 /* The note, and what there is to say of events without names. To be freed with sqlite3_free(); NULL: out of memory. */
 static char *whole_note(const struct store *s, const char *note)
 {
-	if (!s->row.unnamed)
-		return sqlite3_mprintf("%s", note);
-	return sqlite3_mprintf(
-		"%s%s%llu events lack the name of their command or device, for which the database had no room", note,
-		note[0] ? "; " : "", (unsigned long long)s->row.unnamed);
+	const struct capture_row *r = &s->row;
+	const struct {
+		uint64_t n;
+		const char *what;
+	} part[] = {
+		{r->unnamed, "events lack the name of their command or device, for which the database had no room"},
+		{r->dropped.unnamed, "records lack the name of their command, for which memory had no room"},
+		{r->dropped.doubtful_names,
+		 "records lack the name of their command, as another thread's name may have forged it"},
+	};
+	char *whole = sqlite3_mprintf("%s", note);
+	size_t i;
+
+	for (i = 0; i < sizeof(part) / sizeof(part[0]) && whole; i++)
+		if (part[i].n)
+			whole = sqlite3_mprintf("%z%s%llu %s", whole, whole[0] ? "; " : "",
+						(unsigned long long)part[i].n, part[i].what);
+	return whole;
 }
 
 int store_capture_end(struct store *s, const char *state, const char *note, struct error *e)

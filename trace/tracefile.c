@@ -12,6 +12,7 @@
 
 #include <zstd.h>
 
+#include "cmdlines.h"
 #include "cursor.h"
 
 #define MAX_HEADER_PAGE 65536u
@@ -235,14 +236,11 @@ static int read_formats(struct tracefile *tf, struct cursor *c)
 	return 0;
 }
 
-/* Lines "PID NAME". */
 static int read_cmdlines(struct tracefile *tf, struct cursor *c)
 {
-	const char *p, *end, *eol, *space;
-	char comm[64];
+	unsigned names = 0;
+	const char *p;
 	uint64_t len;
-	char *stop;
-	long pid;
 
 	c->what = "command names";
 	if (cursor_number(c, 8, &len))
@@ -252,17 +250,8 @@ static int read_cmdlines(struct tracefile *tf, struct cursor *c)
 	p = (const char *)cursor_take(c, len);
 	if (!p)
 		return -1;
-	for (end = p + len; p < end && *p; p = eol + 1) {
-		eol = memchr(p, '\n', (size_t)(end - p));
-		if (!eol)
-			eol = end;
-		space = memchr(p, ' ', (size_t)(eol - p));
-		pid = space ? strtol(p, &stop, 10) : -1;
-		if (pid < 0 || pid > INT32_MAX || stop != space)
-			return cursor_error(c, "a line that is not a pid and a name; the file is damaged");
-		snprintf(comm, sizeof(comm), "%.*s", (int)(eol - space - 1), space + 1);
-		tep_register_comm(tf->tep, comm, (int)pid); /* refuses a pid that it has: fine */
-	}
+	if (cmdlines_register(tf->tep, p, len, &names))
+		return cursor_error(c, "a line that is not a pid and a name; the file is damaged");
 	return 0;
 }
 
