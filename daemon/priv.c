@@ -5,7 +5,8 @@
  *
  * The parent believes nothing: a packet of any other size, kind or CPU number is answered with EPROTO and nothing else
  * happens. Whatever the child asks for, it can get no more than the buffers and statistics of our own instance, how much
- * our probes missed, the command names, and recording on or off.
+ * our probes missed, the command names, and recording on or off. Nor does the parent ever wait for it: a child that does
+ * not take its answers is ended, and with it the service, which systemd starts again.
  *
  * Lifetimes: the parent outlives the child and takes the probes away; when the child closes its end or dies in any way,
  * the parent sees it by SIGCHLD. When the parent dies, the kernel sends the child SIGTERM, so that it still ends its
@@ -68,7 +69,7 @@ struct identity {
 
 /* --- packets */
 
-static ssize_t send_packet(int sock, const void *data, size_t len, int fd)
+static ssize_t send_packet(int sock, const void *data, size_t len, int fd, int flags)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -89,7 +90,7 @@ static ssize_t send_packet(int sock, const void *data, size_t len, int fd)
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	}
 	do
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+		n = sendmsg(sock, &msg, MSG_NOSIGNAL | flags);
 	while (n < 0 && errno == EINTR);
 	return n;
 }
@@ -233,9 +234,18 @@ static int serve_request(struct parent *p, const struct request *q)
 	return fd;
 }
 
-/* One request. false: the child has closed its end. */
+/* An answer that cannot be sent leaves the child waiting, or it is not one that we know. Its end comes as a SIGCHLD. */
+static void end_child(const struct parent *p, int errnum)
+{
+	log_error("the recording process does not take its answers (%s): it is ended", strerror(errnum));
+	if (kill(p->child, SIGKILL))
+		log_error("ending the recording process: %s", strerror(errno));
+}
+
+/* One request. false: there will be no more, since the child has closed its end or is ended. */
 static bool serve(struct parent *p)
 {
+	bool goes_on = true;
 	struct request q = {0};
 	size_t answer_len;
 	ssize_t len;
@@ -243,10 +253,12 @@ static bool serve(struct parent *p)
 
 	/* no place for descriptors: the kernel drops what nobody asked for. MSG_TRUNC: the length as it was sent */
 	do
-		len = recv(p->sock, &q, sizeof(q), MSG_TRUNC);
+		len = recv(p->sock, &q, sizeof(q), MSG_TRUNC | MSG_DONTWAIT);
 	while (len < 0 && errno == EINTR);
 	if (!len || (len < 0 && errno == ECONNRESET))
 		return false;
+	if (len < 0 && errno == EAGAIN)
+		return true;
 	memset(&p->answer, 0, sizeof(p->answer));
 	if (request_valid(&q, len))
 		fd = serve_request(p, &q);
@@ -255,11 +267,14 @@ static bool serve(struct parent *p)
 	answer_len = ANSWER_HEAD + p->answer.n * sizeof(p->answer.cpu[0]);
 	if (p->answer.errnum)
 		answer_len = ANSWER_HEAD + strlen(p->answer.text) + 1;
-	if (send_packet(p->sock, &p->answer, answer_len, fd) < 0 && errno != EPIPE && errno != ECONNRESET)
-		log_error("privileged process: answering: %s", strerror(errno));
+	if (send_packet(p->sock, &p->answer, answer_len, fd, MSG_DONTWAIT) < 0) {
+		if (errno != EPIPE && errno != ECONNRESET)
+			end_child(p, errno);
+		goes_on = false;
+	}
 	if (fd >= 0)
 		close(fd);
-	return true;
+	return goes_on;
 }
 
 /* The child's exit status once it is gone, else -1. */
@@ -303,7 +318,7 @@ static int parent_loop(struct parent *p)
 		}
 		if (fds[0].revents)
 			status = on_signal(p);
-		/* A closed end is no end: the probes go when the child has closed the buffers too, with its own end. */
+		/* No more requests are no end: the probes go when the child has closed the buffers too, with its own end. */
 		if (fds[1].revents && !serve(p))
 			fds[1].fd = -1;
 	}
@@ -614,7 +629,7 @@ static int ask(struct priv *p, uint32_t kind, uint32_t arg)
 	int fd;
 
 	memset(&p->answer, 0, ANSWER_HEAD + 1);
-	if (send_packet(p->fd, &q, sizeof(q), -1) < 0)
+	if (send_packet(p->fd, &q, sizeof(q), -1, 0) < 0)
 		return -1;
 	n = receive_packet(p->fd, &p->answer, sizeof(p->answer), &fd);
 	if (n >= (ssize_t)ANSWER_HEAD && !p->answer.errnum && p->answer.has_fd == (fd >= 0) &&

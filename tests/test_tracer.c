@@ -947,6 +947,18 @@ static void child_dies(struct priv *p)
 	raise(SIGKILL);
 }
 
+/* Asks and asks, and takes no answer. The alarm: the privileged process waited. */
+static void child_does_not_read(struct priv *p)
+{
+	uint32_t request[2] = {4, 0}; /* the list of CPUs */
+	int sock = find_socket();
+
+	(void)p;
+	alarm(10);
+	for (;;)
+		MUST(send(sock, request, sizeof(request), 0) == sizeof(request), 60);
+}
+
 static int told[2]; /* the recording process writes its pid here */
 
 static void child_waits(struct priv *p)
@@ -1001,6 +1013,23 @@ static void test_priv(void **state)
 	assert_int_equal(end_of(start_daemon("nobody", db, child_uses_all)), 7);
 	expect_nothing_left();
 	assert_int_equal(end_of(start_daemon("nobody", db, child_dies)), 128 + SIGKILL);
+	expect_nothing_left();
+}
+
+/* The privileged process waits for nobody: not for a child that does not read, and so not to be told to stop. */
+static void test_priv_not_read(void **state)
+{
+	struct probe_set s;
+	char db[128];
+
+	(void)state;
+	need_nobody();
+	make_database_folder(db);
+	read_set(&s, GOOD_SET);
+	probe_set_free(&s);
+	log_init(0, false);
+	assert_int_equal(end_of(start_daemon("nobody", db, child_does_not_read)), 128 + SIGKILL);
+	log_init(LOG_L_ERROR, false);
 	expect_nothing_left();
 }
 
@@ -1091,6 +1120,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_hosts, sweep),
 		cmocka_unit_test_teardown(test_check, sweep),
 		cmocka_unit_test_teardown(test_priv, sweep),
+		cmocka_unit_test_teardown(test_priv_not_read, sweep),
 		cmocka_unit_test_teardown(test_priv_refuses, sweep),
 		cmocka_unit_test_teardown(test_priv_signals, sweep),
 	};
