@@ -8,6 +8,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <pwd.h>
@@ -757,6 +758,7 @@ static void make_socket_folder(const struct config *c)
 {
 	char *dir = NULL, *slash;
 	const struct passwd *pw;
+	int fd = -1;
 
 	if (strncmp(c->listen, "unix:/", 6))
 		return;
@@ -769,7 +771,11 @@ static void make_socket_folder(const struct config *c)
 		goto out;
 	log_info("made the folder %s for the API's socket", dir);
 	pw = *c->user ? getpwnam(c->user) : NULL;
-	if (pw && chown(dir, pw->pw_uid, pw->pw_gid))
+	if (!pw)
+		goto out;
+	/* what may lie there instead by now is not given away */
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchown(fd, pw->pw_uid, pw->pw_gid))
 		log_warning("%s: giving it to %s: %s", dir, c->user, strerror(errno));
 out:
 	free(dir);

@@ -855,7 +855,7 @@ static int listen_unix(struct http *h, const char *path, struct error *e)
 	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* the mode of the descriptor is what bind() makes the file with: never wider than this */
 	if (h->fd < 0 || fchmod(h->fd, 0660) || bind(h->fd, (struct sockaddr *)&sun, sizeof(sun)) ||
-	    chmod(path, 0660) || listen(h->fd, BACKLOG) || lstat(path, &st))
+	    fchmodat(AT_FDCWD, path, 0660, AT_SYMLINK_NOFOLLOW) || listen(h->fd, BACKLOG) || lstat(path, &st))
 		return error_errno(e, "listen=unix:%s", path);
 	h->unix_path = strdup(path);
 	h->unix_dev = st.st_dev;

@@ -100,6 +100,17 @@ dry() {
 		return
 	fi
 	if ((EUID != 0)); then
+# A path may have become a symbolic link since it was made: owner and mode are changed by descriptor, or of the link itself.
+check_links() {
+	local found
+	found=$(grep -nE '(^|[^a-z_])(chown|chmod)[[:space:]]*\(' "$src"/daemon/*.c "$src"/trace/*.c || true)
+	if [[ -z $found ]]; then
+		ok "owner and mode are never changed through a symbolic link"
+	else
+		not_ok "owner and mode are never changed through a symbolic link" "$found"
+	fi
+}
+
 		skip "$1" "not root"
 		return
 	fi
@@ -170,3 +181,4 @@ dry "systemd-tmpfiles takes the file" systemd-tmpfiles "$src/daemon/ioflushd.tmp
 check_options
 check_manual
 tap_done checks
+check_links
