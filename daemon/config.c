@@ -49,14 +49,12 @@ static const struct option_desc options[] = {
 #define NOPTIONS (sizeof(options) / sizeof(options[0]))
 
 /* Long options beside the table's. */
-enum { OPT_CONFIG = 1000, OPT_FOREGROUND, OPT_CHECK, OPT_HELP, OPT_HELP_CONFIG, OPT_VERSION };
+enum { OPT_CONFIG = 1000, OPT_FOREGROUND, OPT_CHECK, OPT_DISARM, OPT_HELP, OPT_HELP_CONFIG, OPT_VERSION };
 
 static const struct option more_options[] = {
-	{"config", required_argument, NULL, OPT_CONFIG},
-	{"foreground", no_argument, NULL, OPT_FOREGROUND},
-	{"check", no_argument, NULL, OPT_CHECK},
-	{"help", no_argument, NULL, OPT_HELP},
-	{"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+	{"config", required_argument, NULL, OPT_CONFIG}, {"foreground", no_argument, NULL, OPT_FOREGROUND},
+	{"check", no_argument, NULL, OPT_CHECK},	 {"disarm", no_argument, NULL, OPT_DISARM},
+	{"help", no_argument, NULL, OPT_HELP},		 {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
 	{"version", no_argument, NULL, OPT_VERSION},
 };
 
@@ -368,6 +366,7 @@ static void print_help(void)
 	       "      --config=FILE  options from FILE; else from " DEFAULT_FILE ", if it is there\n"
 	       "      --foreground   log to standard error with times, as for a person\n"
 	       "      --check        say what would be recorded and what would be lacking, and exit\n"
+	       "      --disarm       remove the probes and the instance that a killed ioflushd left, and exit\n"
 	       "      --help         this text\n"
 	       "      --help-config  a config file with every option explained\n"
 	       "      --version\n\n"
@@ -381,9 +380,10 @@ static void print_help(void)
 		printf(")\n");
 	}
 	printf("\nExit status of --check: 0 all that is needed can be recorded, %d no tracefs, %d no privilege, %d lockdown,\n"
-	       "%d no probes in this kernel, %d no iommufd, %d needed events cannot be had; 1 other errors, 2 usage.\n",
+	       "%d no probes in this kernel, %d no iommufd, %d needed events cannot be had; 1 other errors, 2 usage.\n"
+	       "Of --disarm: 0 nothing is left, %d a recorder uses the instance, and nothing was removed.\n",
 	       TRACER_HOST_NO_TRACEFS, TRACER_HOST_NO_PRIVILEGE, TRACER_HOST_LOCKDOWN, TRACER_HOST_NO_PROBES,
-	       TRACER_HOST_NO_IOMMUFD, TRACER_HOST_INCOMPLETE);
+	       TRACER_HOST_NO_IOMMUFD, TRACER_HOST_INCOMPLETE, TRACER_HOST_IN_USE);
 }
 
 static void print_sample(void)
@@ -456,8 +456,11 @@ static int scan_args(struct config *c, int argc, char **argv, const char **file,
 			break;
 		case OPT_FOREGROUND:
 		case OPT_CHECK:
+		case OPT_DISARM:
 			if (c)
-				*(opt == OPT_CHECK ? &c->check : &c->foreground) = true;
+				*(opt == OPT_CHECK  ? &c->check :
+				  opt == OPT_DISARM ? &c->disarm :
+						      &c->foreground) = true;
 			break;
 		case OPT_HELP:
 			print_help();
@@ -584,6 +587,8 @@ int config_check(const struct config *c, struct error *e)
 {
 	enum log_level level;
 
+	if (c->check && c->disarm)
+		return error_set(e, "--check and --disarm: only one at a time");
 	if (!*c->db)
 		return error_set(e, "db: name a file to record into");
 	if (!*c->probes)

@@ -22,6 +22,7 @@ struct config {
 	char *config_file; /* read from, or NULL */
 	bool foreground;   /* log to standard error, whatever started us */
 	bool check;	   /* --check: say what would be recorded, and exit */
+	bool disarm;	   /* --disarm: remove what a recorder of this instance left, and exit */
 };
 
 /* All defaults. 0 or -1. */

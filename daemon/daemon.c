@@ -778,6 +778,8 @@ static void make_socket_folder(const struct config *c)
 	if (fd < 0 || fchown(fd, pw->pw_uid, pw->pw_gid))
 		log_warning("%s: giving it to %s: %s", dir, c->user, strerror(errno));
 out:
+	if (fd >= 0)
+		close(fd);
 	free(dir);
 }
 
@@ -797,6 +799,29 @@ static int say_error(int status, const struct error *e)
 	return status;
 }
 
+/* What --check and --disarm do in tracefs is done as a whole: a signal that stops has to wait. */
+static int run_once(const struct config *c, struct error *e)
+{
+	unsigned removed;
+	sigset_t old;
+	int status;
+
+	priv_hold_signals(&old);
+	if (c->check) {
+		status = check_host(c, stdout, e);
+	} else {
+		status = priv_disarm(c, &removed, e);
+		if (!status && removed)
+			printf("instance %s: %u leftovers (probes, and the instance) are removed\n", c->instance,
+			       removed);
+		else if (!status)
+			printf("instance %s: nothing is left over\n", c->instance);
+	}
+	fflush(stdout);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return status;
+}
+
 static int run_daemon(struct ioflushd *d)
 {
 	struct error e = {0};
@@ -806,13 +831,8 @@ static int run_daemon(struct ioflushd *d)
 	if (rc)
 		return rc > 0 ? DAEMON_EXIT_OK : say_error(DAEMON_EXIT_USAGE, &e);
 	open_log(&d->config);
-	if (d->config.check) {
-		sigset_t old;
-
-		priv_hold_signals(&old); /* what is armed to try it is taken away first */
-		status = check_host(&d->config, stdout, &e);
-		fflush(stdout);
-		sigprocmask(SIG_SETMASK, &old, NULL);
+	if (d->config.check || d->config.disarm) {
+		status = run_once(&d->config, &e);
 		return status ? say_error(status, &e) : 0;
 	}
 	calm_signals();

@@ -2,7 +2,7 @@
  * ioflushd, all but main(): reads the options, lets priv.c arm and drop privileges, ties ring, writer and HTTP together
  * and runs the loop until it is told to stop.
  *
- * Exit status: 0 stopped, or --check found all; 1 a run-time error; 2 a usage or configuration error; 10 to 15 the host
+ * Exit status: 0 stopped, or --check found all; 1 a run-time error; 2 a usage or configuration error; 10 to 16 the host
  * cannot be recorded, as enum tracer_host says.
  */
 #ifndef IOFLUSHD_DAEMON_H

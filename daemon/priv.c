@@ -33,7 +33,8 @@
 #include "log.h"
 
 #define MAX_CPUS 8192u
-#define SIGNALED 128 /* exit status of a child that a signal ended: this and its number, as shells say it */
+#define DISARM_MS 15000 /* a recorder whose privileged process is gone closes its capture first, and then the buffers */
+#define SIGNALED 128	/* exit status of a child that a signal ended: this and its number, as shells say it */
 
 enum priv_kind { PRIV_BUFFER = 1, PRIV_STATS, PRIV_CMDLINES, PRIV_CPUS, PRIV_TRACE, PRIV_MISSED };
 
@@ -448,16 +449,21 @@ static int read_armed(struct priv_armed *a, struct tracer *t, struct error *e)
 	return 0;
 }
 
-/* Clean, then arm. -1: nothing is left armed, and *status is set. */
-static int arm(struct tracer *t, const struct config *c, int *status, struct error *e)
+static struct tracer_options tracer_options(const struct config *c)
 {
-	const struct tracer_options o = {
+	return (struct tracer_options){
 		.tracefs = c->tracefs,
 		.instance = c->instance,
 		.buffer_size = c->buffer_size,
 		.overwrite = c->overwrite,
 		.rung = c->rung,
 	};
+}
+
+/* Clean, then arm. -1: nothing is left armed, and *status is set. */
+static int arm(struct tracer *t, const struct config *c, int *status, struct error *e)
+{
+	const struct tracer_options o = tracer_options(c);
 	enum tracer_host host = TRACER_HOST_OK;
 	struct probe_set set;
 	unsigned found;
@@ -471,7 +477,7 @@ static int arm(struct tracer *t, const struct config *c, int *status, struct err
 	*status = DAEMON_EXIT_ERROR;
 	if (tracer_open(t, &o, &host, e))
 		goto out;
-	if (tracer_clean(t, &found, e))
+	if (tracer_clean(t, &found, &host, e))
 		goto out;
 	if (found)
 		log_notice("removed %u leftovers of an earlier run (probes, and the instance %s)", found, c->instance);
@@ -496,6 +502,24 @@ static void own_signals(sigset_t *set)
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGCHLD);
+}
+
+int priv_disarm(const struct config *c, unsigned *removed, struct error *e)
+{
+	struct tracer_options o = tracer_options(c);
+	enum tracer_host host;
+	struct tracer t;
+	int ret;
+
+	*removed = 0;
+	o.busy_ms = DISARM_MS;
+	if (tracer_open(&t, &o, &host, e))
+		return host ? (int)host : DAEMON_EXIT_ERROR;
+	ret = tracer_clean(&t, removed, &host, e);
+	tracer_close(&t);
+	if (!ret)
+		return DAEMON_EXIT_OK;
+	return host ? (int)host : DAEMON_EXIT_ERROR;
 }
 
 void priv_hold_signals(sigset_t *old)

@@ -36,6 +36,9 @@ void priv_hold_signals(sigset_t *old);
  */
 int priv_start(struct priv **out, const struct config *c, int *status, struct error *e);
 
+/* What a recorder that was killed with its privileged process left armed is removed. An exit status, with the error or 0. */
+int priv_disarm(const struct config *c, unsigned *removed, struct error *e);
+
 int priv_armed(struct priv *p, struct priv_armed *a, struct error *e);
 void priv_armed_free(struct priv_armed *a);
 int priv_open_buffer(struct priv *p, unsigned cpu); /* a descriptor or -1 with errno */

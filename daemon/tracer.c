@@ -35,7 +35,7 @@
 
 #define MAX_TEXT (16u << 20) /* of any file read whole */
 #define MAX_REFUSED 16384    /* of what is kept of the kernel's words for one event */
-#define BUSY_MS 3000	     /* how long an instance may stay busy behind its readers */
+#define BUSY_MS 3000	     /* how long an instance may stay busy behind its readers, unless said otherwise */
 #define TRY_MS 10000	     /* how long another --check may take */
 #define STEP_MS 20
 
@@ -453,9 +453,11 @@ static int lock_instance(struct tracer *t, unsigned wait_ms, bool *made, enum tr
 			return host_no_privilege(t, t->dir, errno, host, e);
 		if (got < 0 && errno != EWOULDBLOCK)
 			return error_errno(e, "instance %s", t->dir);
-		if (waited >= wait_ms && got < 0)
-			return error_set(e, "another ioflushd uses the instance %s: end it, or choose another --instance",
-					 t->opt.instance);
+		if (waited >= wait_ms && got < 0) {
+			error_set(e, "another ioflushd uses the instance %s: end it, or choose another --instance",
+				  t->opt.instance);
+			return set_host(host, TRACER_HOST_IN_USE);
+		}
 		sleep_ms(STEP_MS);
 		waited += STEP_MS;
 	}
@@ -572,12 +574,12 @@ static void quiesce(const struct tracer *t)
 /* An instance is busy while somebody has one of its files open; a reader that is ending is given time. */
 static int remove_instance(const struct tracer *t, struct error *e)
 {
-	unsigned waited;
+	unsigned most = t->opt.busy_ms ? t->opt.busy_ms : BUSY_MS, waited;
 
 	for (waited = 0; rmdir(t->dir); waited += STEP_MS) {
 		if (errno == ENOENT)
 			return 0;
-		if (errno != EBUSY || waited >= BUSY_MS)
+		if (errno != EBUSY || waited >= most)
 			return error_errno(e, "removing the instance %s%s", t->dir,
 					   errno == EBUSY ? ", which some process reads" : "");
 		sleep_ms(STEP_MS);
@@ -614,19 +616,20 @@ static int clean_one(struct tracer *t, unsigned *found, enum tracer_host *host, 
 	return ret;
 }
 
-int tracer_clean(struct tracer *t, unsigned *found, struct error *e)
+int tracer_clean(struct tracer *t, unsigned *found, enum tracer_host *host, struct error *e)
 {
 	struct error ignored = {{0}};
-	enum tracer_host host;
+	enum tracer_host whose;
 	struct tracer try;
 
 	*found = 0;
-	if (clean_one(t, found, &host, e))
+	*host = TRACER_HOST_OK;
+	if (clean_one(t, found, host, e))
 		return -1;
 	/* What a killed --check left; one that is under way is left alone. */
 	if (tracer_init(&try, &t->opt, "-try", e))
 		return -1;
-	clean_one(&try, found, &host, &ignored);
+	clean_one(&try, found, &whose, &ignored);
 	tracer_forget(&try);
 	return 0;
 }

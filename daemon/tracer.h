@@ -21,6 +21,7 @@ struct tracer_options {
 	uint64_t buffer_size; /* bytes a CPU */
 	bool overwrite;
 	const char *rung; /* the rung that all alternatives must be of; NULL: "auto", any */
+	unsigned busy_ms; /* how long an instance may stay busy behind its readers; 0: three seconds */
 	const char *root; /* for tests: what /proc, /sys (but tracefs) and /dev are looked up below; NULL: "" */
 };
 
@@ -48,7 +49,7 @@ struct tracer {
 	int lock; /* the instance's directory, locked while it is ours; -1: not ours */
 };
 
-/* Statuses of tracer_probe_host(), each with a sentence in the error; also exit statuses of ioflushd --check. */
+/* Why this host cannot be recorded, each with a sentence in the error; also exit statuses of ioflushd. */
 enum tracer_host {
 	TRACER_HOST_OK = 0,
 	TRACER_HOST_NO_TRACEFS = 10, /* not mounted, or not there */
@@ -57,6 +58,7 @@ enum tracer_host {
 	TRACER_HOST_NO_PROBES = 13,  /* kernel has no dynamic_events, or takes no probe at all */
 	TRACER_HOST_NO_IOMMUFD = 14, /* no iommufd in the kernel: nothing to record */
 	TRACER_HOST_INCOMPLETE = 15, /* needed events cannot be had */
+	TRACER_HOST_IN_USE = 16,     /* another process holds the instance */
 };
 
 /* Whether an instance can have the name: letters, digits, '_' and '-', a letter or '_' first. */
@@ -75,7 +77,7 @@ int tracer_open(struct tracer *t, const struct tracer_options *o, enum tracer_ho
  */
 
 /* Removes leftovers of this group and instance, and only those, from an earlier run. 0 or -1; *found: how many things. */
-int tracer_clean(struct tracer *t, unsigned *found, struct error *e);
+int tracer_clean(struct tracer *t, unsigned *found, enum tracer_host *host, struct error *e);
 
 /*
  * Makes the instance (clock mono, sizes, off), arms each event by the first alternative taken, enables them. 0 with *host

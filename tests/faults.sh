@@ -120,6 +120,48 @@ killed() {
 	no_leftovers killed
 }
 
+# disarm STATUS TEXT NAME: what --disarm says of our instance
+disarm() {
+	run "$ioflushd" --disarm --instance "$instance" --tracefs "$tracefs"
+	if ((status == $1)) && cat "$scratch/out" "$scratch/err" | grep -q -- "$2"; then
+		ok "$3"
+	else
+		not_ok "$3" "$(run_report)"
+	fi
+}
+
+# Both processes are killed, and nobody starts a recorder again: what is armed stays so until it is said otherwise.
+disarmed() {
+	local recorder
+	fresh
+	start_daemon || { not_ok "disarm: starts" "$(daemon_report)"; return; }
+	disarm 16 'another ioflushd uses the instance' "disarm: refused while a recorder holds the instance"
+	flood 1000
+	wait "$flood_pid" || true
+	kill -0 "$daemon_pid" 2>/dev/null || not_ok "disarm: the recorder goes on" "$(daemon_report)"
+	recorder=$(recorder_pid)
+	kill -KILL "$daemon_pid" "$recorder"
+	wait_daemon
+	while kill -0 "$recorder" 2>/dev/null; do
+		sleep 0.05
+	done
+	if [[ $(leftovers) == *:$instance/*instance\ $instance ]]; then
+		ok "disarm: a kill of both leaves probes and the instance"
+	else
+		not_ok "disarm: a kill of both leaves probes and the instance" "$(leftovers)"
+	fi
+	disarm 0 'leftovers (probes, and the instance) are removed' "disarm: removes them"
+	no_leftovers disarm
+	disarm 0 'nothing is left over' "disarm: has nothing to do the second time"
+	no_leftovers "disarm, again"
+	# One whose first process is gone still has its buffers open, until it has closed its capture.
+	start_daemon || { not_ok "disarm: starts again" "$(daemon_report)"; return; }
+	kill -KILL "$daemon_pid"
+	wait_daemon
+	disarm 0 'leftovers (probes, and the instance) are removed' "disarm: waits for a recorder that is ending"
+	no_leftovers "disarm, of one that is ending"
+}
+
 # wait_log TEXT: at most half a minute
 wait_log() {
 	for _ in {1..300}; do
@@ -392,6 +434,7 @@ neighbours() {
 plant_other
 neighbours
 killed
+disarmed
 full_disk
 read_only
 locked

@@ -47,6 +47,11 @@ check_promises() {
 	has "the recording child is heard" NotifyAccess=all
 	has "a reload is SIGHUP" "ExecReload=kill -HUP \$MAINPID"
 	has "one SIGTERM, to the first process" KillMode=mixed
+	if grep -qE '^ExecStopPost=[^ ]+ --disarm$' "$unit"; then
+		ok "what killed processes leave is removed"
+	else
+		not_ok "what killed processes leave is removed" "$(grep ExecStopPost "$unit")"
+	fi
 	if grep -qE '^WatchdogSec=[1-9]' "$unit"; then
 		ok "there is a watchdog"
 	else
@@ -71,6 +76,17 @@ check_analyze() {
 		ok "exposure is at most $threshold: $(grep -o 'level.*: [0-9.]*' "$scratch/out" | grep -o '[0-9.]*$')"
 	else
 		not_ok "exposure is at most $threshold" "$(tail -n 1 "$scratch/out")"
+	fi
+}
+
+# A path may have become a symbolic link since it was made: owner and mode are changed by descriptor, or of the link itself.
+check_links() {
+	local found
+	found=$(grep -nE '(^|[^a-z_])(chown|chmod)[[:space:]]*\(' "$src"/daemon/*.c "$src"/trace/*.c || true)
+	if [[ -z $found ]]; then
+		ok "owner and mode are never changed through a symbolic link"
+	else
+		not_ok "owner and mode are never changed through a symbolic link" "$found"
 	fi
 }
 
@@ -100,17 +116,6 @@ dry() {
 		return
 	fi
 	if ((EUID != 0)); then
-# A path may have become a symbolic link since it was made: owner and mode are changed by descriptor, or of the link itself.
-check_links() {
-	local found
-	found=$(grep -nE '(^|[^a-z_])(chown|chmod)[[:space:]]*\(' "$src"/daemon/*.c "$src"/trace/*.c || true)
-	if [[ -z $found ]]; then
-		ok "owner and mode are never changed through a symbolic link"
-	else
-		not_ok "owner and mode are never changed through a symbolic link" "$found"
-	fi
-}
-
 		skip "$1" "not root"
 		return
 	fi
@@ -175,10 +180,10 @@ check_placeholders
 check_built
 check_promises
 check_analyze
+check_links
 check_user
 dry "systemd-sysusers takes the file" systemd-sysusers "$src/daemon/ioflushd.sysusers"
 dry "systemd-tmpfiles takes the file" systemd-tmpfiles "$src/daemon/ioflushd.tmpfiles" --create
 check_options
 check_manual
 tap_done checks
-check_links

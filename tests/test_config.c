@@ -225,6 +225,7 @@ static void test_bad_command_line(void **state)
 	(void)state;
 	refuse_arg("--bath-rows=1", "--batch-rows");
 	refuse_arg("--chek", "--check");
+	refuse_arg("--disram", "--disarm");
 	refuse_arg("--batch-rows=many", "--batch-rows: \"many\"");
 	refuse_arg("--batch-rows", "a value is missing");
 	refuse_arg("--check=yes", "takes no value");

@@ -505,6 +505,7 @@ static void child_arms(void)
 
 static void test_kill(void **state)
 {
+	enum tracer_host host;
 	char other[4400], part[64];
 	struct error e = {{0}};
 	struct tracer t;
@@ -521,12 +522,12 @@ static void test_kill(void **state)
 	assert_int_equal(instances_with(instance), 1);
 
 	open_tracer(&t);
-	check(tracer_clean(&t, &found, &e), &e);
+	check(tracer_clean(&t, &found, &host, &e), &e);
 	assert_int_equal(found, 2);
 	assert_int_equal(probes_with(instance), 1);
 	assert_int_equal(probes_with(part), 1);
 	assert_int_equal(instances_with(instance), 0);
-	check(tracer_clean(&t, &found, &e), &e);
+	check(tracer_clean(&t, &found, &host, &e), &e);
 	assert_int_equal(found, 0);
 	tracer_close(&t);
 	snprintf(other, sizeof(other), "-:%sx/map\n", instance);
@@ -537,6 +538,7 @@ static void test_kill(void **state)
 /* Probes without an instance, and what a killed try leaves. */
 static void test_clean_parts(void **state)
 {
+	enum tracer_host host;
 	char line[4400];
 	struct error e = {{0}};
 	struct tracer t;
@@ -551,7 +553,7 @@ static void test_clean_parts(void **state)
 	snprintf(line, sizeof(line), TRACEFS "/instances/%s-try", instance);
 	assert_int_equal(mkdir(line, 0750), 0);
 	open_tracer(&t);
-	check(tracer_clean(&t, &found, &e), &e);
+	check(tracer_clean(&t, &found, &host, &e), &e);
 	assert_int_equal(found, 3);
 	tracer_close(&t);
 	expect_nothing_left();
@@ -570,7 +572,8 @@ static void test_lock(void **state)
 	need_tracefs();
 	pid = spawn(child_arms);
 	open_tracer(&t);
-	assert_int_equal(tracer_clean(&t, &found, &e), -1);
+	assert_int_equal(tracer_clean(&t, &found, &host, &e), -1);
+	assert_int_equal(host, TRACER_HOST_IN_USE);
 	expect(e.text, "another ioflushd uses the instance");
 	read_set(&s, GOOD_SET);
 	assert_int_equal(tracer_arm(&t, &s, &host, &e2), -1);
@@ -588,7 +591,7 @@ static void test_lock(void **state)
 	kill_hard(pid);
 	memset(&e, 0, sizeof(e));
 	open_tracer(&t);
-	check(tracer_clean(&t, &found, &e), &e);
+	check(tracer_clean(&t, &found, &host, &e), &e);
 	tracer_close(&t);
 	probe_set_free(&s);
 	expect_nothing_left();
@@ -612,7 +615,7 @@ static void test_same_group(void **state)
 	snprintf(line, sizeof(line), "p:%s/map %s domain=%%di\n", instance, target);
 	dynamic_event(line);
 	check(tracer_open(&t, &o, &host, &e), &e);
-	assert_int_equal(tracer_clean(&t, &found, &e), -1);
+	assert_int_equal(tracer_clean(&t, &found, &host, &e), -1);
 	expect(e.text, "same probe group");
 	tracer_close(&t);
 	assert_int_equal(probes_with(instance), 1);
@@ -626,6 +629,7 @@ static void test_same_group(void **state)
 /* A probe of our group that somebody has enabled in the main buffer cannot be removed, and that is said. */
 static void test_busy(void **state)
 {
+	enum tracer_host host;
 	char path[256], line[4400];
 	struct error e = {{0}};
 	struct tracer t;
@@ -641,7 +645,7 @@ static void test_busy(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "1", 1), 1);
 	open_tracer(&t);
-	assert_int_equal(tracer_clean(&t, &found, &e), -1);
+	assert_int_equal(tracer_clean(&t, &found, &host, &e), -1);
 	expect(e.text, "in use outside of our instance");
 	tracer_close(&t);
 	assert_int_equal(write(fd, "0", 1), 1);
@@ -1051,6 +1055,7 @@ static void test_priv_refuses(void **state)
 
 static void test_priv_signals(void **state)
 {
+	enum tracer_host host;
 	struct probe_set s;
 	struct error e = {{0}};
 	struct tracer t;
@@ -1083,7 +1088,7 @@ static void test_priv_signals(void **state)
 			break;
 	close(told[0]);
 	open_tracer(&t);
-	check(tracer_clean(&t, &found, &e), &e);
+	check(tracer_clean(&t, &found, &host, &e), &e);
 	assert_int_equal(found, 2);
 	tracer_close(&t);
 	expect_nothing_left();
