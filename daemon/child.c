@@ -58,6 +58,26 @@ static void limit(int what, uint64_t value)
 	setrlimit(what, &r);
 }
 
+/*
+ * In the child: when memory is short, it goes before the recorder. A process that has changed its user is not dumpable, and
+ * its files in /proc are root's; exec would make it dumpable anyway.
+ */
+static void be_first_to_go(void)
+{
+	static const char most[] = "1000";
+	ssize_t n;
+	int fd;
+
+	prctl(PR_SET_DUMPABLE, 1);
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = write(fd, most, sizeof(most) - 1);
+		(void)n; /* refused, it is one of many */
+		close(fd);
+	}
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
 /* In the child. */
 static _Noreturn void become(char *const argv[], char *const env[], const struct child_limits *l, pid_t parent, int in,
 			     int out, int err)
@@ -83,6 +103,7 @@ static _Noreturn void become(char *const argv[], char *const env[], const struct
 	limit(RLIMIT_FSIZE, (l->output > ERRORS_MAX ? l->output : ERRORS_MAX) + 1);
 	limit(RLIMIT_AS, l->memory);
 	setpriority(PRIO_PROCESS, 0, NICE);
+	be_first_to_go();
 	execve(argv[0], argv, env);
 	if (write(2, failed, sizeof(failed) - 1) < 0)
 		_exit(EXEC_FAILED);

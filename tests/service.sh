@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 src=$here/..
 ioflushd=${IOFLUSHD:-$src/build/ioflushd}
-threshold=3.0
+threshold=2.4
 unit=$scratch/ioflushd.service
 
 # The unit as it is installed, but for the program: systemd-analyze wants one that is there.
@@ -42,16 +42,37 @@ has() {
 	fi
 }
 
+# default_of KEY: of an option, in bytes
+default_of() {
+	sed -n "s/^OPTION([A-Z0-9]*, $1, \"\([^\"]*\)\".*/\1/p" "$src/daemon/options.def" | numfmt --from=iec
+}
+
+# The replays that the defaults allow, and those for other answers, fit and leave the recorder its part.
+check_memory() {
+	local most recorder answers
+	most=$(sed -n 's/^MemoryMax=//p' "$unit" | numfmt --from=iec)
+	answers=$(sed -n 's/^#define RUNNING_MAX //p' "$src/daemon/query.c")
+	recorder=$((most - ($(default_of replay_max) + answers) * $(default_of replay_memory)))
+	# pages to merge, the queue of events of 112 bytes, and caches and tables of names
+	if ((recorder >= $(default_of merge_bytes) + 112 * $(default_of queue_events) + 256 * 1024 * 1024)); then
+		ok "memory is bounded, and enough: $((recorder >> 20)) MiB for the recorder"
+	else
+		not_ok "memory is bounded, and enough" "MemoryMax is $most"
+	fi
+}
+
 check_promises() {
 	has "ready is said by the daemon itself" Type=notify
 	has "the recording child is heard" NotifyAccess=all
 	has "a reload is SIGHUP" "ExecReload=kill -HUP \$MAINPID"
 	has "one SIGTERM, to the first process" KillMode=mixed
+	has "a replay that goes for lack of memory takes nothing with it" OOMPolicy=continue
 	if grep -qE '^ExecStopPost=[^ ]+ --disarm$' "$unit"; then
 		ok "what killed processes leave is removed"
 	else
 		not_ok "what killed processes leave is removed" "$(grep ExecStopPost "$unit")"
 	fi
+	check_memory
 	if grep -qE '^WatchdogSec=[1-9]' "$unit"; then
 		ok "there is a watchdog"
 	else
