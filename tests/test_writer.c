@@ -1546,8 +1546,8 @@ static void test_too_many_names(void **state)
 	r = found(f->db, true);
 	assert_int_equal(r.captures, 3);
 	assert_string_equal(r.state[2], "complete");
-	assert_string_equal(r.note[2],
-			    "100 events lack the name of their command or device, for which the database had no room");
+	assert_string_equal(
+		r.note[2], "events without the name of their command or device, for which the database had no room: 100");
 }
 
 /* Retention makes room for names when nothing refers to the old ones any more. */

@@ -617,18 +617,18 @@ static char *whole_note(const struct store *s, const char *note)
 		uint64_t n;
 		const char *what;
 	} part[] = {
-		{r->unnamed, "events lack the name of their command or device, for which the database had no room"},
-		{r->dropped.unnamed, "records lack the name of their command, for which memory had no room"},
+		{r->unnamed, "events without the name of their command or device, for which the database had no room"},
+		{r->dropped.unnamed, "records without the name of their command, for which memory had no room"},
 		{r->dropped.doubtful_names,
-		 "records lack the name of their command, as another thread's name may have forged it"},
+		 "records without the name of their command, which another thread's name may have forged"},
 	};
 	char *whole = sqlite3_mprintf("%s", note);
 	size_t i;
 
 	for (i = 0; i < sizeof(part) / sizeof(part[0]) && whole; i++)
 		if (part[i].n)
-			whole = sqlite3_mprintf("%z%s%llu %s", whole, whole[0] ? "; " : "",
-						(unsigned long long)part[i].n, part[i].what);
+			whole = sqlite3_mprintf("%z%s%s: %llu", whole, whole[0] ? "; " : "", part[i].what,
+						(unsigned long long)part[i].n);
 	return whole;
 }
 
