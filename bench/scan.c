@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "store_open.h"
+
 static int scan(sqlite3_stmt *stmt, uint64_t *rows, uint64_t *sum)
 {
 	int columns = sqlite3_column_count(stmt);
@@ -24,8 +26,10 @@ static int scan(sqlite3_stmt *stmt, uint64_t *rows, uint64_t *sum)
 
 int main(int argc, char **argv)
 {
+	struct db_guard guard = {0};
+	struct error e = {""};
 	sqlite3_stmt *stmt = NULL;
-	uint64_t rows = 0, sum = 0;
+	uint64_t sum = 0;
 	sqlite3 *db = NULL;
 	char sql[256];
 	int rc = 1;
@@ -35,12 +39,15 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	snprintf(sql, sizeof(sql), "SELECT * FROM \"%.200s\" ORDER BY rowid", argv[2]);
-	if (sqlite3_open_v2(argv[1], &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK || scan(stmt, &rows, &sum) < 0) {
-		fprintf(stderr, "scan: %s: %s\n", argv[1], db ? sqlite3_errmsg(db) : "out of memory");
+	if (db_open(&db, argv[1], DB_READ, &guard, &e)) {
+		fprintf(stderr, "scan: %s\n", e.text);
 		goto out;
 	}
-	printf("%llu rows, sum %llu\n", (unsigned long long)rows, (unsigned long long)sum);
+	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK || scan(stmt, &guard.rows, &sum) < 0) {
+		fprintf(stderr, "scan: %s: %s\n", argv[1], sqlite3_errmsg(db));
+		goto out;
+	}
+	printf("%llu rows, sum %llu\n", (unsigned long long)guard.rows, (unsigned long long)sum);
 	rc = 0;
 out:
 	sqlite3_finalize(stmt);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "store.h"
+#include "store_open.h"
 #include "writer.h"
 
 #define CHUNK 512u
@@ -121,17 +122,22 @@ static int bare_inserts(sqlite3 *db, uint64_t events)
 
 static double run_bare(const char *path, uint64_t events)
 {
+	struct db_guard guard = {0};
 	struct error e = {""};
 	double start = now();
 	sqlite3 *db = NULL;
 	struct store *s;
+	int rc = store_open(&s, path, STORE_WAL, &e);
 
-	if (store_open(&s, path, STORE_WAL, &e)) {
+	if (!rc) {
+		store_close(s);
+		rc = db_open(&db, path, DB_WRITE, &guard, &e);
+	}
+	if (rc) {
 		fprintf(stderr, "writer: %s\n", e.text);
 		return -1;
 	}
-	store_close(s);
-	if (sqlite3_open(path, &db) || bare_inserts(db, events)) {
+	if (bare_inserts(db, events)) {
 		fprintf(stderr, "writer: %s\n", sqlite3_errmsg(db));
 		return -1;
 	}

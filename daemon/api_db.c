@@ -15,9 +15,11 @@
 
 #include "store_db.h"
 
-#define BUSY_MS 50	/* the HTTP thread waits no longer */
-#define WINDOW 16384	/* ids looked at for one answer */
-#define LOSS_CACHE 1024 /* captures; as many as one answer has */
+#define BUSY_MS 50	    /* the HTTP thread waits no longer */
+#define STEP_NS 1000000000u /* nor does a statement take longer */
+#define MAX_TEXT 65536	    /* bytes of a text, and of all of a capture: many of them are one answer */
+#define WINDOW 16384	    /* ids looked at for one answer */
+#define LOSS_CACHE 1024	    /* captures; as many as one answer has */
 
 enum {
 	ST_CAPTURE,
@@ -43,6 +45,7 @@ struct loss_entry {
 struct api_db {
 	char *path;
 	sqlite3 *db; /* NULL: not open */
+	struct db_guard guard;
 	dev_t dev;
 	ino_t ino;
 	sqlite3_stmt *stmt[STATEMENTS];
@@ -108,7 +111,8 @@ static sqlite3_stmt *prepare_events(struct api_db *db, bool descending, struct e
 			      "e.kind");
 	for (int i = 0; i < EVENT_MAX_FIELDS; i++)
 		sqlite3_str_appendf(sql, ", e.f%d", i);
-	sqlite3_str_appendall(sql, " FROM event e LEFT JOIN task k ON k.id = e.task WHERE e.id BETWEEN ?1 AND ?2"
+	sqlite3_str_appendall(sql, " FROM event e NOT INDEXED LEFT JOIN task k ON k.id = e.task WHERE e.id BETWEEN "
+				   "?1 AND ?2"
 				   " AND (?3 IS NULL OR e.capture = ?3) AND (?4 IS NULL OR (1 << e.kind) & ?4)"
 				   " AND (?5 IS NULL OR e.t >= ?5) AND (?6 IS NULL OR e.t <= ?6) AND (?7 IS NULL OR ");
 	put_field_of(sql, "domain");
@@ -130,14 +134,15 @@ static sqlite3_stmt *prepare_events(struct api_db *db, bool descending, struct e
 static int prepare(struct api_db *db, struct error *e)
 {
 	static const char *const sql[STATEMENTS] = {
-		[ST_CAPTURE] = "SELECT " CAPTURE_COLUMNS " FROM capture WHERE id = ?1",
-		[ST_BEFORE] = "SELECT " CAPTURE_COLUMNS " FROM capture WHERE ?1 = 0 OR id < ?1 ORDER BY id DESC LIMIT 1",
+		[ST_CAPTURE] = "SELECT " CAPTURE_COLUMNS " FROM capture NOT INDEXED WHERE id = ?1",
+		[ST_BEFORE] = "SELECT " CAPTURE_COLUMNS
+			      " FROM capture NOT INDEXED WHERE ?1 = 0 OR id < ?1 ORDER BY id DESC LIMIT 1",
 		[ST_LOSSES] = "SELECT id, f0, (SELECT text FROM string WHERE id = f1) FROM event "
 			      "WHERE kind = 19 AND capture = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-		[ST_AT] = "SELECT id, t, capture FROM event WHERE id >= ?1 ORDER BY id LIMIT 1",
-		[ST_AT_OR_BEFORE] = "SELECT id, t, capture FROM event WHERE id <= ?1 ORDER BY id DESC LIMIT 1",
+		[ST_AT] = "SELECT id, t, capture FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id LIMIT 1",
+		[ST_AT_OR_BEFORE] = "SELECT id, t, capture FROM event NOT INDEXED WHERE id <= ?1 ORDER BY id DESC LIMIT 1",
 		[ST_STRING] = "SELECT text FROM string WHERE id = ?1",
-		[ST_ENDS] = "SELECT (SELECT min(id) FROM event), (SELECT max(id) FROM event)",
+		[ST_ENDS] = "SELECT (SELECT min(id) FROM event NOT INDEXED), (SELECT max(id) FROM event NOT INDEXED)",
 	};
 
 	_Static_assert(EV_lost == 19, "the index event_lost and the statement above name this number");
@@ -156,10 +161,12 @@ static int reconnect(struct api_db *db, const struct stat *st, struct error *e)
 {
 	int version = 0;
 
-	if (db_open(&db->db, db->path, SQLITE_OPEN_READONLY, e))
+	db->guard.until = db_now_ns() + STEP_NS;
+	if (db_open(&db->db, db->path, DB_READ_LIVE, &db->guard, e))
 		return -1;
 	sqlite3_busy_timeout(db->db, BUSY_MS);
-	if (db_check_identity(db->db, db->path, &version, e))
+	sqlite3_limit(db->db, SQLITE_LIMIT_LENGTH, MAX_TEXT);
+	if (db_check(db->db, db->path, DB_READ_LIVE, &version, e))
 		goto fail;
 	if (version != db_newest_version()) {
 		error_set(e, "%s: nothing was recorded into it yet, or it is of an older version", db->path);
@@ -194,6 +201,7 @@ static sqlite3_stmt *again(struct api_db *db, int which)
 {
 	sqlite3_reset(db->stmt[which]);
 	sqlite3_clear_bindings(db->stmt[which]);
+	db->guard.until = db_now_ns() + STEP_NS;
 	return db->stmt[which];
 }
 
@@ -238,6 +246,7 @@ static int fetch_capture(struct api_db *db, sqlite3_stmt *stmt, struct api_captu
 			       &c->clock,  &c->probes, &c->state, &c->note};
 	int rc = sqlite3_step(stmt);
 	bool whole = true;
+	size_t len = 0;
 
 	*c = (struct api_capture){0};
 	if (rc != SQLITE_ROW)
@@ -253,10 +262,14 @@ static int fetch_capture(struct api_db *db, sqlite3_stmt *stmt, struct api_captu
 
 		*text[i] = strdup(s ? s : "");
 		whole &= !!*text[i];
+		len += s ? strlen(s) : 0;
 	}
 	sqlite3_reset(stmt);
-	if (whole)
+	if (whole && len <= MAX_TEXT)
 		return 1;
+	if (whole)
+		error_set(e, "%s: capture %llu: texts of %zu bytes: the database is damaged", db->path,
+			  (unsigned long long)c->id, len);
 	api_capture_clear(c);
 	return error_set(e, "out of memory");
 }

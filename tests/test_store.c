@@ -823,11 +823,14 @@ static void test_full_disk(void **state)
 	assert_int_equal(access(f->copy, F_OK), -1);
 }
 
-/* A writer that died in the middle of a transaction leaves a journal; reading rolls it back. */
+/* A writer that died in the middle of a transaction leaves a journal. Reading leaves it alone; recovering rolls it back. */
 static void test_hot_journal(void **state)
 {
 	struct fixture *f = *state;
-	char journal[128];
+	struct store_recovered r;
+	struct error e = {""};
+	size_t len[2], now_len;
+	char journal[128], *data[2];
 	int status = 0;
 	pid_t pid;
 
@@ -836,7 +839,6 @@ static void test_hot_journal(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
-		struct error e = {""};
 		struct store *s;
 
 		int i, rc;
@@ -853,6 +855,21 @@ static void test_hot_journal(void **state)
 	assert_int_equal(status, 0);
 	snprintf(journal, sizeof(journal), "%s-journal", f->db);
 	assert_int_equal(access(journal, F_OK), 0);
+	data[0] = load_file(f->db, &len[0]);
+	data[1] = load_file(journal, &len[1]);
+	expect_error(f, f->db, "run 'ioflush recover ");
+	open_refused(f->db, STORE_READ, "run 'ioflush recover ");
+	for (int i = 0; i < 2; i++) {
+		char *now = load_file(i ? journal : f->db, &now_len);
+
+		assert_int_equal(now_len, len[i]);
+		assert_memory_equal(now, data[i], now_len);
+		free(now);
+		free(data[i]);
+	}
+	OK(store_recover(f->db, &r, &e));
+	assert_true(r.rolled_back);
+	assert_int_equal(access(journal, F_OK), -1);
 	expect_events(f, f->db, 100);
 }
 

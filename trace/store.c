@@ -51,6 +51,7 @@ struct task {
 struct store {
 	char *path;
 	sqlite3 *db;
+	struct db_guard guard;
 	bool created; /* by us, and nothing committed since */
 	bool in_transaction, stale;
 	int code;	      /* SQLite's, of the last failure */
@@ -173,7 +174,7 @@ static int migrate_locked(struct store *s, struct error *e)
 	int version, newest = db_newest_version();
 	char sql[256];
 
-	if (db_check_identity(s->db, s->path, &version, e)) /* again: another process may have been quicker */
+	if (db_check(s->db, s->path, DB_WRITE, &version, e)) /* again: another process may have been quicker */
 		return -1;
 	for (; version < newest; version++) {
 		const struct migration *m = &migrations[version];
@@ -195,7 +196,7 @@ static int migrate(struct store *s, bool wal, struct error *e)
 {
 	int version, rc;
 
-	if (db_check_identity(s->db, s->path, &version, e))
+	if (db_check(s->db, s->path, DB_WRITE, &version, e))
 		return -1;
 	if (!version && db_exec(s->db, s->path, "PRAGMA page_size = " PAGE_BYTES, "creating", e))
 		return -1;
@@ -256,14 +257,10 @@ int store_open(struct store **out, const char *path, unsigned flags, struct erro
 			goto fail;
 		s->created = true;
 	}
-	if (db_open(&s->db, path, reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e))
+	if (db_open(&s->db, path, reading ? DB_READ : DB_WRITE, &s->guard, e))
 		goto fail;
-	if (!reading && sqlite3_db_readonly(s->db, "main") == 1) { /* SQLite falls back to reading in silence */
-		error_set(e, "%s: opening: no permission to write", path);
-		goto fail;
-	}
 	if (reading) {
-		if (db_check_identity(s->db, path, &version, e))
+		if (db_check(s->db, path, DB_READ, &version, e))
 			goto fail;
 		if (!version) {
 			error_set(e, "%s: an empty database, not one of ioflush", path);
@@ -316,6 +313,41 @@ void store_discard(struct store *s)
 	if (path)
 		unlink(path);
 	free(path);
+}
+
+static bool has_content(const char *path, const char *suffix)
+{
+	char *name = sqlite3_mprintf("%s%s", path, suffix);
+	struct stat st;
+	bool has = name && !stat(name, &st) && st.st_size;
+
+	sqlite3_free(name);
+	return has;
+}
+
+/* Opening for writing rolls a journal back, and the last one who closes a database moves its log into it. */
+int store_recover(const char *path, struct store_recovered *r, struct error *e)
+{
+	char *file = realpath(path, NULL); /* whatever links lead there: journal and log lie beside it */
+	struct db_guard guard = {0};
+	bool journal, log;
+	sqlite3 *db = NULL;
+	int version, ret;
+
+	*r = (struct store_recovered){0};
+	if (!file)
+		return error_errno(e, "%s", path);
+	journal = has_content(file, "-journal");
+	log = has_content(file, "-wal");
+	ret = db_open(&db, path, DB_WRITE, &guard, e);
+	if (!ret)
+		ret = db_check(db, path, DB_READ, &version, e);
+	sqlite3_close(db);
+	r->rolled_back = journal && !has_content(file, "-journal");
+	r->moved = log && !has_content(file, "-wal");
+	r->in_use = log && !r->moved;
+	free(file);
+	return ret;
 }
 
 bool store_is_file(const struct store *s, const char *path)
@@ -1088,12 +1120,13 @@ int store_captures(struct store *s, int (*fn)(void *ctx, const struct store_capt
 	struct strings *texts = strings_new();
 	struct capture_row *rows = NULL;
 	struct store_capture c;
+	uint64_t held = 0;
 	size_t i, n = 0;
 	int rc = 0;
 
 	if (!texts)
 		return error_set(e, "%s: out of memory", s->path);
-	if (db_load_captures(s->db, s->path, texts, &rows, &n, e))
+	if (db_load_captures(s->db, s->path, texts, &rows, &n, &held, e))
 		rc = -1;
 	for (i = 0; i < n && !rc; i++) {
 		c.c = rows[i].c;

@@ -48,6 +48,16 @@ void store_close(struct store *s);
 /* As store_close(), and removes the file again if store_open() made it and nothing was ever committed to it since. */
 void store_discard(struct store *s);
 
+/* What was done to a database whose writer had died. */
+struct store_recovered {
+	bool rolled_back; /* a transaction that was not committed */
+	bool moved;	  /* the log, into the database */
+	bool in_use;	  /* another process has it open: the log stays */
+};
+
+/* Brings a database to its last commit, and does nothing else to it. 0, or -1 and the error. */
+int store_recover(const char *path, struct store_recovered *r, struct error *e);
+
 /* Whether path is the file of the store, by whatever name. */
 bool store_is_file(const struct store *s, const char *path);
 

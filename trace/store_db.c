@@ -7,12 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "migrations.h"
-#include "store.h"
-
-#define BUSY_MS 5000
-#define MAX_TEXT (16 * 1024 * 1024) /* no text or row of ours is longer: a damaged length must not cost memory */
-
 const uint64_t sum_key[EVENT_MAX_FIELDS + 7] = {
 	0x01846bb5e2e08da3ull, 0x5df12d5c5fb7cc75ull, 0xb1ff952a5579a835ull, 0xf7f7837a5ef27931ull,
 	0xa42e57fcd3fe8bfbull, 0xbf96fb6568b6049bull, 0x2934080ebba93db7ull, 0x2fbf23f7a71a2549ull,
@@ -21,12 +15,46 @@ const uint64_t sum_key[EVENT_MAX_FIELDS + 7] = {
 	0x141bd5ee19a022f3ull, 0x6c62272e07bb0143ull,
 };
 
+/* A transaction or a log that only who may write can bring to an end. -1, or 0: it is something else. */
+static int recovery_error(sqlite3 *db, const char *path, const char *what, struct error *e)
+{
+	switch (sqlite3_extended_errcode(db)) {
+	case SQLITE_READONLY_ROLLBACK:
+		return error_set(e,
+				 "%s: %s: whoever wrote it ended in the middle of a transaction, which %s-journal undoes; "
+				 "reading does not write: run 'ioflush recover %s' first",
+				 path, what, path, path);
+	case SQLITE_READONLY_RECOVERY:
+	case SQLITE_READONLY_CANTINIT:
+		return error_set(e,
+				 "%s: %s: its log, %s-wal, cannot be read without the right to write beside it; if nobody "
+				 "records into it any more, run 'ioflush recover %s' as who may",
+				 path, what, path, path);
+	}
+	return 0;
+}
+
 int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 {
 	int code = sqlite3_errcode(db) & 0xff;
 	int sys = sqlite3_system_errno(db);
 
+	if (recovery_error(db, path, what, e))
+		return -1;
 	switch (code) {
+	case SQLITE_INTERRUPT:
+		return error_set(e,
+				 "%s: %s: no end to be seen: the database is damaged, or made to keep its readers busy; "
+				 "nothing of it was taken",
+				 path, what);
+	case SQLITE_AUTH:
+		return error_set(e, "%s: %s: a view or trigger in it asks for something (%s): no database of ours does",
+				 path, what, sqlite3_errmsg(db));
+	case SQLITE_TOOBIG:
+		return error_set(e, "%s: %s: a text in it is longer than any of ours: the database is damaged", path,
+				 what);
+	case SQLITE_NOMEM:
+		return error_set(e, "%s: %s: out of memory, or more than a database of ours takes", path, what);
 	case SQLITE_NOTADB:
 		return error_set(e, "%s: %s: not a database, or its first page is damaged", path, what);
 	case SQLITE_CORRUPT:
@@ -49,31 +77,6 @@ int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 		break;
 	}
 	return error_set(e, "%s: %s: %s", path, what, db ? sqlite3_errmsg(db) : "out of memory");
-}
-
-int db_open(sqlite3 **out, const char *path, int flags, struct error *e)
-{
-	bool plain = path[0] == '/' || flags & SQLITE_OPEN_URI;
-	char *name = sqlite3_mprintf("%s%s", plain ? "" : "./", path); /* ":memory:" and "file:..." are files, too */
-	sqlite3 *db = NULL;
-
-	*out = NULL;
-	if (!name)
-		return error_set(e, "%s: out of memory", path);
-	if (sqlite3_open_v2(name, &db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-		db_error(db, path, "opening", e);
-		sqlite3_close(db);
-		sqlite3_free(name);
-		return -1;
-	}
-	sqlite3_free(name);
-	sqlite3_extended_result_codes(db, 1);
-	sqlite3_busy_timeout(db, BUSY_MS);
-	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, MAX_TEXT);
-	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	*out = db;
-	return 0;
 }
 
 int db_exec(sqlite3 *db, const char *path, const char *sql, const char *what, struct error *e)
@@ -113,49 +116,17 @@ int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, stru
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
 }
 
-int db_newest_version(void)
-{
-	int n = 0;
-
-	while (migrations[n].name)
-		n++;
-	return n;
-}
-
-int db_check_identity(sqlite3 *db, const char *path, int *version, struct error *e)
-{
-	int64_t id, v, tables;
-
-	*version = 0;
-	if (db_number(db, path, "PRAGMA application_id", &id, e) || db_number(db, path, "PRAGMA user_version", &v, e) ||
-	    db_number(db, path, "SELECT count(*) FROM sqlite_schema", &tables, e))
-		return -1;
-	if (!tables && !id && !v)
-		return 0;
-	if (id != STORE_APPLICATION_ID)
-		return error_set(e, "%s: a SQLite database, but not of ioflush (application_id 0x%" PRIx64 ", not 0x%x)",
-				 path, (uint64_t)id & UINT32_MAX, STORE_APPLICATION_ID);
-	if (v > db_newest_version())
-		return error_set(e,
-				 "%s: a database of version %" PRId64 ", made by a newer ioflush; this one knows versions "
-				 "up to %d: use the newer one, or its export",
-				 path, v, db_newest_version());
-	if (v < 1)
-		return error_set(e, "%s: damaged: an ioflush database of version %" PRId64, path, v);
-	*version = (int)v;
-	return 0;
-}
-
 /* ---- captures ---- */
 
-/* A text column, kept in texts. NULL: out of memory. */
-static const char *keep_text(sqlite3_stmt *stmt, int column, struct strings *texts)
+/* A text column, kept in texts; what it takes is added to *held. NULL: out of memory. */
+static const char *keep_text(sqlite3_stmt *stmt, int column, struct strings *texts, uint64_t *held)
 {
 	const char *text = (const char *)sqlite3_column_text(stmt, column);
 	uint32_t id = text ? strings_intern(texts, text, strlen(text)) : 0;
 
 	if (id == UINT32_MAX)
 		return NULL;
+	*held += text ? strlen(text) : 0;
 	return id ? strings_get(texts, id) : "";
 }
 
@@ -166,7 +137,7 @@ static const char *keep_text(sqlite3_stmt *stmt, int column, struct strings *tex
 	"failed_maps, failed_accesses, empty_unmaps, other_records"
 
 static int load_capture(sqlite3_stmt *stmt, const char *path, struct strings *texts, struct capture_row *r,
-			struct error *e)
+			uint64_t *held, struct error *e)
 {
 	const char **text[] = {&r->c.source, &r->c.format, &r->c.host,	&r->c.kernel,
 			       &r->c.clock,  &r->c.probes, &r->c.state, &r->c.note};
@@ -182,7 +153,7 @@ static int load_capture(sqlite3_stmt *stmt, const char *path, struct strings *te
 	r->events = (uint64_t)sqlite3_column_int64(stmt, 6);
 	r->sum = (uint64_t)sqlite3_column_int64(stmt, 7);
 	for (i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
-		*text[i] = keep_text(stmt, 8 + (int)i, texts);
+		*text[i] = keep_text(stmt, 8 + (int)i, texts, held);
 		if (!*text[i])
 			return error_set(e, "%s: out of memory", path);
 	}
@@ -202,6 +173,7 @@ int db_load_capture(sqlite3 *db, const char *path, struct strings *texts, uint64
 		    struct error *e)
 {
 	sqlite3_stmt *stmt = db_prepare(db, path, "SELECT " CAPTURE_COLUMNS " FROM capture WHERE id = ?1", e);
+	uint64_t held = 0;
 	int rc, ret;
 
 	if (!stmt)
@@ -209,17 +181,41 @@ int db_load_capture(sqlite3 *db, const char *path, struct strings *texts, uint64
 	sqlite3_bind_int64(stmt, 1, (int64_t)id);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW)
-		ret = load_capture(stmt, path, texts, row, e) ? -1 : 1;
+		ret = load_capture(stmt, path, texts, row, &held, e) ? -1 : 1;
 	else
 		ret = rc == SQLITE_DONE ? 0 : db_error(db, path, "reading a capture", e);
 	sqlite3_finalize(stmt);
 	return ret;
 }
 
-int db_load_captures(sqlite3 *db, const char *path, struct strings *texts, struct capture_row **rows, size_t *n,
-		     struct error *e)
+/* One more row, behind those before it. */
+static int add_capture(sqlite3_stmt *stmt, const char *path, struct strings *texts, struct capture_row *rows, size_t *n,
+		       uint64_t *held, struct error *e)
 {
-	sqlite3_stmt *stmt = db_prepare(db, path, "SELECT " CAPTURE_COLUMNS " FROM capture ORDER BY id", e);
+	if (load_capture(stmt, path, texts, &rows[*n], held, e))
+		return -1;
+	if (*n && rows[*n].c.id <= rows[*n - 1].c.id)
+		return error_set(e, "%s: capture %" PRIu64 ": ids do not rise: the database is damaged", path,
+				 rows[*n].c.id);
+	*held += sizeof(*rows);
+	++*n;
+	return db_hold(path, *held, e);
+}
+
+int db_hold(const char *path, uint64_t held, struct error *e)
+{
+	if (held <= DB_HELD_MAX)
+		return 0;
+	return error_set(e,
+			 "%s: its captures, strings and tasks take more than %u MiB: damaged, made to fill memory, or "
+			 "larger than ioflush can read",
+			 path, DB_HELD_MAX >> 20);
+}
+
+int db_load_captures(sqlite3 *db, const char *path, struct strings *texts, struct capture_row **rows, size_t *n,
+		     uint64_t *held, struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(db, path, "SELECT " CAPTURE_COLUMNS " FROM capture NOT INDEXED ORDER BY id", e);
 	struct capture_row *grown;
 	size_t room = 0;
 	int rc;
@@ -238,9 +234,8 @@ int db_load_captures(sqlite3 *db, const char *path, struct strings *texts, struc
 			}
 			*rows = grown;
 		}
-		if (load_capture(stmt, path, texts, &(*rows)[*n], e))
+		if (add_capture(stmt, path, texts, *rows, n, held, e))
 			goto fail;
-		++*n;
 	}
 	if (rc != SQLITE_DONE) {
 		db_error(db, path, "reading captures", e);

@@ -1,6 +1,6 @@
 /*
- * What the two sides of the store share, writing (store.c) and reading (store_source.c): opening SQLite, its errors,
- * the rows of captures, and the check sums. Private to the store.
+ * What the two sides of the store share, writing (store.c) and reading (store_source.c): SQLite's errors, statements, the
+ * rows of captures, and the check sums; connections are made by store_open.h. Private to the store.
  *
  * Check sums: SQLite has none, and a byte that flips in an integer column would give a false number without a sound.
  * So each capture has a sum: of its row's texts and numbers, plus one of each of its events. It is a plain sum modulo
@@ -18,6 +18,7 @@
 #include "error.h"
 #include "event.h"
 #include "source.h"
+#include "store_open.h"
 #include "strings.h"
 
 /* A capture's row. Texts belong to whom it was made with. */
@@ -34,9 +35,6 @@ struct capture_row {
 /* Sets "PATH: WHAT: why", with what can be done about it. Returns -1. */
 int db_error(sqlite3 *db, const char *path, const char *what, struct error *e);
 
-/* Opens path with flags of sqlite3_open_v2() and our settings. 0, or -1 and the error. */
-int db_open(sqlite3 **out, const char *path, int flags, struct error *e);
-
 /* Runs SQL without results. what is for the message. */
 int db_exec(sqlite3 *db, const char *path, const char *sql, const char *what, struct error *e);
 
@@ -46,13 +44,16 @@ sqlite3_stmt *db_prepare(sqlite3 *db, const char *path, const char *sql, struct 
 /* The first column of the first row of a query (0 if NULL or no row). 0, or -1 and the error. */
 int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, struct error *e);
 
-/* Whether the database is ours and of a version that we know; 0 in version: it is empty. 0, or -1 and the error. */
-int db_check_identity(sqlite3 *db, const char *path, int *version, struct error *e);
-int db_newest_version(void);
+/* What a reader holds of a database, beside the events: counted up in bytes. 0, or -1 and the error: it is too much. */
+#define DB_HELD_MAX (256u << 20)
+int db_hold(const char *path, uint64_t held, struct error *e);
 
-/* Reads all capture rows in order of id. Texts go to texts; *rows is malloc'ed, and NULL if there are none. */
+/*
+ * Reads all capture rows in order of id. Texts go to texts; *rows is malloc'ed, and NULL if there are none. *held: see
+ * db_hold().
+ */
 int db_load_captures(sqlite3 *db, const char *path, struct strings *texts, struct capture_row **rows, size_t *n,
-		     struct error *e);
+		     uint64_t *held, struct error *e);
 
 /* Reads one. 1, 0: there is none of this id, or -1 and the error. */
 int db_load_capture(sqlite3 *db, const char *path, struct strings *texts, uint64_t id, struct capture_row *row,

@@ -19,6 +19,8 @@
 
 #include "store_db.h"
 
+#define STRING_BYTES 32 /* that a string takes beside its text and its row, about */
+
 /* A row of string or task. Sorted by id, and without gaps unless rows were deleted: then a binary search finds it. */
 struct text_row {
 	int64_t id;
@@ -35,6 +37,7 @@ struct task_row {
 struct store_source {
 	struct source source;
 	sqlite3 *db;
+	struct db_guard guard;
 	sqlite3_stmt *scan;
 	struct strings *texts; /* of captures */
 	struct capture_row *row;
@@ -43,6 +46,7 @@ struct store_source {
 	size_t n_texts;
 	struct task_row *task;
 	size_t n_tasks;
+	uint64_t held;	      /* bytes of the above */
 	bool ended, failed;   /* the present capture, the source */
 	struct error error;   /* to be given by the next read */
 	uint64_t events, sum; /* of the present capture so far */
@@ -56,77 +60,6 @@ static struct store_source *store_source(struct source *s)
 }
 
 /* ---- opening ---- */
-
-/* As one of SQLite's own names for a file that nobody will change: no locks, no log. NULL: out of memory. */
-static char *immutable_uri(const char *path)
-{
-	sqlite3_str *uri = sqlite3_str_new(NULL);
-	const char *p;
-
-	sqlite3_str_appendall(uri, path[0] == '/' ? "file:" : "file:./");
-	for (p = path; *p; p++) {
-		if (strchr("%?#", *p))
-			sqlite3_str_appendf(uri, "%%%02x", (unsigned char)*p);
-		else
-			sqlite3_str_appendchar(uri, 1, *p);
-	}
-	sqlite3_str_appendall(uri, "?immutable=1");
-	return sqlite3_str_finish(uri);
-}
-
-static bool has_log(const char *path)
-{
-	char *log = sqlite3_mprintf("%s-wal", path);
-	struct stat st;
-	bool has = !log || (!stat(log, &st) && st.st_size);
-
-	sqlite3_free(log);
-	return has;
-}
-
-/* Begins the read transaction. SQLite's extended result code. */
-static int begin(sqlite3 *db)
-{
-	if (sqlite3_exec(db, "BEGIN; SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) != SQLITE_OK)
-		return sqlite3_extended_errcode(db);
-	return SQLITE_OK;
-}
-
-/*
- * Opens and begins the transaction. A database with a write-ahead log needs files beside it even to be read; where the
- * folder is read-only and no log is left, it is as good as immutable. One whose writer died needs its journal played
- * back, which takes the right to write.
- */
-static int connect(struct store_source *s, struct error *e)
-{
-	const char *path = s->source.path;
-	char *uri;
-	int code, rc;
-
-	if (db_open(&s->db, path, SQLITE_OPEN_READONLY, e))
-		return -1;
-	code = begin(s->db);
-	if ((code == SQLITE_CANTOPEN || code == SQLITE_READONLY_CANTINIT || code == SQLITE_READONLY_DIRECTORY ||
-	     code == SQLITE_READONLY_RECOVERY) &&
-	    !has_log(path)) {
-		uri = immutable_uri(path);
-		sqlite3_close(s->db);
-		s->db = NULL;
-		rc = uri ? db_open(&s->db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, e) :
-			   error_set(e, "%s: out of memory", path);
-		sqlite3_free(uri);
-		if (rc)
-			return -1;
-		code = begin(s->db);
-	} else if (code == SQLITE_READONLY_ROLLBACK || code == SQLITE_READONLY_RECOVERY) {
-		sqlite3_close(s->db);
-		s->db = NULL;
-		if (db_open(&s->db, path, SQLITE_OPEN_READWRITE, e))
-			return -1;
-		code = begin(s->db);
-	}
-	return code == SQLITE_OK ? 0 : db_error(s->db, path, "opening", e);
-}
 
 static int damaged_row(const struct store_source *s, const char *table, int64_t id, const char *why, struct error *e)
 {
@@ -171,7 +104,8 @@ static int load_text(struct store_source *s, sqlite3_stmt *stmt, struct error *e
 		return error_set(e, "%s: string id %" PRId64 ": out of memory, or over four million strings",
 				 s->source.path, id);
 	s->n_texts++;
-	return 0;
+	s->held += sizeof(*t) + strlen(text) + STRING_BYTES;
+	return db_hold(s->source.path, s->held, e);
 }
 
 /*
@@ -230,7 +164,8 @@ static int load_task(struct store_source *s, sqlite3_stmt *stmt, struct error *e
 	t->comm = comm ? comm->own : 0;
 	t->sum = sum_task(t->tid, comm ? comm->sum : sum_text(NULL));
 	s->n_tasks++;
-	return 0;
+	s->held += sizeof(*t);
+	return db_hold(s->source.path, s->held, e);
 }
 
 static int load_table(struct store_source *s, const char *sql,
@@ -241,9 +176,11 @@ static int load_table(struct store_source *s, const char *sql,
 
 	if (!stmt)
 		return -1;
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		s->guard.rows++;
 		if (load(s, stmt, e))
 			break;
+	}
 	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
 		db_error(s->db, s->source.path, "reading", e);
 	sqlite3_finalize(stmt);
@@ -287,7 +224,8 @@ static int check_captures(struct store_source *s, struct error *e)
 
 	if (!sorted)
 		return error_set(e, "%s: out of memory", s->source.path);
-	stmt = db_prepare(s->db, s->source.path, "SELECT id FROM event WHERE id BETWEEN ?1 AND ?2 LIMIT 1", e);
+	stmt = db_prepare(s->db, s->source.path, "SELECT id FROM event NOT INDEXED WHERE id BETWEEN ?1 AND ?2 LIMIT 1",
+			  e);
 	if (!stmt)
 		goto out;
 	for (i = 0; i < s->rows; i++)
@@ -321,18 +259,19 @@ static int load(struct store_source *s, struct error *e)
 {
 	int version;
 
-	if (db_check_identity(s->db, s->source.path, &version, e))
+	if (db_exec(s->db, s->source.path, "BEGIN", "opening", e) ||
+	    db_check(s->db, s->source.path, DB_READ, &version, e))
 		return -1;
 	if (!version)
 		return error_set(e, "%s: an empty database, not one of ioflush", s->source.path);
 	/* what is read here is the same in all versions up to now; only who writes must migrate */
-	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, e) ||
-	    load_table(s, "SELECT id, text FROM string ORDER BY id", load_text, e) ||
-	    load_table(s, "SELECT id, tid, comm FROM task ORDER BY id", load_task, e) || check_captures(s, e))
+	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, &s->held, e) ||
+	    load_table(s, "SELECT id, text FROM string NOT INDEXED ORDER BY id", load_text, e) ||
+	    load_table(s, "SELECT id, tid, comm FROM task NOT INDEXED ORDER BY id", load_task, e) || check_captures(s, e))
 		return -1;
 	s->scan = db_prepare(s->db, s->source.path,
 			     "SELECT id, capture, t, cpu, task, kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM event "
-			     "WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+			     "NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
 			     e);
 	return s->scan ? 0 : -1;
 }
@@ -455,6 +394,7 @@ static int read_event(struct store_source *s, struct event *ev, struct error *e)
 	int rc, got;
 
 	while ((rc = sqlite3_step(s->scan)) == SQLITE_ROW) {
+		s->guard.rows++;
 		got = decode(s, ev, e);
 		if (got)
 			return got;
@@ -466,6 +406,15 @@ static int read_event(struct store_source *s, struct event *ev, struct error *e)
 	return check_end(s, e);
 }
 
+/* Where a file changed while nobody should have changed it, that is the error, and no damage. */
+static int check_changed(struct store_source *s, int rc, struct error *e)
+{
+	if (rc > 0 || !s->db || !db_changed(&s->guard))
+		return rc;
+	e->text[0] = '\0';
+	return error_set(e, "%s: was written to while it was read: run this again", s->source.path);
+}
+
 static ssize_t store_source_read(struct source *src, struct event *ev, size_t max, struct error *e)
 {
 	struct store_source *s = store_source(src);
@@ -473,7 +422,7 @@ static ssize_t store_source_read(struct source *src, struct event *ev, size_t ma
 	int rc = 1;
 
 	while (n < max && rc > 0 && !s->failed && !s->ended) {
-		rc = read_event(s, &ev[n], &s->error);
+		rc = check_changed(s, read_event(s, &ev[n], &s->error), &s->error);
 		n += rc > 0;
 		s->failed = rc < 0;
 	}
@@ -565,7 +514,7 @@ int store_source_open(struct source **out, const struct source_input *in, struct
 	s->texts = strings_new();
 	if (!s->source.path || !s->source.strings || !s->texts)
 		error_set(e, "%s: out of memory", in->path);
-	else if (!connect(s, e) && !load(s, e))
+	else if (!db_open(&s->db, s->source.path, DB_READ, &s->guard, e) && !check_changed(s, load(s, e), e))
 		*out = &s->source;
 	if (*out)
 		return 0;
