@@ -24,8 +24,8 @@
 #define NUMBER_LENGTH 32
 
 static const struct command *const commands[] = {
-	&cmd_replay, &cmd_gaps,	    &cmd_explain,   &cmd_state,	   &cmd_verify, &cmd_import,
-	&cmd_export, &cmd_policies, &cmd_calibrate, &cmd_generate, NULL,
+	&cmd_replay, &cmd_gaps,	   &cmd_explain,  &cmd_state,	  &cmd_verify,	 &cmd_import,
+	&cmd_export, &cmd_recover, &cmd_policies, &cmd_calibrate, &cmd_generate, NULL,
 };
 
 /* One of a few buffers of the thread, so that one printf can show several numbers. */

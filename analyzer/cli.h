@@ -27,7 +27,7 @@ struct command {
 };
 
 extern const struct command cmd_replay, cmd_gaps, cmd_explain, cmd_verify, cmd_import, cmd_export, cmd_policies,
-	cmd_calibrate, cmd_generate, cmd_state;
+	cmd_calibrate, cmd_generate, cmd_state, cmd_recover;
 
 /* The whole program behind main(): finds the command and runs it. */
 int cli_main(int argc, char **argv);

@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_tools mandoc
 
 man=$here/../man
-commands=(replay gaps explain state verify import export policies calibrate generate)
+commands=(replay gaps explain state verify import export recover policies calibrate generate)
 
 # The long options in a text, one a line
 options_in() {
