@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store_lock.h"
+
 const uint64_t sum_key[EVENT_MAX_FIELDS + 7] = {
 	0x01846bb5e2e08da3ull, 0x5df12d5c5fb7cc75ull, 0xb1ff952a5579a835ull, 0xf7f7837a5ef27931ull,
 	0xa42e57fcd3fe8bfbull, 0xbf96fb6568b6049bull, 0x2934080ebba93db7ull, 0x2fbf23f7a71a2549ull,
@@ -32,6 +34,18 @@ static int recovery_error(sqlite3 *db, const char *path, const char *what, struc
 				 path, what, path, path);
 	}
 	return 0;
+}
+
+static int busy_error(sqlite3 *db, const char *path, const char *what, struct error *e)
+{
+	const char *file = sqlite3_db_filename(db, "main");
+	char holder[256];
+
+	if (!file || !db_lock_holder(file, holder, sizeof(holder)))
+		return error_set(e, "%s: %s: another process is using the database; try again when it is done", path,
+				 what);
+	return error_set(e, "%s: %s: another process is using the database: %s; try again when it is done", path, what,
+			 holder);
 }
 
 int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
@@ -64,8 +78,7 @@ int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 				 path, what, sqlite3_errmsg(db));
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return error_set(e, "%s: %s: another process is using the database; try again when it is done", path,
-				 what);
+		return busy_error(db, path, what, e);
 	case SQLITE_FULL:
 		return error_set(e, "%s: %s: no space left", path, what);
 	case SQLITE_CANTOPEN:
