@@ -153,6 +153,18 @@ int cli_capture(const struct command *cmd, const char *text, uint64_t *capture)
 	return STATUS_OK;
 }
 
+int cli_inode(const struct command *cmd, const char *text, struct file_id *file)
+{
+	const char *colon = strchr(text, ':');
+	char dev[24] = "";
+
+	if (colon)
+		snprintf(dev, sizeof(dev), "%.*s", (int)(colon - text), text);
+	if (!colon || parse_u64(dev, 0, UINT64_MAX, &file->dev) || parse_u64(colon + 1, 1, UINT64_MAX, &file->ino))
+		return cli_usage_error(cmd, "--inode: DEVICE:INODE, two numbers, not '%s'", text);
+	return STATUS_OK;
+}
+
 int cli_traces(const struct command *cmd, char *const *paths, size_t n)
 {
 	bool seen = false;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "file_id.h"
 #include "number.h"
 
 enum exit_status {
@@ -48,6 +49,8 @@ int cli_help(const struct command *cmd);
 /* Values of options that several commands have. STATUS_OK, or STATUS_USAGE with a message. */
 int cli_format(const struct command *cmd, const char *text, bool *json);	 /* --format: text or json */
 int cli_capture(const struct command *cmd, const char *text, uint64_t *capture); /* --capture: its number, from 1 */
+
+int cli_inode(const struct command *cmd, const char *text, struct file_id *file); /* --inode: DEVICE:INODE */
 
 /* Whether "-" stands among the traces at most once: standard input can be read once. STATUS_OK, or STATUS_USAGE. */
 int cli_traces(const struct command *cmd, char *const *paths, size_t n);

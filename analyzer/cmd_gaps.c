@@ -549,6 +549,8 @@ static int parse_option(struct gaps *a, int c, char **argv, uint64_t *limit)
 			return cli_usage_error(a->cmd, "--to: a time in nanoseconds, not \"%s\"", optarg);
 		a->replay.until = true;
 		return STATUS_OK;
+	case 'i':
+		return cli_inode(a->cmd, optarg, &a->replay.file);
 	case 'h':
 		a->help = true;
 		return STATUS_OK;
@@ -560,11 +562,17 @@ static int parse_option(struct gaps *a, int c, char **argv, uint64_t *limit)
 static int parse(struct gaps *a, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"policy", required_argument, NULL, 'p'},  {"plugin", required_argument, NULL, 'P'},
-		{"kind", required_argument, NULL, 'k'},	   {"limit", required_argument, NULL, 'l'},
-		{"format", required_argument, NULL, 'f'},  {"allow-partial", no_argument, NULL, 'a'},
-		{"capture", required_argument, NULL, 'c'}, {"to", required_argument, NULL, 't'},
-		{"help", no_argument, NULL, 'h'},	   {0},
+		{"policy", required_argument, NULL, 'p'},
+		{"plugin", required_argument, NULL, 'P'},
+		{"kind", required_argument, NULL, 'k'},
+		{"limit", required_argument, NULL, 'l'},
+		{"format", required_argument, NULL, 'f'},
+		{"allow-partial", no_argument, NULL, 'a'},
+		{"capture", required_argument, NULL, 'c'},
+		{"to", required_argument, NULL, 't'},
+		{"inode", required_argument, NULL, 'i'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	uint64_t limit = 0;
 	int c, status;
@@ -650,6 +658,7 @@ const struct command cmd_gaps = {
 		 "  --format F        text (default) or json\n"
 		 "  --capture N       only this capture of a database\n"
 		 "  --to T            only events up to this time, in ns of the trace clock\n"
+		 "  --inode D:I       refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them\n"
 		 "  --allow-partial   a trace that breaks off: report what there is, as a part\n"
 		 "  --help            this text\n"
 		 "\n"

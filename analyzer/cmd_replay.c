@@ -26,6 +26,7 @@ struct options {
 	bool fail_on_loss, fail_on_uncertain, allow_partial;
 	uint64_t capture, to;
 	bool until;
+	struct file_id file;
 };
 
 enum {
@@ -39,7 +40,8 @@ enum {
 	OPT_UNCERTAIN,
 	OPT_PARTIAL,
 	OPT_CAPTURE,
-	OPT_TO
+	OPT_TO,
+	OPT_INODE
 };
 
 static const struct option long_options[] = {
@@ -54,6 +56,7 @@ static const struct option long_options[] = {
 	{"allow-partial", no_argument, NULL, OPT_PARTIAL},
 	{"capture", required_argument, NULL, OPT_CAPTURE},
 	{"to", required_argument, NULL, OPT_TO},
+	{"inode", required_argument, NULL, OPT_INODE},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -214,6 +217,7 @@ static int replay_traces(const struct options *o, const struct policy_set *set, 
 		.capture = o->capture,
 		.until = o->until,
 		.to = o->to,
+		.file = o->file,
 		.left_out = leave_out,
 		.end = end_capture,
 		.ctx = &gathering,
@@ -340,7 +344,9 @@ static int run(const struct command *cmd, int argc, char **argv)
 			return cli_help(cmd);
 		if (c == '?' || c == ':')
 			return cli_bad_option(cmd, c, argv);
-		if (take_option(&o, c, &e))
+		if (c == OPT_INODE && cli_inode(cmd, optarg, &o.file))
+			return STATUS_USAGE;
+		if (c != OPT_INODE && take_option(&o, c, &e))
 			return cli_usage_error(cmd, "%s", e.text);
 	}
 	if (optind == argc)
@@ -373,6 +379,8 @@ const struct command cmd_replay = {
 		 "  --allow-partial      report on input that breaks off, as far as it goes, and say so\n"
 		 "  --capture N          only this capture of a database\n"
 		 "  --to T               only events up to this time (ns of the trace clock); the report says so\n"
+		 "  --inode DEV:INO      refuse a trace unless it is this file: device and inode, as stat(1) %d:%i has\n"
+		 "                       them; for a program that runs ioflush on a file that it has open\n"
 		 "  -h, --help           this help\n",
 	.run = run,
 };

@@ -12,6 +12,7 @@
 struct options {
 	uint64_t capture, at;
 	bool until, json, areas, allow_partial;
+	struct file_id file;
 };
 
 struct gathering {
@@ -40,6 +41,7 @@ static int gather(const struct options *o, const char *path, struct state *state
 		.capture = o->capture,
 		.until = o->until,
 		.to = o->at,
+		.file = o->file,
 		.progress = path,
 		.end = end_capture,
 		.ctx = &g,
@@ -70,13 +72,10 @@ static int run_options(const struct command *cmd, const struct options *o, const
 static int run(const struct command *cmd, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"capture", required_argument, NULL, 'c'},
-		{"at", required_argument, NULL, 't'},
-		{"areas", no_argument, NULL, 'a'},
-		{"format", required_argument, NULL, 'f'},
-		{"allow-partial", no_argument, NULL, 'p'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"capture", required_argument, NULL, 'c'}, {"at", required_argument, NULL, 't'},
+		{"areas", no_argument, NULL, 'a'},	   {"format", required_argument, NULL, 'f'},
+		{"allow-partial", no_argument, NULL, 'p'}, {"inode", required_argument, NULL, 'i'},
+		{"help", no_argument, NULL, 'h'},	   {0},
 	};
 	struct options o = {0};
 	int c;
@@ -102,6 +101,10 @@ static int run(const struct command *cmd, int argc, char **argv)
 		case 'p':
 			o.allow_partial = true;
 			break;
+		case 'i':
+			if (cli_inode(cmd, optarg, &o.file))
+				return STATUS_USAGE;
+			break;
 		case 'h':
 			return cli_help(cmd);
 		default:
@@ -126,6 +129,7 @@ const struct command cmd_state = {
 		 "  --areas         list the areas too\n"
 		 "  --format F      text (default) or json\n"
 		 "  --allow-partial take input that breaks off as far as it can be read, and say so\n"
+		 "  --inode D:I     refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them\n"
 		 "  -h, --help      this help\n",
 	.run = run,
 };

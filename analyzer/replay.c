@@ -328,6 +328,10 @@ int replay_run(const struct replay *r, const char *path, struct error *e)
 	ret = source_open(&source, path, e);
 	if (ret)
 		goto out;
+	if (r->file.ino && !same_file(&r->file, &source->file)) {
+		ret = error_set(e, "%s: is another file now than the one that is meant (--inode)", path);
+		goto out;
+	}
 	ret = ring_init(&ring, source, e);
 	if (ret)
 		goto out;

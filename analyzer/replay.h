@@ -20,6 +20,7 @@ struct replay {
 	uint64_t capture;		  /* only this capture of a database; 0: all */
 	bool until; /* only events up to the time to; where one was left out, the capture is a part */
 	uint64_t to;
+	struct file_id file;  /* the trace must be this one; not known: whatever lies at the path */
 	const char *progress; /* a title: show progress on standard error if it is a terminal; NULL: never */
 
 	/*

@@ -193,6 +193,15 @@ static void clear_params(struct call *c)
 	c->params = 0;
 }
 
+int call_database(struct call *c, struct error *e)
+{
+	struct ring_stats ring;
+	struct writer_stats writer;
+
+	api_live_stats(c->api, &ring, &writer);
+	return api_db_ready(c->api->db, &writer.file, e);
+}
+
 /* ---- routes ---- */
 
 struct route {

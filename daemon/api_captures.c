@@ -80,7 +80,7 @@ int api_get_captures(struct call *c)
 	if (call_param_u64(c, "limit", 1, LIMIT_MAX, &limit, NULL) ||
 	    call_param_u64(c, "cursor", 1, INT64_MAX, &before, NULL) || call_params_end(c))
 		return -1;
-	if (api_db_ready(c->api->db, &e))
+	if (call_database(c, &e))
 		return database_fail(c, &e);
 	all = json_array();
 	while (json_array_size(all) < limit) {
@@ -118,7 +118,7 @@ int api_get_capture(struct call *c)
 		return -1;
 	if (parse_u64(c->id, 1, INT64_MAX, &id))
 		return call_fail(c, 404, "not-found", NULL, "there is no capture '%s'", c->id);
-	if (api_db_ready(c->api->db, &e))
+	if (call_database(c, &e))
 		return database_fail(c, &e);
 	got = api_db_capture(c->api->db, id, &row, &e);
 	if (got < 0)

@@ -46,8 +46,7 @@ struct api_db {
 	char *path;
 	sqlite3 *db; /* NULL: not open */
 	struct db_guard guard;
-	dev_t dev;
-	ino_t ino;
+	struct file_id file; /* that is open, or was last */
 	sqlite3_stmt *stmt[STATEMENTS];
 	struct loss_entry loss[LOSS_CACHE];
 	char string[256];
@@ -157,8 +156,9 @@ static int prepare(struct api_db *db, struct error *e)
 	return 0;
 }
 
-static int reconnect(struct api_db *db, const struct stat *st, struct error *e)
+static int reconnect(struct api_db *db, const struct file_id *file, struct error *e)
 {
+	struct file_id opened;
 	int version = 0;
 
 	db->guard.until = db_now_ns() + STEP_NS;
@@ -166,6 +166,10 @@ static int reconnect(struct api_db *db, const struct stat *st, struct error *e)
 		return -1;
 	sqlite3_busy_timeout(db->db, BUSY_MS);
 	sqlite3_limit(db->db, SQLITE_LIMIT_LENGTH, MAX_TEXT);
+	if (!db_file(db->db, &opened) || !same_file(&opened, file)) {
+		error_set(e, "%s: was replaced while it was opened", db->path);
+		goto fail;
+	}
 	if (db_check(db->db, db->path, DB_READ_LIVE, &version, e))
 		goto fail;
 	if (version != db_newest_version()) {
@@ -174,26 +178,40 @@ static int reconnect(struct api_db *db, const struct stat *st, struct error *e)
 	}
 	if (prepare(db, e))
 		goto fail;
-	db->dev = st->st_dev;
-	db->ino = st->st_ino;
+	db->file = opened;
 	return 0;
 fail:
 	disconnect(db);
 	return -1;
 }
 
-int api_db_ready(struct api_db *db, struct error *e)
+void api_db_file(const struct api_db *db, char text[FILE_ID_TEXT])
 {
+	file_id_text(&db->file, text);
+}
+
+int api_db_ready(struct api_db *db, const struct file_id *recorded, struct error *e)
+{
+	const struct file_id *want = recorded->ino ? recorded : &db->file;
+	struct file_id now;
 	struct stat st;
 
+	if (db->db && recorded->ino && same_file(recorded, &db->file))
+		return 0;
 	if (stat(db->path, &st)) {
 		disconnect(db);
 		return error_errno(e, "%s", db->path);
 	}
-	if (db->db && db->dev == st.st_dev && db->ino == st.st_ino)
+	now = file_id_of(&st);
+	if (want->ino && !same_file(&now, want)) {
+		disconnect(db);
+		return error_set(e, "%s: another file than the one recorded into lies there now, and is left alone",
+				 db->path);
+	}
+	if (db->db && same_file(&now, &db->file))
 		return 0;
 	disconnect(db);
-	return reconnect(db, &st, e);
+	return reconnect(db, &now, e);
 }
 
 /* A statement ready to be bound. */

@@ -1,6 +1,7 @@
 /*
- * The database as the API reads it: a connection of its own, read-only, opened when it is there and again when the file
- * was replaced. Each question is bounded in the rows that it looks at.
+ * The database as the API reads it: a connection of its own, read-only, to the file that is recorded into, wherever that
+ * lies now; another file that comes to lie at its path is left alone. Each question is bounded in the rows that it looks
+ * at, and each statement in time.
  */
 #ifndef IOFLUSHD_API_DB_H
 #define IOFLUSHD_API_DB_H
@@ -11,6 +12,7 @@
 
 #include "error.h"
 #include "event.h"
+#include "file_id.h"
 
 #define API_DB_CAUSES 12
 
@@ -58,8 +60,14 @@ struct api_filter {
 struct api_db *api_db_new(const char *path); /* NULL: out of memory */
 void api_db_free(struct api_db *db);
 
-/* Ready to be asked. 0; -1 and the error: it is not there, not one of ours, or busy. */
-int api_db_ready(struct api_db *db, struct error *e);
+/*
+ * Ready to be asked. recorded: the file that is recorded into; not known: the one that was opened first, or the first that
+ * is there. 0; -1 and the error: it is not there, not one of ours, another one, or busy.
+ */
+int api_db_ready(struct api_db *db, const struct file_id *recorded, struct error *e);
+
+/* The file that is open, for who opens it by name. */
+void api_db_file(const struct api_db *db, char text[FILE_ID_TEXT]);
 
 /* A capture by number, or 0: the newest. 1, 0: there is none, or -1. */
 int api_db_capture(struct api_db *db, uint64_t id, struct api_capture *out, struct error *e);

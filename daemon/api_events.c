@@ -143,7 +143,7 @@ int api_get_events(struct call *c)
 
 	if (parse_filter(c, &f, &all))
 		return -1;
-	if (api_db_ready(c->api->db, &e))
+	if (call_database(c, &e))
 		return database_fail(c, &e);
 	got = all ? 1 : find_capture(c, &f);
 	if (got < 0)

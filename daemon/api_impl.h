@@ -97,6 +97,9 @@ int call_params_end(struct call *c);
 int call_ask(struct call *c, const char *const args[], uint64_t version, uint64_t wait_ms,
 	     int (*make)(struct call *c, const char *text, size_t len));
 
+/* The database, ready to be asked. 0, or -1 and the error. */
+int call_database(struct call *c, struct error *e);
+
 /* Handlers. */
 int api_get_status(struct call *c);
 int api_get_health(struct call *c);

@@ -28,6 +28,7 @@ struct job {
 	enum replay_state state;
 	uint64_t capture, to;
 	bool until;
+	char file[FILE_ID_TEXT]; /* the database */
 	char *policies;
 	uint64_t cycles, mhz; /* 0: as ioflush has it */
 	bool has_cycles;
@@ -145,7 +146,7 @@ static void job_fail(struct job *j, const char *why)
 static void start(struct replays *r, struct job *j)
 {
 	char capture[24], to[24], cycles[24], mhz[24];
-	const char *args[20];
+	const char *args[24];
 	struct error e = {""};
 	size_t n = 0;
 
@@ -169,6 +170,8 @@ static void start(struct replays *r, struct job *j)
 		args[n++] = "--cpu-mhz";
 		args[n++] = mhz;
 	}
+	args[n++] = "--inode";
+	args[n++] = j->file;
 	args[n++] = "--";
 	args[n++] = r->db_path;
 	args[n] = NULL;
@@ -455,7 +458,7 @@ static int check_capture(struct call *c, struct job *j, const struct range *r)
 {
 	struct api_capture row;
 	struct error e = {""};
-	int got = api_db_ready(c->api->db, &e) ? -1 : api_db_capture(c->api->db, j->capture, &row, &e);
+	int got = call_database(c, &e) ? -1 : api_db_capture(c->api->db, j->capture, &row, &e);
 
 	if (got < 0) {
 		call_fail(c, 503, "database", NULL, "%s", e.text);
@@ -465,6 +468,7 @@ static int check_capture(struct call *c, struct job *j, const struct range *r)
 	if (!got)
 		return call_fail(c, 422, "no-capture", "capture", "there is no such capture");
 	j->capture = row.id;
+	api_db_file(c->api->db, j->file);
 	if (r->has_from && r->from > row.first_t && row.events)
 		call_fail(c, 422, "bad-range", "range.from",
 			  "a replay needs the capture from its beginning (t=%" PRIu64
@@ -610,7 +614,7 @@ int api_get_gaps(struct call *c)
 	if (!p || check_one_policy(c, policy) || (kind && check_kinds(c, kind)))
 		return -1;
 	j = *p;
-	if (!api_db_ready(c->api->db, &e) && api_db_capture(c->api->db, j->capture, &row, &e) > 0) {
+	if (!call_database(c, &e) && api_db_capture(c->api->db, j->capture, &row, &e) > 0) {
 		version = row.last_event;
 		api_capture_clear(&row);
 	}
@@ -631,6 +635,8 @@ int api_get_gaps(struct call *c)
 					    policy,
 					    "--kind",
 					    kind ? kind : "leak,reexpose,release,access",
+					    "--inode",
+					    j->file,
 					    "--",
 					    c->api->db_path,
 					    NULL};

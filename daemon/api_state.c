@@ -41,9 +41,10 @@ static int make_iopts(struct call *c, const char *text, size_t len)
 
 static int get_state(struct call *c, int (*make)(struct call *c, const char *text, size_t len))
 {
-	char capture_text[24], at_text[24];
-	const char *args[] = {"state", "--format", "json", "--allow-partial", "--capture", capture_text,
-			      "--at",  at_text,	   "--",   c->api->db_path,   NULL};
+	char capture_text[24], at_text[24], file[FILE_ID_TEXT];
+	const char *args[] = {"state",	    "--format",	     "json",  "--allow-partial", "--capture",
+			      capture_text, "--at",	     at_text, "--inode",	 file,
+			      "--",	    c->api->db_path, NULL};
 	uint64_t id = 0, at = UINT64_MAX;
 	struct api_capture row;
 	struct error e = {""};
@@ -53,7 +54,7 @@ static int get_state(struct call *c, int (*make)(struct call *c, const char *tex
 	if (call_param_u64(c, "capture", 1, INT64_MAX, &id, NULL) ||
 	    call_param_u64(c, "at", 0, UINT64_MAX, &at, &given) || call_params_end(c))
 		return -1;
-	got = api_db_ready(c->api->db, &e) ? -1 : api_db_capture(c->api->db, id, &row, &e);
+	got = call_database(c, &e) ? -1 : api_db_capture(c->api->db, id, &row, &e);
 	if (got < 0) {
 		call_fail(c, 503, "database", NULL, "%s", e.text);
 		c->error.retry_after = 1;
@@ -64,6 +65,7 @@ static int get_state(struct call *c, int (*make)(struct call *c, const char *tex
 				 id ? "there is no capture %" PRIu64 : "there is no capture", id);
 	snprintf(capture_text, sizeof(capture_text), "%" PRIu64, row.id);
 	snprintf(at_text, sizeof(at_text), "%" PRIu64, at);
+	api_db_file(c->api->db, file);
 	id = row.last_event;
 	api_capture_clear(&row);
 	return call_ask(c, args, id, WAIT_MS, make);

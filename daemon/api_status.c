@@ -117,10 +117,11 @@ static json_t *queue_json(const struct writer_stats *w)
 
 static json_t *database_json(const struct api *a, const struct writer_stats *w)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "path", json_text(a->db_path), "bytes",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "path", json_text(a->db_path), "bytes",
 			 json_number(w->db_bytes), "rows", json_number(w->rows), "batches", json_number(w->batches),
 			 "commits", json_number(w->commits), "failures", json_number(w->failures), "failing",
-			 json_text(w->failing[0] ? w->failing : NULL), "deleted_by_retention",
+			 json_text(w->failing[0] ? w->failing : NULL), "displaced",
+			 json_text(w->displaced[0] ? w->displaced : NULL), "deleted_by_retention",
 			 json_number(w->retained_deleted));
 }
 
@@ -135,6 +136,8 @@ size_t api_health_causes(struct api *a, const struct ring_stats *r, const struct
 	still = child_now_ms() - a->drains_ms;
 	if (w->failing[0])
 		snprintf(cause[n++], 320, "the database takes no rows: %s", w->failing);
+	if (w->displaced[0])
+		snprintf(cause[n++], 320, "%s", w->displaced);
 	if (still > (stall > STALL_MIN_MS ? stall : STALL_MIN_MS))
 		snprintf(cause[n++], 320, "the ring buffers were not drained for %llu s",
 			 (unsigned long long)(still / 1000));

@@ -850,8 +850,10 @@ static int run_daemon(struct ioflushd *d)
 int daemon_main(int argc, char **argv)
 {
 	struct ioflushd d = {.argc = argc, .argv = argv};
-	int status = run_daemon(&d);
+	int status;
 
+	umask(umask(0) | 027); /* whoever starts us: what is recorded is not for everybody */
+	status = run_daemon(&d);
 	config_free(&d.config);
 	return status;
 }

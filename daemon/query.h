@@ -12,7 +12,7 @@
 
 #include "child.h"
 
-#define QUERY_MAX_ARGS 16
+#define QUERY_MAX_ARGS 20
 
 struct query_answer {
 	const char *text; /* what the program printed; NULL: there is no answer */

@@ -9,7 +9,8 @@
  * What is known of the database (last_event and what else is said below) is that of the last commit. When the database is
  * opened again after a failure, the row of our capture tells whether the commit that failed came through after all. If
  * the file was taken away, or put back from a copy, the capture goes on as a new one, which begins with a lost event that
- * stands for all that the old one had.
+ * stands for all that the old one had. Where another file was put in its place, that is left alone, whatever it is: the
+ * file that was opened is recorded into, wherever it is now.
  *
  * A killed process loses nothing that is committed. What a crash of the machine takes, the option durability says. By
  * "interval" a commit does not wait for the disk (synchronous NORMAL); the log is synced when a commit in it has waited
@@ -22,7 +23,9 @@
 #include "writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -48,7 +51,8 @@
 #define BUSY_MS 250
 #define FIRST_RETRY (20 * MS)
 #define LAST_RETRY (1000 * MS)
-#define CLOSE_TIME (3000 * MS)	 /* how long to go on trying at the end */
+#define CLOSE_MS 3000 /* how long to go on trying at the end */
+#define CLOSE_TIME (CLOSE_MS * MS)
 #define LONGEST_WAIT (1000 * MS) /* between looks at the rest of the work */
 #define SYNC_TIME (4000 * MS)	/* a commit is on the disk after that; with what comes before it, within five seconds */
 #define IDLE_TIME (5000 * MS)	/* without a commit: the log may be emptied */
@@ -103,9 +107,9 @@ struct writer {
 
 	/* the thread's own from here */
 	struct options opt;
-	struct store *store; /* NULL: to be opened */
-	dev_t dev;
-	ino_t ino, log_ino;
+	struct store *store;	  /* NULL: to be opened */
+	struct file_id file, log; /* of the store; they stay known when it is closed */
+	bool displaced;		  /* another file lies at the path of the open store */
 	uint64_t capture;
 	struct batch done;    /* as of the last commit */
 	struct batch attempt; /* at whose commit it failed; last_event 0: none */
@@ -136,7 +140,11 @@ static uint64_t file_bytes(const char *path)
 
 static void note_sizes(struct writer *w)
 {
-	uint64_t bytes = file_bytes(w->path) + file_bytes(w->log_path);
+	uint64_t bytes = w->displaced ? 0 : file_bytes(w->log_path);
+	struct stat st;
+
+	if (!fstat(w->lock_file.fd, &st))
+		bytes += (uint64_t)st.st_size;
 
 	pthread_mutex_lock(&w->lock);
 	w->stats.db_bytes = bytes;
@@ -243,21 +251,42 @@ static int begin_recording(struct writer *w, struct store *s, uint64_t *id, stru
 	return rc ? 0 : begin_capture(w, s, id, b, e);
 }
 
-static void remember_files(struct writer *w)
+/* The file at a path; not known: there is none, or it cannot be told. */
+static struct file_id file_at(const char *path)
 {
 	struct stat st;
 
-	w->dev = 0;
-	w->ino = w->log_ino = 0;
-	if (!stat(w->path, &st)) {
-		w->dev = st.st_dev;
-		w->ino = st.st_ino;
-	}
-	if (!stat(w->log_path, &st))
-		w->log_ino = st.st_ino;
+	return stat(path, &st) ? (struct file_id){0} : file_id_of(&st);
+}
+
+/* Whether what is at the path now is the file that was recorded into before, or nothing. */
+static int check_place(const struct writer *w, struct error *e)
+{
+	struct file_id now = file_at(w->path);
+
+	if (!w->file.ino || !now.ino || same_file(&now, &w->file))
+		return 0;
+	return error_set(e,
+			 "%s: another file than the one recorded into lies there now, and is left alone: put the first one "
+			 "back, or start ioflushd anew to record into this one",
+			 w->path);
+}
+
+/* What was opened by name and what was locked by name are one file, and still there. */
+static int know_files(struct writer *w, struct store *s, struct error *e)
+{
+	const struct file_id locked = {.dev = w->lock_file.dev, .ino = w->lock_file.ino};
+	struct file_id opened;
+
+	if (!db_file(store_handle(s), &opened) || !same_file(&opened, &locked))
+		return error_set(e, "%s: was replaced while it was opened", w->path);
+	w->file = opened;
+	w->log = file_at(w->log_path);
+	return 0;
 }
 
 static void committed(struct writer *w, const struct batch *b);
+static void note_place(struct writer *w, bool displaced);
 
 /* The log is ours to sync and to empty; what is left of it then is as large as it may get anyway. */
 static int set_up_log(struct writer *w, struct store *s, struct error *e)
@@ -273,6 +302,28 @@ static int set_up_log(struct writer *w, struct store *s, struct error *e)
 	return 0;
 }
 
+/* What others may read or lock in a database that is there already, made with an older version or by hand, they may not. */
+static void keep_private(const struct writer *w)
+{
+	static const char *const suffix[] = {"", "-wal", "-shm", "-journal"};
+	char name[PATH_MAX];
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
+		snprintf(name, sizeof(name), "%s%s", w->path, suffix[i]);
+		if (lstat(name, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & 07777 & ~STORE_MODE))
+			continue;
+		if (fchmodat(AT_FDCWD, name, st.st_mode & STORE_MODE, AT_SYMLINK_NOFOLLOW))
+			log_warning("%s: mode %04o lets others see frame numbers and addresses of the kernel, and cannot be "
+				    "changed: %s",
+				    name, (unsigned)st.st_mode & 07777, strerror(errno));
+		else
+			log_notice("%s: mode %04o let others see frame numbers and addresses of the kernel, and lock the "
+				   "recorder out: now %04o",
+				   name, (unsigned)st.st_mode & 07777, (unsigned)st.st_mode & STORE_MODE);
+	}
+}
+
 /* Opens the database and begins the capture, or goes on with it. 0, or -1 and the error: try again. */
 static int open_store(struct writer *w, struct error *e)
 {
@@ -280,10 +331,11 @@ static int open_store(struct writer *w, struct error *e)
 	uint64_t id = w->capture;
 	struct store *s;
 
-	if (store_open(&s, w->path, STORE_WAL, e))
+	if (check_place(w, e) || store_open(&s, w->path, STORE_WAL, e))
 		return -1;
-	if (recorder_lock(&w->lock_file, s, e))
+	if (recorder_lock(&w->lock_file, s, e) || know_files(w, s, e))
 		goto fail;
+	keep_private(w);
 	if (w->capture) /* at the start there is time, and nothing is recorded yet */
 		store_busy_ms(s, BUSY_MS);
 	w->log_bytes = 0;
@@ -308,8 +360,9 @@ static int open_store(struct writer *w, struct error *e)
 	w->capture = id;
 	retention_clear(&w->retention); /* what it knew was of the file as it was */
 	committed(w, &b);
-	remember_files(w);
+	w->log = file_at(w->log_path);
 	note_sizes(w);
+	note_place(w, false);
 	return 0;
 fail:
 	store_close(s);
@@ -332,41 +385,116 @@ static void close_store(struct writer *w)
 
 /* ---- files that went away ---- */
 
-static bool was_moved(const struct writer *w)
-{
-	struct stat st;
+enum place {
+	IN_PLACE, /* the file of the open database lies at its path */
+	GONE,	  /* nothing does */
+	DISPLACED /* another file does */
+};
 
-	if (stat(w->path, &st))
-		return errno == ENOENT || errno == ENOTDIR;
-	return st.st_dev != w->dev || st.st_ino != w->ino;
+/* Writes all that is committed into the file itself, wherever it is now. false: not all of it. */
+static bool empty_log(struct writer *w)
+{
+	return sqlite3_wal_checkpoint_v2(store_handle(w->store), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) ==
+	       SQLITE_OK;
 }
 
-/*
- * The file of the open database is not at its path any more. Wherever it went, it gets all that was committed; then it is
- * closed without touching what lies at the path now, but for our own log: SQLite would take it for that of the new file.
- */
+/* Takes our log away from beside another file: SQLite would take it for that file's. */
+static void unlink_log(struct writer *w)
+{
+	struct file_id now = file_at(w->log_path);
+	char *shm;
+
+	if (!w->log.ino || !same_file(&now, &w->log))
+		return;
+	unlink(w->log_path);
+	shm = sqlite3_mprintf("%s-shm", w->path);
+	if (shm)
+		unlink(shm);
+	sqlite3_free(shm);
+}
+
+/* Closes the store, without touching what lies at its path. */
+static void close_displaced(struct writer *w)
+{
+	sqlite3_db_config(store_handle(w->store), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	close_store(w);
+}
+
+/* The file that is recorded into, and what others know of it. */
+static void note_place(struct writer *w, bool displaced)
+{
+	struct stat st;
+	bool has_name = !fstat(w->lock_file.fd, &st) && st.st_nlink;
+	char text[256] = "";
+
+	w->displaced = displaced;
+	if (displaced)
+		snprintf(text, sizeof(text),
+			 "another file lies at the database's path now, and is left alone; recording goes on in the one that was "
+			 "there (inode %" PRIu64 "%s)",
+			 w->file.ino, has_name ? "" : ", which has no name any more and is gone when ioflushd ends");
+	pthread_mutex_lock(&w->lock);
+	w->stats.file = w->file;
+	memcpy(w->stats.displaced, text, sizeof(text));
+	pthread_mutex_unlock(&w->lock);
+	if (displaced)
+		log_error("%s: %s", w->path, text);
+}
+
+/* The file of the open database is gone from its path: it is closed, and the next batch makes a new one. */
 static void let_go(struct writer *w)
 {
-	sqlite3 *db = store_handle(w->store);
 	struct error e = {""};
-	struct stat st;
-	char *shm;
 
 	log_warning("%s: was moved away or removed while it was recorded into; recording goes on in a new one", w->path);
 	if (store_begin(w->store, &e) ||
 	    store_capture_end(w->store, "cut-off", "the database was moved away or removed while it was recorded", &e) ||
 	    store_commit(w->store, &e))
 		store_rollback(w->store);
-	sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	if (!stat(w->log_path, &st) && st.st_dev == w->dev && st.st_ino == w->log_ino) {
-		unlink(w->log_path);
-		shm = sqlite3_mprintf("%s-shm", w->path);
-		if (shm)
-			unlink(shm);
-		sqlite3_free(shm);
-	}
-	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	close_store(w);
+	empty_log(w);
+	unlink_log(w);
+	close_displaced(w);
+}
+
+/* Another file was put in the place of the open database's. */
+static void displace(struct writer *w)
+{
+	empty_log(w);
+	unlink_log(w);
+	note_place(w, true);
+}
+
+/* It is back: opened anew, for its log has no name any more by which others would find it. */
+static void put_back(struct writer *w)
+{
+	if (!empty_log(w))
+		return; /* a reader is in the way; tried again with the next batch */
+	log_notice("%s: the file that is recorded into is back", w->path);
+	close_displaced(w);
+}
+
+static enum place place_of(const struct writer *w)
+{
+	struct file_id now;
+	struct stat st;
+
+	if (stat(w->path, &st))
+		return errno == ENOENT || errno == ENOTDIR ? GONE : IN_PLACE;
+	now = file_id_of(&st);
+	return same_file(&now, &w->file) ? IN_PLACE : DISPLACED;
+}
+
+/* Before a batch. */
+static void follow_file(struct writer *w)
+{
+	enum place place = place_of(w);
+
+	if (place == GONE)
+		let_go(w);
+	else if (place == DISPLACED && !w->displaced)
+		displace(w);
+	else if (place == IN_PLACE && w->displaced)
+		put_back(w);
 }
 
 /* ---- batches ---- */
@@ -518,8 +646,8 @@ static int write_batch(struct writer *w, struct error *e)
 	uint64_t start = clock_ns(), before, took;
 	struct batch b;
 
-	if (w->store && was_moved(w))
-		let_go(w);
+	if (w->store)
+		follow_file(w);
 	if (!w->store && open_store(w, e))
 		return -1;
 	w->attempt.last_event = 0;
@@ -574,7 +702,8 @@ static void failed(struct writer *w, const struct error *e)
 	}
 	w->failing = true;
 	queue_set_cause(w->queue, QUEUE_DATABASE);
-	if (w->store && is_worth_reopening(store_code(w->store)))
+	/* one whose file lies elsewhere could not be found again, nor its log */
+	if (w->store && !w->displaced && is_worth_reopening(store_code(w->store)))
 		close_store(w);
 	w->retry_at = clock_ns() + w->retry;
 	w->retry = w->retry * 2 < LAST_RETRY ? w->retry * 2 : LAST_RETRY;
@@ -823,7 +952,9 @@ static void finish(struct writer *w)
 		usleep((useconds_t)(w->retry / 1000));
 	}
 	recovered(w);
-	checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE, 0);
+	checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE, w->displaced ? CLOSE_MS : 0);
+	if (w->displaced && !w->log_empty)
+		log_error("%s: what was recorded last is not in its file, for somebody reads that", w->path);
 	note_sizes(w);
 }
 
@@ -838,6 +969,8 @@ static void *run(void *arg)
 		write_some(w);
 		if (w->store && !w->failing) {
 			keep_log_short(w);
+			if (!w->displaced && place_of(w) == DISPLACED)
+				displace(w);
 			if ((w->opt.retain_age_ns || w->opt.retain_size) && clock_ns() >= w->retain_at)
 				retain(w);
 		}

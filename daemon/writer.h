@@ -15,6 +15,7 @@
 #include "config.h"
 #include "error.h"
 #include "event.h"
+#include "file_id.h"
 #include "source.h"
 
 struct writer;
@@ -27,6 +28,8 @@ struct writer_stats {
 	uint64_t unnamed;      /* rows without the name of their command or device, see store_unnamed() */
 	uint64_t failures;     /* batches refused */
 	char failing[256];     /* why the database takes no rows now; "": it does */
+	struct file_id file;   /* that is recorded into */
+	char displaced[256];   /* what has become of its path, if another file lies there now; "" */
 	uint64_t batch_ns_sum, commit_ns_sum; /* time spent, for averages */
 	uint64_t commit_ns_max;
 	uint64_t log_syncs, log_sync_failures; /* of the write-ahead log, made by the writer itself; see durability */

@@ -509,6 +509,119 @@ static void test_no_database(void **state)
 	json_decref(json);
 }
 
+/* Ticks until the replay is what is asked for, or fails. */
+static json_t *wait_replay(struct test *t, const char *path, const char *want)
+{
+	json_t *json;
+
+	for (int i = 0; i < 4000; i++) {
+		api_tick(t->api);
+		json = get(t, path, NULL);
+		if (!strcmp(text(json, "state"), want))
+			return json;
+		json_decref(json);
+		nap();
+	}
+	fail_msg("%s is never %s", path, want);
+	return NULL;
+}
+
+static char *post_replay(struct test *t, const char *body)
+{
+	struct api_response r = ask_body(t, "POST", "/v1/replays", NULL, body);
+	char *path;
+
+	assert_int_equal(r.status, 202);
+	assert_non_null(r.location);
+	path = strdup(r.location);
+	free(r.body);
+	return path;
+}
+
+/* The file at the path is copied, and the copy put in its place: another file, whatever it holds. */
+static void replace_database(struct test *t, char away[1100])
+{
+	char command[6000], copy[1100];
+
+	snprintf(away, 1100, "%s-away", t->f.db);
+	snprintf(copy, sizeof(copy), "%s-copy", t->f.db);
+	snprintf(command, sizeof(command), "cp '%s' '%s' && mv '%s' '%s' && mv '%s' '%s'", t->f.db, copy, t->f.db, away,
+		 copy, t->f.db);
+	assert_int_equal(system(command), 0);
+}
+
+static struct file_id file_at(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return file_id_of(&st);
+}
+
+/* What was opened first is asked, and no other file, until the recorder says that it records into that. */
+static void test_another_file(void **state)
+{
+	struct test *t = *state;
+	char away[1100];
+
+	json_decref(get(t, "/v1/captures", NULL));
+	replace_database(t, away);
+	refused(t, 503, "/v1/captures", NULL, NULL);
+	refused(t, 503, "/v1/events", NULL, NULL);
+	refused(t, 503, "/v1/domains", NULL, NULL);
+	t->f.writer.file = file_at(t->f.db);
+	json_decref(get(t, "/v1/captures", NULL));
+	/* the recorder keeps its file, and so does the API: wherever it is now, it is asked */
+	unlink(away);
+	replace_database(t, away);
+	json_decref(get(t, "/v1/captures", NULL));
+	assert_int_equal(unlink(t->f.db), 0);
+	json_decref(get(t, "/v1/captures", NULL));
+	assert_int_equal(rename(away, t->f.db), 0);
+}
+
+/* What runs for an answer opens the path by name: it is told which file is meant. */
+static void test_another_file_replayed(void **state)
+{
+	struct test *t = *state;
+	char away[1100], gaps[128], *path;
+	json_t *json;
+
+	need_ioflush(t);
+	t->f.writer.file = file_at(t->f.db);
+	json_decref(get(t, "/v1/captures", NULL));
+	replace_database(t, away);
+	path = post_replay(t, "{\"capture\": 1}");
+	json = wait_replay(t, path, "failed");
+	assert_non_null(strstr(text(json, "error"), "is another file now"));
+	json_decref(json);
+	snprintf(gaps, sizeof(gaps), "%s/gaps", path);
+	refused(t, 503, gaps, "policy=none", NULL);
+	refused(t, 503, "/v1/domains", NULL, NULL);
+	assert_int_equal(rename(away, t->f.db), 0);
+	json_decref(get(t, gaps, "policy=none"));
+	json_decref(get(t, "/v1/domains", NULL));
+	free(path);
+}
+
+static void test_displaced(void **state)
+{
+	struct test *t = *state;
+	json_t *json;
+
+	json = get(t, "/v1/status", NULL);
+	assert_true(json_is_null(json_object_get(json_object_get(json, "database"), "displaced")));
+	json_decref(json);
+	strcpy(t->f.writer.displaced, "another file lies there");
+	json = json_of(t, 503, "GET", "/healthz", NULL, NULL);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(json, "causes"), 0)),
+			    "another file lies there");
+	json_decref(json);
+	json = get(t, "/v1/status", NULL);
+	assert_string_equal(text(json_object_get(json, "database"), "displaced"), "another file lies there");
+	json_decref(json);
+}
+
 static void test_state(void **state)
 {
 	struct test *t = *state;
@@ -546,35 +659,6 @@ static void test_policies(void **state)
 	json = get(t, "/v1/policies", NULL);
 	assert_true(json_array_size(json_object_get(json, "policies")) >= 10);
 	json_decref(json);
-}
-
-/* Ticks until the replay is what is asked for, or fails. */
-static json_t *wait_replay(struct test *t, const char *path, const char *want)
-{
-	json_t *json;
-
-	for (int i = 0; i < 4000; i++) {
-		api_tick(t->api);
-		json = get(t, path, NULL);
-		if (!strcmp(text(json, "state"), want))
-			return json;
-		json_decref(json);
-		nap();
-	}
-	fail_msg("%s is never %s", path, want);
-	return NULL;
-}
-
-static char *post_replay(struct test *t, const char *body)
-{
-	struct api_response r = ask_body(t, "POST", "/v1/replays", NULL, body);
-	char *path;
-
-	assert_int_equal(r.status, 202);
-	assert_non_null(r.location);
-	path = strdup(r.location);
-	free(r.body);
-	return path;
 }
 
 static void test_replay(void **state)
@@ -928,12 +1012,32 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_status),	     T(test_health),	      T(test_health_interval), T(test_captures),
-		T(test_events),	     T(test_events_refused),  T(test_bounded),	       T(test_no_database),
-		T(test_many_losses), T(test_losses_retained), T(test_state),	       T(test_policies),
-		T(test_replay),	     T(test_replay_range),    T(test_replay_refused),  T(test_replay_limit),
-		T(test_replay_off),  T(test_replay_fails),    T(test_paths),	       T(test_metrics),
-		T(test_cancel),	     T(test_nothing_cut),     T(test_long_probe),
+		T(test_status),
+		T(test_health),
+		T(test_health_interval),
+		T(test_captures),
+		T(test_events),
+		T(test_events_refused),
+		T(test_bounded),
+		T(test_no_database),
+		T(test_many_losses),
+		T(test_losses_retained),
+		T(test_state),
+		T(test_policies),
+		T(test_replay),
+		T(test_replay_range),
+		T(test_replay_refused),
+		T(test_replay_limit),
+		T(test_replay_off),
+		T(test_replay_fails),
+		T(test_paths),
+		T(test_metrics),
+		T(test_cancel),
+		T(test_nothing_cut),
+		T(test_long_probe),
+		T(test_another_file),
+		T(test_another_file_replayed),
+		T(test_displaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

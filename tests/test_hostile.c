@@ -35,6 +35,8 @@ struct fixture {
 	char base[96], db[96], beside[128];
 };
 
+static const struct file_id any;
+
 static const struct capture example = {
 	.source = "x.dat",
 	.format = "trace.dat",
@@ -227,7 +229,7 @@ static void refused_to_api(struct fixture *f, const char *want)
 	struct api_db *db = api_db_new(f->db);
 	struct error e = {""};
 
-	assert_int_equal(api_db_ready(db, &e), -1);
+	assert_int_equal(api_db_ready(db, &any, &e), -1);
 	expect_text(e.text, f->db, want);
 	api_db_free(db);
 }
@@ -308,7 +310,7 @@ static void test_ignored(void **state)
 
 		copy_base(f);
 		sql(f->db, good[i]);
-		if (count_events(f->db, &e) != EVENTS || api_db_ready(db, &e) || add_capture(f->db, 0, &e) ||
+		if (count_events(f->db, &e) != EVENTS || api_db_ready(db, &any, &e) || add_capture(f->db, 0, &e) ||
 		    count_events(f->db, &e) != 2 * EVENTS)
 			fail_msg("%s: %s", good[i], e.text);
 		api_db_free(db);
@@ -536,7 +538,7 @@ static void test_large_texts(void **state)
 		fail_msg("%ld MiB", usage.ru_maxrss >> 10);
 #endif
 	db = api_db_new(f->db);
-	OK(api_db_ready(db, &e));
+	OK(api_db_ready(db, &any, &e));
 	assert_int_equal(api_db_capture(db, 1, &c, &e), -1);
 	expect_text(e.text, f->db, "a text in it is longer than any of ours");
 	api_db_free(db);

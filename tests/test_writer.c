@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -556,53 +557,27 @@ static void test_full_disk(void **state)
 	assert_int_equal(r.doubled, 0);
 }
 
-/* The file is taken away, and what lies there then cannot be written; later it can. Runs without root's rights. */
+/* A database that cannot be written is refused. Runs without root's rights. */
 static int read_only_scenario(struct fixture *f)
 {
 	struct error e = {""};
-	struct writer *none;
-	char old[128], other[128];
-	int patience;
 
-	/* a database without captures of this test's writer */
-	snprintf(other, sizeof(other), "%s/other.db", f->dir);
-	f->c.db = other;
 	f->w = writer_new(&f->c, &meta, f->strings, &e);
-	f->c.db = f->db;
-	if (!f->w || writer_close(f->w, &e) || chmod(other, 0444))
+	if (!f->w || writer_close(f->w, &e) || chmod(f->db, 0440))
 		return 1;
 	f->w = writer_new(&f->c, &meta, f->strings, &e);
-	if (!f->w)
-		return 1;
-	put(f, 100);
-	for (patience = PATIENCE; stats(f).rows < 100 && patience; patience--)
-		nap();
-	snprintf(old, sizeof(old), "%s/old.db", f->dir);
-	if (rename(f->db, old) || rename(other, f->db))
+	if (f->w || !strstr(e.text, "no permission to write"))
 		return 2;
-	put(f, 20);
-	for (patience = PATIENCE; stats(f).failures < 2 && patience; patience--)
-		nap();
-	if (!strstr(stats(f).failing, "no permission to write"))
-		return 4;
-	none = writer_new(&f->c, &meta, f->strings, &e);
-	if (none || !strstr(e.text, "no permission to write"))
-		return 5;
-	if (chmod(f->db, 0644))
-		return 6;
-	for (patience = PATIENCE; stats(f).rows < 120 && patience; patience--)
-		nap();
-	put(f, 3);
-	if (stats(f).failing[0] || writer_close(f->w, &e))
-		return 7;
-	return 0;
+	e.text[0] = '\0';
+	if (chmod(f->db, 0640))
+		return 3;
+	f->w = writer_new(&f->c, &meta, f->strings, &e);
+	return !f->w || writer_close(f->w, &e) ? 4 : 0;
 }
 
 static void test_read_only(void **state)
 {
 	struct fixture *f = *state;
-	char old[128];
-	struct found r;
 	int status;
 	pid_t pid;
 
@@ -615,19 +590,192 @@ static void test_read_only(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	snprintf(old, sizeof(old), "%s/old.db", f->dir);
-	r = found(old, false);
-	assert_int_equal(r.rows, 100);
-	assert_string_equal(r.state[0], "cut-off");
-	assert_non_null(strstr(r.note[0], "moved away"));
-	r = found(f->db, false);
-	assert_int_equal(r.rows, 23);
-	assert_int_equal(r.database, 100);
-	assert_int_equal(r.gap, 100);
-	assert_true(r.lost_first);
-	assert_int_equal(r.lost_events, 1);
+	assert_int_equal(found(f->db, false).captures, 2);
 	check_sound(f->db);
+}
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void path_of(const struct fixture *f, const char *name, char path[128])
+{
+	snprintf(path, 128, "%s/%s", f->dir, name);
+}
+
+/*
+ * Another file is put in the place of the one that is recorded into, which is kept; the other is not touched. When the first
+ * is put back, that goes on, too.
+ */
+static void test_displaced(void **state)
+{
+	static const char text[] = "What somebody put there. It is no database, and will not be one.";
+	struct fixture *f = *state;
+	char old[128], other[128], log[128], got[128] = "";
+	struct file_id file;
+	struct found r;
+	int fd;
+
+	path_of(f, "old.db", old);
+	path_of(f, "other.db", other);
+	path_of(f, "a.db-wal", log);
+	start(f);
+	put(f, 100);
+	WAIT_FOR(f, s.rows == 100);
+	assert_string_equal(stats(f).displaced, "");
+	file = stats(f).file;
+	assert_true(file.ino);
+	write_text(other, text);
+	assert_int_equal(rename(f->db, old), 0);
+	assert_int_equal(rename(other, f->db), 0);
+	WAIT_FOR(f, s.displaced[0]); /* also without events */
+	put(f, 20);
+	WAIT_FOR(f, s.rows == 120);
+	assert_int_equal(access(log, F_OK), -1); /* or SQLite takes it for that of the other file */
+	assert_int_equal(stats(f).failures, 0);
+	assert_non_null(strstr(stats(f).displaced, "another file"));
+	assert_true(same_file(&(struct file_id){stats(f).file.dev, stats(f).file.ino}, &file));
+	fd = open(f->db, O_RDONLY);
+	assert_int_equal(read(fd, got, sizeof(got) - 1), sizeof(text) - 1);
+	close(fd);
+	assert_string_equal(got, text);
+	assert_int_equal(rename(f->db, other), 0);
+	assert_int_equal(rename(old, f->db), 0);
+	put(f, 3);
+	WAIT_FOR(f, s.rows == 123 && !s.displaced[0]);
+	assert_int_equal(rename(f->db, old), 0);
+	assert_int_equal(rename(other, f->db), 0);
+	put(f, 4);
+	WAIT_FOR(f, s.rows == 127 && s.displaced[0]);
+	put(f, 5);
+	stop(f);
+	r = found(old, false);
+	assert_int_equal(r.captures, 1);
+	assert_string_equal(r.state[0], "complete");
+	assert_int_equal(r.rows, 132);
+	assert_int_equal(r.gap + r.doubled + r.lost_events, 0);
 	check_sound(old);
+}
+
+/* The same where the file has no name left, and what is in its place keeps its readers busy for ever. */
+static void test_displaced_by_hostile(void **state)
+{
+	struct fixture *f = *state;
+	char other[128];
+	sqlite3 *db;
+
+	path_of(f, "other.db", other);
+	f->c.db = other;
+	start(f);
+	stop(f);
+	f->c.db = f->db;
+	assert_int_equal(sqlite3_open(other, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+				      "ALTER TABLE capture RENAME TO x; CREATE VIEW capture AS WITH RECURSIVE c(n) AS (SELECT "
+				      "1 UNION ALL SELECT n + 1 FROM c) SELECT x.* FROM c, x WHERE n < 0",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	start(f);
+	put(f, 100);
+	WAIT_FOR(f, s.rows == 100);
+	assert_int_equal(rename(other, f->db), 0);
+	put(f, 20);
+	WAIT_FOR(f, s.rows == 120 && s.displaced[0]);
+	assert_non_null(strstr(stats(f).displaced, "has no name any more"));
+	assert_int_equal(stats(f).failures, 0);
+	stop(f);
+	/* nor is it taken by who starts there */
+	{
+		struct error e = {""};
+
+		assert_null(writer_new(&f->c, &meta, f->strings, &e));
+		assert_non_null(strstr(e.text, "capture is a view in it, not a table"));
+	}
+}
+
+/* Whether the mode of a file is this one; there is a file. */
+static void expect_mode(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	if ((st.st_mode & 07777) != mode)
+		fail_msg("%s: mode %04o, not %04o", path, st.st_mode & 07777, mode);
+}
+
+/* What is recorded is not for everybody, whatever the umask, and also where an older version has made the file. */
+static void test_modes(void **state)
+{
+	static const char *const name[] = {"a.db", "a.db-wal", "a.db-shm"};
+	struct fixture *f = *state;
+	mode_t old = umask(022);
+	char path[128];
+	int round, i;
+
+	for (round = 0; round < 2; round++) {
+		start(f);
+		put(f, 10);
+		WAIT_FOR(f, s.rows == 10);
+		for (i = 0; i < 3; i++) {
+			path_of(f, name[i], path);
+			expect_mode(path, 0640);
+		}
+		stop(f);
+		if (!round)
+			assert_int_equal(chmod(f->db, 0644), 0);
+	}
+	umask(077);
+	path_of(f, "other.db", path);
+	f->c.db = path;
+	start(f);
+	expect_mode(path, 0600);
+	stop(f);
+	f->c.db = f->db;
+	umask(old);
+}
+
+/* Somebody who may only read holds a lock that the writer needs: the failure names him. */
+static void test_lock_named(void **state)
+{
+	struct fixture *f = *state;
+	char shm[128], want[64];
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	path_of(f, "a.db-shm", shm);
+	start(f);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 10);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		struct flock l = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1};
+		int fd = open(shm, O_RDONLY);
+
+		if (fd < 0 || fcntl(fd, F_SETLKW, &l) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	put(f, 10);
+	WAIT_FOR(f, s.failing[0]);
+	snprintf(want, sizeof(want), "process %d (", pid);
+	if (!strstr(stats(f).failing, want) || !strstr(stats(f).failing, "holds a read lock on a.db-shm"))
+		fail_msg("%s", stats(f).failing);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	WAIT_FOR(f, s.rows == 20 && !s.failing[0]);
+	stop(f);
+	close(ready[0]);
 }
 
 /* Gone, with its log: recording goes on in a new file that says what it lacks. */
@@ -655,27 +803,34 @@ static void test_removed(void **state)
 	check_sound(f->db);
 }
 
-/* A failure that needs the database opened anew: the capture goes on, nothing is doubled. */
+/* A failure that needs the database opened anew: the capture goes on, nothing is doubled, and no other file is taken. */
 static void test_reopened(void **state)
 {
 	struct fixture *f = *state;
+	struct rlimit old, small;
 	char away[128];
 	struct found r;
 
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	small = (struct rlimit){.rlim_cur = 8192, .rlim_max = old.rlim_max};
 	start(f);
 	put(f, 100);
 	WAIT_FOR(f, s.rows == 100);
-	snprintf(away, sizeof(away), "%s/old.db", f->dir);
-	/* for a moment nothing is there, and none can be made */
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0); /* an I/O error for each write */
+	put(f, 20);
+	WAIT_FOR(f, s.failures >= 2);
+	path_of(f, "old.db", away);
 	assert_int_equal(rename(f->db, away), 0);
 	assert_int_equal(mkdir(f->db, 0700), 0);
-	put(f, 20);
-	WAIT_FOR(f, s.failures >= 1);
+	setrlimit(RLIMIT_FSIZE, &old);
+	WAIT_FOR(f, strstr(s.failing, "another file than the one recorded into lies there"));
 	assert_int_equal(rmdir(f->db), 0);
 	assert_int_equal(rename(away, f->db), 0);
 	WAIT_FOR(f, s.rows == 120 && !s.failing[0]);
 	stop(f);
 	r = found(f->db, false);
+	assert_int_equal(r.captures, 1);
 	assert_int_equal(r.rows, 120);
 	assert_int_equal(r.doubled + r.gap, 0);
 	check_sound(f->db);
@@ -1686,6 +1841,10 @@ int main(int argc, char **argv)
 		TEST(test_too_many_names),
 		TEST(test_names_return),
 		TEST(test_trim_counts),
+		TEST(test_displaced),
+		TEST(test_displaced_by_hostile),
+		TEST(test_modes),
+		TEST(test_lock_named),
 	};
 
 	if (argc == 2)

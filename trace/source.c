@@ -214,13 +214,19 @@ int source_open(struct source **out, const char *path, struct error *e)
 {
 	struct source_input in = {.path = path};
 	char head[HEAD_SIZE];
+	struct stat st;
 	off_t start;
 	ssize_t len;
+	int rc = -1;
 
 	*out = NULL;
 	in.fd = open_path(path, e);
 	if (in.fd < 0)
 		return -1;
+	if (fstat(in.fd, &st)) {
+		error_errno(e, "%s", path);
+		goto fail;
+	}
 	start = lseek(in.fd, 0, SEEK_CUR); /* -1: a pipe */
 	len = read_head(in.fd, head, path, e);
 	if (len < 0)
@@ -235,22 +241,29 @@ int source_open(struct source **out, const char *path, struct error *e)
 	}
 	switch (detect(head, (size_t)len)) {
 	case FORMAT_TRACEDAT:
-		return tracedat_open(out, &in, e);
+		rc = tracedat_open(out, &in, e);
+		break;
 	case FORMAT_DATABASE:
 		if (!strcmp(path, "-") || start < 0) {
 			error_set(e, "%s: a database cannot be read from %s; give the path of its file", path,
 				  start < 0 ? "a pipe" : "standard input");
 			goto fail;
 		}
-		return store_source_open(out, &in, e);
+		rc = store_source_open(out, &in, e);
+		break;
 	case FORMAT_JSONL:
-		return jsonl_open(out, &in, e);
+		rc = jsonl_open(out, &in, e);
+		break;
 	case FORMAT_FTEXT:
-		return ftext_open(out, &in, e);
+		rc = ftext_open(out, &in, e);
+		break;
 	case FORMAT_UNKNOWN:
 		refuse(path, head, (size_t)len, e);
-		break;
+		goto fail;
 	}
+	if (!rc)
+		(*out)->file = file_id_of(&st);
+	return rc;
 fail:
 	close(in.fd);
 	return -1;

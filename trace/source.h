@@ -18,6 +18,7 @@
 
 #include "error.h"
 #include "event.h"
+#include "file_id.h"
 #include "strings.h"
 
 /* What is known of a capture beside its events. Strings are owned by the source; "" where unknown. */
@@ -61,6 +62,7 @@ struct source {
 	const struct source_ops *ops;
 	struct strings *strings; /* owned by the source; ids in its events are of this table */
 	char *path;		 /* owned */
+	struct file_id file;	 /* that lay at path when it was opened */
 };
 
 /* Opens path ("-": standard input) by its content. 0, or -1 and the error. */

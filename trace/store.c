@@ -226,9 +226,10 @@ static bool is_missing(const char *path)
 	return stat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode) && !st.st_size;
 }
 
+/* Frame numbers and addresses of the kernel are not for everybody, nor are the locks. SQLite's other files get this mode. */
 static int make_file(const char *path, struct error *e)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, STORE_MODE);
 
 	if (fd < 0)
 		return error_errno(e, "%s: opening", path);

@@ -28,6 +28,8 @@
 
 #define STORE_APPLICATION_ID 0x494f464c /* "IOFL" */
 
+#define STORE_MODE 0640 /* of the files that are made, less the umask */
+
 enum store_flags {
 	STORE_READ = 1 << 0, /* only read; the file must be there */
 	STORE_WAL = 1 << 1,  /* keep a write-ahead log, so that others read while this process writes; made so, a

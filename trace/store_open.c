@@ -426,7 +426,7 @@ fail:
 	return -1;
 }
 
-int db_file(sqlite3 *db, struct file_id *id)
+bool db_file(sqlite3 *db, struct file_id *id)
 {
 	const char *path = sqlite3_db_filename(db, "main");
 	struct stat st;
@@ -434,9 +434,9 @@ int db_file(sqlite3 *db, struct file_id *id)
 
 	*id = (struct file_id){0};
 	if (!path || stat(path, &st) || sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) || moved)
-		return -1;
-	*id = (struct file_id){.dev = st.st_dev, .ino = st.st_ino};
-	return 0;
+		return false;
+	*id = file_id_of(&st);
+	return true;
 }
 
 /* ---- whether it is ours ---- */

@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "file_id.h"
 
 enum db_mode {
 	DB_READ,      /* for one look: where nobody can have it open, it is read as a file that nobody changes */
@@ -57,14 +58,8 @@ int db_newest_version(void);
 /* Whether somebody has written to a file that is read as one that nobody changes: what was read may be of no one time. */
 bool db_changed(const struct db_guard *g);
 
-/* A file, whatever its name. */
-struct file_id {
-	dev_t dev;
-	ino_t ino; /* 0: not known */
-};
-
-/* The file that a connection has open. -1: it does not lie at its path any more. */
-int db_file(sqlite3 *db, struct file_id *id);
+/* The file that a connection has open. false: it does not lie at its path any more. */
+bool db_file(sqlite3 *db, struct file_id *id);
 
 uint64_t db_now_ns(void);
 

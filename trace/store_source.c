@@ -415,6 +415,16 @@ static int check_changed(struct store_source *s, int rc, struct error *e)
 	return error_set(e, "%s: was written to while it was read: run this again", s->source.path);
 }
 
+/* SQLite opens by the name what was looked at by a descriptor. */
+static int check_file(struct store_source *s, const struct file_id *seen, struct error *e)
+{
+	struct file_id now;
+
+	if (db_file(s->db, &now) && same_file(&now, seen))
+		return 0;
+	return error_set(e, "%s: was replaced by another file while it was opened: run this again", s->source.path);
+}
+
 static ssize_t store_source_read(struct source *src, struct event *ev, size_t max, struct error *e)
 {
 	struct store_source *s = store_source(src);
@@ -501,9 +511,13 @@ static const struct source_ops store_source_ops = {
 
 int store_source_open(struct source **out, const struct source_input *in, struct error *e)
 {
+	struct file_id file = {0};
 	struct store_source *s;
+	struct stat st;
 
 	*out = NULL;
+	if (!fstat(in->fd, &st))
+		file = file_id_of(&st);
 	close(in->fd); /* before SQLite locks the file: closing later would drop its locks */
 	s = calloc(1, sizeof(*s));
 	if (!s)
@@ -514,7 +528,8 @@ int store_source_open(struct source **out, const struct source_input *in, struct
 	s->texts = strings_new();
 	if (!s->source.path || !s->source.strings || !s->texts)
 		error_set(e, "%s: out of memory", in->path);
-	else if (!db_open(&s->db, s->source.path, DB_READ, &s->guard, e) && !check_changed(s, load(s, e), e))
+	else if (!db_open(&s->db, s->source.path, DB_READ, &s->guard, e) && !check_file(s, &file, e) &&
+		 !check_changed(s, load(s, e), e))
 		*out = &s->source;
 	if (*out)
 		return 0;
