@@ -1,9 +1,12 @@
 /*
- * ioflush export: any trace as JSON Lines. What goes to a file is written beside it and renamed when it is whole, so a
+ * ioflush export: any trace as JSON Lines. What goes to a file is written beside it and renamed when it is on the disk, so a
  * failed export leaves what was there before, or nothing; it never leaves half a file that looks like one. What is no
  * regular file (a pipe, a device) is written as it goes, like standard output.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +16,7 @@
 #include "jsonl.h"
 #include "progress.h"
 #include "source.h"
+#include "store.h"
 
 #define BATCH_EVENTS 1024
 
@@ -84,7 +88,7 @@ static char *real_target(const char *path, struct error *e)
 	return target;
 }
 
-/* A new empty file beside target, with the mode that a plainly created one would have. The caller frees its name. */
+/* A new empty file beside target, for no more eyes than the database. The caller frees its name. */
 static char *make_beside(const char *target, struct error *e)
 {
 	mode_t mask = umask(0);
@@ -103,9 +107,49 @@ static char *make_beside(const char *target, struct error *e)
 		return NULL;
 	}
 	/* a file system without modes is no reason to fail */
-	(void)fchmod(fd, 0666 & ~mask);
+	(void)fchmod(fd, STORE_MODE & ~mask);
 	close(fd);
 	return name;
+}
+
+/* Waits until a file, or a folder's names, are on the disk. what is for the message. */
+static int sync_path(const char *path, int flags, const char *what, struct error *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | flags), ret = 0;
+
+	if (fd < 0 && flags & O_DIRECTORY && errno == EACCES) { /* one that may be written, but not listed */
+		sync();
+		return 0;
+	}
+	if (fd < 0)
+		return error_errno(e, "cannot open %s, to %s", path, what);
+	/* a file system that cannot do it for a folder says EINVAL */
+	if (fsync(fd) && errno != EINVAL)
+		ret = error_errno(e, "cannot %s %s", what, path);
+	close(fd);
+	return ret;
+}
+
+static int sync_folder(const char *target, struct error *e)
+{
+	char *copy = strdup(target);
+	int ret = copy ? sync_path(dirname(copy), O_DIRECTORY, "sync the folder", e) : error_set(e, "out of memory");
+
+	free(copy);
+	return ret;
+}
+
+/*
+ * The name comes to mean the new file when that is on the disk; a machine that stops leaves the old one or the new one.
+ * 1: it was renamed, but the name may not be on the disk.
+ */
+static int put_in_place(const char *name, const char *target, struct error *e)
+{
+	if (sync_path(name, 0, "sync", e))
+		return -1;
+	if (rename(name, target))
+		return error_errno(e, "cannot rename %s to %s", name, target);
+	return sync_folder(target, e) ? 1 : 0;
 }
 
 static int export_beside(struct export *x, const char *path, struct error *e)
@@ -117,10 +161,10 @@ static int export_beside(struct export *x, const char *path, struct error *e)
 	if (!name)
 		goto out;
 	ret = export_to(x, name, e);
-	if (!ret && rename(name, target))
-		ret = error_errno(e, "cannot rename %s to %s", name, target);
-	/* the writer has removed it already, unless the rename failed */
-	if (ret)
+	if (!ret)
+		ret = put_in_place(name, target, e);
+	/* the writer has removed it already, unless it is whole and could not be put in place */
+	if (ret < 0)
 		unlink(name);
 out:
 	free(name);
