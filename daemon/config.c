@@ -11,6 +11,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,6 +251,21 @@ int config_defaults(struct config *c, struct error *e)
 			return -1;
 		}
 	return 0;
+}
+
+int config_listen_group(const struct config *c, gid_t *gid, struct error *e)
+{
+	struct group *g;
+
+	if (!c->listen_group || !*c->listen_group || strncmp(c->listen, "unix:", 5))
+		return 0;
+	errno = 0;
+	g = getgrnam(c->listen_group);
+	if (!g)
+		return error_set(e, "listen-group: \"%s\": %s", c->listen_group,
+				 errno ? strerror(errno) : "there is no such group");
+	*gid = g->gr_gid;
+	return 1;
 }
 
 void config_free(struct config *c)

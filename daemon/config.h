@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "error.h"
 
@@ -39,6 +40,9 @@ int config_args(struct config *c, int argc, char **argv, struct error *e);
 
 /* Whether the values make sense together (a token for addresses that are not loopback, sizes in range). 0 or -1. */
 int config_check(const struct config *c, struct error *e);
+
+/* The group that the API's socket is to be given to. 1, 0: none, or -1 and the error. */
+int config_listen_group(const struct config *c, gid_t *gid, struct error *e);
 
 void config_free(struct config *c);
 

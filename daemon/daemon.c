@@ -758,6 +758,8 @@ static void make_socket_folder(const struct config *c)
 {
 	char *dir = NULL, *slash;
 	const struct passwd *pw;
+	struct error none = {""}; /* told by who listens */
+	gid_t group;
 	int fd = -1;
 
 	if (strncmp(c->listen, "unix:/", 6))
@@ -771,12 +773,12 @@ static void make_socket_folder(const struct config *c)
 		goto out;
 	log_info("made the folder %s for the API's socket", dir);
 	pw = *c->user ? getpwnam(c->user) : NULL;
-	if (!pw)
-		goto out;
+	if (config_listen_group(c, &group, &none) <= 0)
+		group = pw ? pw->pw_gid : (gid_t)-1;
 	/* what may lie there instead by now is not given away */
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fchown(fd, pw->pw_uid, pw->pw_gid))
-		log_warning("%s: giving it to %s: %s", dir, c->user, strerror(errno));
+	if (fd < 0 || fchown(fd, pw ? pw->pw_uid : (uid_t)-1, group))
+		log_warning("%s: giving it to %s: %s", dir, pw ? c->user : c->listen_group, strerror(errno));
 out:
 	if (fd >= 0)
 		close(fd);

@@ -842,9 +842,26 @@ static int clear_stale(const char *path, const struct sockaddr_un *sun, struct e
 	return unlink(path) ? error_errno(e, "listen=unix:%s: removing a stale socket", path) : 0;
 }
 
-static int listen_unix(struct http *h, const char *path, struct error *e)
+/* Before others may use it at all: its group, then its mode. Neither follows a link that was put there. */
+static int give_socket(const char *path, const struct config *c, struct error *e)
+{
+	gid_t group;
+	int has = config_listen_group(c, &group, e);
+
+	if (has < 0)
+		return -1;
+	if (has && lchown(path, (uid_t)-1, group))
+		return error_errno(e, "listen-group=%s: giving %s to it (who is not root must be a member)",
+				   c->listen_group, path);
+	if (fchmodat(AT_FDCWD, path, 0660, AT_SYMLINK_NOFOLLOW))
+		return error_errno(e, "listen=unix:%s: its mode", path);
+	return 0;
+}
+
+static int listen_unix(struct http *h, const struct config *c, struct error *e)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	const char *path = c->listen + 5;
 	struct stat st;
 
 	if (!path[0] || strlen(path) >= sizeof(sun.sun_path))
@@ -853,9 +870,14 @@ static int listen_unix(struct http *h, const char *path, struct error *e)
 	if (clear_stale(path, &sun, e))
 		return -1;
 	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* the mode of the descriptor is what bind() makes the file with: never wider than this */
-	if (h->fd < 0 || fchmod(h->fd, 0660) || bind(h->fd, (struct sockaddr *)&sun, sizeof(sun)) ||
-	    fchmodat(AT_FDCWD, path, 0660, AT_SYMLINK_NOFOLLOW) || listen(h->fd, BACKLOG) || lstat(path, &st))
+	/* the mode of the descriptor is what bind() makes the file with: for nobody else until it has its group */
+	if (h->fd < 0 || fchmod(h->fd, 0600) || bind(h->fd, (struct sockaddr *)&sun, sizeof(sun)))
+		return error_errno(e, "listen=unix:%s", path);
+	if (give_socket(path, c, e)) {
+		unlink(path);
+		return -1;
+	}
+	if (listen(h->fd, BACKLOG) || lstat(path, &st))
 		return error_errno(e, "listen=unix:%s", path);
 	h->unix_path = strdup(path);
 	h->unix_dev = st.st_dev;
@@ -1034,7 +1056,7 @@ struct http *http_new(const struct config *c, struct api *api, struct error *e)
 	if (!err)
 		err = need_files(h, e);
 	if (!err)
-		err = !strncmp(c->listen, "unix:", 5) ? listen_unix(h, c->listen + 5, e) : listen_tcp(h, c->listen, e);
+		err = !strncmp(c->listen, "unix:", 5) ? listen_unix(h, c, e) : listen_tcp(h, c->listen, e);
 	if (!err)
 		err = make_loop(h, e);
 	if (!err)

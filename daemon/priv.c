@@ -66,6 +66,8 @@ struct identity {
 	bool drop;
 	uid_t uid;
 	gid_t gid;
+	gid_t group[1]; /* beside that: of the API's socket, which a member may give away */
+	int groups;
 };
 
 /* --- packets */
@@ -358,6 +360,9 @@ static int find_user(const struct config *c, struct identity *id, struct error *
 	struct passwd *pw;
 
 	memset(id, 0, sizeof(*id));
+	id->groups = config_listen_group(c, id->group, e);
+	if (id->groups < 0)
+		return -1;
 	if (!*c->user)
 		return 0;
 	errno = 0;
@@ -373,16 +378,18 @@ static int find_user(const struct config *c, struct identity *id, struct error *
 	return 0;
 }
 
-/* For good: no saved ids, no groups, no capabilities, nothing to be gained by exec. */
+/* For good: no saved ids, no groups but the socket's, no capabilities, nothing to be gained by exec. */
 static int drop_privileges(const struct identity *id, struct error *e)
 {
 	uid_t r, ef, s;
-	gid_t rg, eg, sg;
+	gid_t rg, eg, sg, had[1] = {0};
 
-	if (setgroups(0, NULL) || setresgid(id->gid, id->gid, id->gid) || setresuid(id->uid, id->uid, id->uid))
+	if (setgroups((size_t)id->groups, id->group) || setresgid(id->gid, id->gid, id->gid) ||
+	    setresuid(id->uid, id->uid, id->uid))
 		return error_errno(e, "becoming user %u", (unsigned)id->uid);
 	if (getresuid(&r, &ef, &s) || getresgid(&rg, &eg, &sg) || r != id->uid || ef != id->uid || s != id->uid ||
-	    rg != id->gid || eg != id->gid || sg != id->gid || getgroups(0, NULL))
+	    rg != id->gid || eg != id->gid || sg != id->gid || getgroups(1, had) != id->groups ||
+	    (id->groups && had[0] != id->group[0]))
 		return error_set(e, "becoming user %u: the ids are not what was asked for", (unsigned)id->uid);
 	if (id->uid && (!setuid(0) || !seteuid(0)))
 		return error_set(e, "becoming user %u: root can be had back", (unsigned)id->uid);

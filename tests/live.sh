@@ -51,6 +51,78 @@ replay_under_way() {
 	is "... and complete when stopped" complete "$(state_of 1)"
 }
 
+# mode_of FILE: mode, owner and group
+mode_of() {
+	stat -c '%a %U:%G' "$1" 2>&1
+}
+
+# As the service runs it: who reads the database, who uses the API, and that nobody else does either, whatever the umask.
+# Another file in the place of the database is not followed, and a lock that somebody else holds has a name.
+as_service() {
+	local folder=$scratch/own keep=$db holder
+	if ! getent passwd nobody >/dev/null || ! getent group nogroup >/dev/null || ! getent group daemon >/dev/null; then
+		skip "as a service" "no user nobody, or no groups nogroup and daemon"
+		return
+	fi
+	chmod 755 "$scratch"
+	cp "$ioflush" "$scratch/ioflush"
+	if ! setpriv --reuid nobody --clear-groups test -x "$scratch/ioflush"; then
+		skip "as a service" "others than root cannot enter $scratch"
+		return
+	fi
+	install -d -m 750 -o nobody -g nogroup "$folder"
+	db=$folder/live.db
+	umask 0
+	start_daemon --user nobody --listen-group daemon --listen "unix:$folder/api/api.sock" ||
+		not_ok "as a service: starts" "$(daemon_report)"
+	umask 022
+	is "as a service: the database" "640 nobody:nogroup" "$(mode_of "$db")"
+	is "as a service: its log" "640 nobody:nogroup" "$(mode_of "$db-wal")"
+	is "as a service: its shared memory" "640 nobody:nogroup" "$(mode_of "$db-shm")"
+	is "as a service: the socket" "660 nobody:daemon" "$(mode_of "$folder/api/api.sock")"
+	is "as a service: the socket's folder" "750 nobody:daemon" "$(mode_of "$folder/api")"
+	run "$live_events" --play "$data/cases/hotplug.jsonl"
+	for _ in {1..100}; do
+		[[ $(rows_of 1) == 26 ]] && break
+		sleep 0.05
+	done
+	# Who is in the group reads, while it is recorded.
+	run setpriv --reuid 65533 --regid nogroup --clear-groups "$scratch/ioflush" replay --format json "$db"
+	compare "as a service: read by the group" "$data/cases/hotplug.expected.json" daemon_report
+	run setpriv --reuid 65533 --regid 65533 --clear-groups "$scratch/ioflush" replay "$db"
+	is "as a service: read by nobody else" 1 "$status"
+	mv "$db" "$folder/kept.db"
+	printf 'not a database\n' >"$db"
+	wait_health 'another file lies at the database'
+	mv "$folder/kept.db" "$db"
+	run "$live_events" --play "$data/cases/hotplug.jsonl"
+	wait_health '"status":"ok"'
+	coproc lock { exec sqlite3 "$db"; }
+	holder=$lock_PID
+	printf 'BEGIN IMMEDIATE;\n' >&"${lock[1]}"
+	run "$live_events" --play "$data/cases/hotplug.jsonl"
+	wait_health "process $holder (sqlite3"
+	kill "$holder"
+	wait_health '"status":"ok"'
+	stop_daemon
+	is "as a service: all is in the file that was opened" 78 "$(rows_of 1)"
+	db=$keep
+}
+
+# wait_health TEXT: what /healthz says comes to have it
+wait_health() {
+	local said=
+	for _ in {1..200}; do
+		said=$(curl -s --unix-socket "$scratch/own/api/api.sock" http://localhost/healthz) || true
+		if [[ $said == *"$1"* ]]; then
+			ok "as a service: health says: $1"
+			return
+		fi
+		sleep 0.05
+	done
+	not_ok "as a service: health says: $1" "$said; $(daemon_report)"
+}
+
 # flood NAME COUNT OPTION...: from both CPUs; rows and losses add up to what was sent
 flood() {
 	local name=$1 count=$2 pids=() pid sent=0 rows lost cpu
@@ -97,6 +169,7 @@ else
 fi
 play_paired
 replay_under_way
+as_service
 
 flood "tiny buffers" 200000 --buffer-size 8K --drain-interval 1s
 if ((flood_lost > 0 && flood_rows > 0)); then

@@ -111,23 +111,45 @@ check_links() {
 	fi
 }
 
-# The folders and the socket are its group's, which is the user's own.
+# The user that the unit names, and the group that the socket is given to.
 check_user() {
-	local user group
+	local user group api
 	user=$(sed -n 's/^u \([a-z]*\) .*/\1/p' "$src/daemon/ioflushd.sysusers")
 	group=$(sed -n 's/^Group=//p' "$unit")
-	if [[ -n $user && $group == "$user" ]] && grep -q -- "--user $user\$" "$unit"; then
+	if [[ -n $user && $group == "$user" ]] && grep -qE -- "--user $user( |\$)" "$unit"; then
 		ok "sysusers.d makes the user that the unit names"
 	else
 		not_ok "sysusers.d makes the user that the unit names" "sysusers.d: $user, unit: $group"
 	fi
-	for folder in /var/lib/ioflush /run/ioflush; do
-		if grep -qE "^d $folder 0770 root $user " "$src/daemon/ioflushd.tmpfiles"; then
-			ok "tmpfiles.d makes $folder for the group"
-		else
-			not_ok "tmpfiles.d makes $folder for the group"
-		fi
-	done
+	api=$(sed -n 's/^g \([a-z-]*\) .*/\1/p' "$src/daemon/ioflushd.sysusers")
+	if [[ -n $api && $api != "$user" ]] && grep -qE -- "--listen-group $api( |\$)" "$unit"; then
+		ok "sysusers.d makes the group of the socket, which is not that of the database"
+	else
+		not_ok "sysusers.d makes the group of the socket, which is not that of the database" "sysusers.d: $api"
+	fi
+	if ! grep -q '^m ' "$src/daemon/ioflushd.sysusers"; then
+		ok "sysusers.d puts nobody into a group"
+	else
+		not_ok "sysusers.d puts nobody into a group"
+	fi
+	# Nobody but the user writes: who could, could put another file or socket in the place of ours.
+	folder "$user" "$user" /var/lib/ioflush
+	folder "$user" "$api" /run/ioflush
+	if grep -qE '^(State|Runtime)Directory=' "$unit"; then
+		not_ok "the unit leaves the folders to tmpfiles.d"
+	else
+		ok "the unit leaves the folders to tmpfiles.d"
+	fi
+}
+
+# folder USER GROUP FOLDER
+folder() {
+	if grep -qE "^d $3 0750 $1 $2 " "$src/daemon/ioflushd.tmpfiles" &&
+		grep -qE "^ReadWritePaths=.*-$3( |\$)" "$unit"; then
+		ok "tmpfiles.d makes $3 for the user, group $2; the unit may write there"
+	else
+		not_ok "tmpfiles.d makes $3 for the user, group $2; the unit may write there"
+	fi
 }
 
 # dry NAME PROGRAM FILE: the tool takes the file, in an empty root

@@ -359,6 +359,34 @@ static void test_check(void **state)
 	check_text("durability = always", "durability: \"always\": interval or commit");
 }
 
+/* want: as config_listen_group() returns it. */
+static void group_of(const char *text, int want, gid_t want_gid)
+{
+	struct error e = {{0}};
+	gid_t gid = (gid_t)-1;
+	struct config c;
+
+	defaults(&c);
+	assert_int_equal(read_text(&c, text, &e), 0);
+	assert_int_equal(config_listen_group(&c, &gid, &e), want);
+	if (want < 0)
+		expect(&e, "listen-group: \"no-such-group\": there is no such group");
+	if (want > 0)
+		assert_int_equal(gid, want_gid);
+	config_free(&c);
+}
+
+static void test_listen_group(void **state)
+{
+	(void)state;
+	group_of("", 0, 0);
+	group_of("listen-group = root", 1, 0);
+	group_of("listen-group = no-such-group", -1, 0);
+	/* the service has the option for its socket, wherever the file makes it listen */
+	group_of("listen = 127.0.0.1:80\nlisten-group = no-such-group", 0, 0);
+	group_of("listen = none\nlisten-group = no-such-group", 0, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_sample),
 		cmocka_unit_test(test_help),
 		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_listen_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
