@@ -17,6 +17,14 @@ const uint64_t sum_key[EVENT_MAX_FIELDS + 7] = {
 	0x141bd5ee19a022f3ull, 0x6c62272e07bb0143ull,
 };
 
+int db_error_log(const char *path, const char *what, struct error *e)
+{
+	return error_set(e,
+			 "%s: %s: its log, %s-wal, cannot be read without the right to write beside it; if nobody records "
+			 "into it any more, run 'ioflush recover %s' as who may",
+			 path, what, path, path);
+}
+
 /* A transaction or a log that only who may write can bring to an end. -1, or 0: it is something else. */
 static int recovery_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 {
@@ -28,10 +36,7 @@ static int recovery_error(sqlite3 *db, const char *path, const char *what, struc
 				 path, what, path, path);
 	case SQLITE_READONLY_RECOVERY:
 	case SQLITE_READONLY_CANTINIT:
-		return error_set(e,
-				 "%s: %s: its log, %s-wal, cannot be read without the right to write beside it; if nobody "
-				 "records into it any more, run 'ioflush recover %s' as who may",
-				 path, what, path, path);
+		return db_error_log(path, what, e);
 	}
 	return 0;
 }

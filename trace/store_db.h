@@ -35,6 +35,9 @@ struct capture_row {
 /* Sets "PATH: WHAT: why", with what can be done about it. Returns -1. */
 int db_error(sqlite3 *db, const char *path, const char *what, struct error *e);
 
+/* The same where the reason is a log that takes the right to write. */
+int db_error_log(const char *path, const char *what, struct error *e);
+
 /* Runs SQL without results. what is for the message. */
 int db_exec(sqlite3 *db, const char *path, const char *sql, const char *what, struct error *e);
 

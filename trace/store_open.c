@@ -420,7 +420,10 @@ int db_open(sqlite3 **out, const char *path, enum db_mode mode, struct db_guard 
 		*out = db;
 		return 0;
 	}
-	db_error(db, path, "opening", e);
+	if (code == SQLITE_CANTOPEN && has_content(sqlite3_filename_wal(sqlite3_db_filename(db, "main"))))
+		db_error_log(path, "opening", e);
+	else
+		db_error(db, path, "opening", e);
 fail:
 	sqlite3_close(db);
 	return -1;
