@@ -76,6 +76,7 @@ as_service() {
 	start_daemon --user nobody --listen-group daemon --listen "unix:$folder/api/api.sock" ||
 		not_ok "as a service: starts" "$(daemon_report)"
 	umask 022
+	is "as a service: the umask" 0027 "$(sed -n 's/^Umask:[[:space:]]*//p' "/proc/$(recorder_pid)/status")"
 	is "as a service: the database" "640 nobody:nogroup" "$(mode_of "$db")"
 	is "as a service: its log" "640 nobody:nogroup" "$(mode_of "$db-wal")"
 	is "as a service: its shared memory" "640 nobody:nogroup" "$(mode_of "$db-shm")"

@@ -423,13 +423,19 @@ static void endless_schema(struct fixture *f)
 
 static void test_endless_pages(void **state)
 {
-	static const char *const tables[] = {"capture", "task", "event"};
+	static const struct {
+		const char *table, *message;
+	} bad[] = {
+		{"capture", "capture 1: ids do not rise"},
+		{"task", "task id 1: ids do not rise"},
+		{"event", "event id 1: belongs to no capture"},
+	};
 	struct fixture *f = *state;
 	struct error e = {""};
 
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
-		fan_out(f, tables[i]);
-		refused_to_read(f, "damaged");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		fan_out(f, bad[i].table);
+		refused_to_read(f, bad[i].message);
 		e.text[0] = '\0';
 		if (add_capture(f->db, 0, &e))
 			expect_text(e.text, f->db, "damaged");
@@ -618,6 +624,33 @@ static void test_journal_names_file(void **state)
 	assert_int_equal(count_events(f->db, &e), 2 * EVENTS);
 }
 
+/* Were such a journal put there behind the look at it, or SQLite in need of a temporary file: it cannot have it. */
+static void test_no_other_files(void **state)
+{
+	static const int kinds[] = {SQLITE_OPEN_SUPER_JOURNAL, SQLITE_OPEN_TEMP_DB, SQLITE_OPEN_TEMP_JOURNAL,
+				    SQLITE_OPEN_TRANSIENT_DB};
+	static const char *const names[] = {"ioflush-read", "ioflush-write"};
+	struct fixture *f = *state;
+	char victim[96];
+
+	snprintf(victim, sizeof(victim), "%s/victim", f->dir);
+	save_file(victim, "precious", 8);
+	for (size_t i = 0; i < 2; i++) {
+		sqlite3_vfs *vfs = sqlite3_vfs_find(names[i]);
+		sqlite3_file *file;
+
+		assert_non_null(vfs);
+		file = calloc(1, (size_t)vfs->szOsFile);
+		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+			assert_int_equal(vfs->xOpen(vfs, victim, file, kinds[k] | SQLITE_OPEN_READWRITE, NULL),
+					 SQLITE_CANTOPEN);
+			assert_null(file->pMethods);
+		}
+		free(file);
+	}
+	expect_there(victim);
+}
+
 /* The journal beside a file that is not ours stays, too: to open it by SQLite would play it back. */
 static void test_not_ours(void **state)
 {
@@ -752,9 +785,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_no_tables),	       TEST(test_ignored),     TEST(test_triggers),
-		TEST(test_endless_pages),      TEST(test_large_texts), TEST(test_journal_names_file),
-		TEST(test_not_ours),	       TEST(test_links),       TEST(test_reading_leaves_nothing),
+		TEST(test_no_tables),
+		TEST(test_ignored),
+		TEST(test_triggers),
+		TEST(test_endless_pages),
+		TEST(test_large_texts),
+		TEST(test_journal_names_file),
+		TEST(test_no_other_files),
+		TEST(test_not_ours),
+		TEST(test_links),
+		TEST(test_reading_leaves_nothing),
 		TEST(test_changed_while_read),
 	};
 
