@@ -744,6 +744,7 @@ static void test_modes(void **state)
 static void test_lock_named(void **state)
 {
 	struct fixture *f = *state;
+	struct writer_stats last;
 	char shm[128], want[64];
 	int ready[2];
 	pid_t pid;
@@ -759,6 +760,7 @@ static void test_lock_named(void **state)
 		struct flock l = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1};
 		int fd = open(shm, O_RDONLY);
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (fd < 0 || fcntl(fd, F_SETLKW, &l) || write(ready[1], "x", 1) != 1)
 			_exit(1);
 		pause();
@@ -769,10 +771,11 @@ static void test_lock_named(void **state)
 	put(f, 10);
 	WAIT_FOR(f, s.failing[0]);
 	snprintf(want, sizeof(want), "process %d (", pid);
-	if (!strstr(stats(f).failing, want) || !strstr(stats(f).failing, "holds a read lock on a.db-shm"))
-		fail_msg("%s", stats(f).failing);
+	last = stats(f);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+	if (!strstr(last.failing, want) || !strstr(last.failing, "holds a read lock on a.db-shm"))
+		fail_msg("%s", last.failing);
 	WAIT_FOR(f, s.rows == 20 && !s.failing[0]);
 	stop(f);
 	close(ready[0]);
