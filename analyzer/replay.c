@@ -42,7 +42,7 @@ struct pass {
 	const struct replay *r;
 	struct ring *ring;
 	struct progress *progress;
-	const struct capture *capture;
+	struct capture capture;
 	struct model *model;
 	bool cut;	/* an event after replay.to was seen: it and what follows are left out */
 	bool broken;	/* the capture is not whole, and that is an error */
@@ -212,7 +212,7 @@ static int pump(struct pass *p, struct error *e)
 /* A capture that was stored as a part: an error unless parts will do; said before time is spent on it. */
 static int check_state(struct pass *p, const char **partial, struct error *e)
 {
-	const struct capture *c = p->capture;
+	const struct capture *c = &p->capture;
 
 	*partial = NULL;
 	if (strcmp(c->state, "partial"))
@@ -255,7 +255,7 @@ static int replay_capture(struct pass *p, struct error *e)
 	if (!p->model)
 		return error_set(e, "out of memory");
 	if (r->begin) {
-		ret = r->begin(r->ctx, p->ring->source, p->capture, p->model);
+		ret = r->begin(r->ctx, p->ring->source, &p->capture, p->model);
 		if (ret)
 			goto out;
 	}
@@ -269,7 +269,7 @@ static int replay_capture(struct pass *p, struct error *e)
 	if (ret)
 		goto out;
 	if (r->end)
-		ret = r->end(r->ctx, p->ring->source, p->capture, p->model, partial);
+		ret = r->end(r->ctx, p->ring->source, &p->capture, p->model, partial);
 out:
 	model_free(p->model);
 	p->model = NULL;
@@ -286,26 +286,25 @@ static int replay_or_leave_out(struct pass *p, struct error *e)
 	ret = replay_capture(p, &why);
 	if (!ret || !p->broken || !p->r->left_out)
 		return ret < 0 ? error_set(e, "%s", why.text) : ret;
-	p->r->left_out(p->r->ctx, p->ring->source, p->capture, &why);
+	p->r->left_out(p->r->ctx, p->ring->source, &p->capture, &why);
 	return 0;
 }
 
 /* The captures one after the other; found says how many there were. */
 static int replay_captures(struct pass *p, uint64_t *found, struct error *e)
 {
+	struct capture *c = &p->capture;
 	bool ended = false;
-	struct capture c;
 	int ret = 0;
 
-	p->capture = &c;
 	*found = 0;
 	while (!ended && !ret) {
-		memset(&c, 0, sizeof(c));
-		ret = source_capture(p->ring->source, &c, e);
+		memset(c, 0, sizeof(*c));
+		ret = source_capture(p->ring->source, c, e);
 		if (ret <= 0)
 			return ret;
 		ret = 0;
-		if (p->r->capture && c.id != p->r->capture)
+		if (p->r->capture && c->id != p->r->capture)
 			continue;
 		ret = replay_or_leave_out(p, e);
 		(*found)++;
