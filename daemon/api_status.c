@@ -141,6 +141,8 @@ size_t api_health_causes(struct api *a, const struct ring_stats *r, const struct
 	if (still > (stall > STALL_MIN_MS ? stall : STALL_MIN_MS))
 		snprintf(cause[n++], 320, "the ring buffers were not drained for %llu s",
 			 (unsigned long long)(still / 1000));
+	if (r->changed)
+		snprintf(cause[n++], 320, "somebody else has changed how the kernel records; the log says what");
 	return n;
 }
 

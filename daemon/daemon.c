@@ -45,7 +45,7 @@
 #define DRAIN_PAGES 256	     /* of a CPU at once; then signals and timers have their turn */
 #define CPU_RETRY_S 10	     /* a CPU whose buffer has gone is tried again this often */
 #define STATUS_INTERVAL_S 10 /* systemd's status line */
-#define MISSED_INTERVAL_S 5  /* what the probes missed is looked at */
+#define WATCH_INTERVAL_S 5   /* what the probes missed, and what others changed, is looked at */
 
 struct cpu {
 	unsigned number;
@@ -73,7 +73,8 @@ struct ioflushd {
 	size_t ncpus;
 	struct health health;
 	bool counts_missed;	       /* some probe is a kprobe, and the kernel counts what it misses */
-	uint64_t missed_at;	       /* seconds: when it is due to look again */
+	uint64_t watch_at;	       /* seconds: when it is due to look again */
+	bool changed;		       /* others have changed how it is recorded */
 	uint64_t alive_at, status_at;  /* seconds: when due */
 	uint64_t drains, events, lost; /* at the last sign of life / status line */
 	struct error failed;	       /* why recording did not begin, or ended without being told to */
@@ -426,9 +427,26 @@ static void look_for_missed(struct ioflushd *d)
 {
 	uint64_t total;
 
-	d->missed_at = now_s() + MISSED_INTERVAL_S;
 	if (d->counts_missed && !priv_missed(d->priv, &total))
 		ring_missed(d->ring, total);
+}
+
+/* Whether others have turned off or restricted what is recorded: then nothing else would tell that events are missing. */
+static void look_for_changes(struct ioflushd *d)
+{
+	struct error e = {0};
+	int rc = priv_unchanged(d->priv, &e);
+
+	if (rc > 0)
+		return;
+	if (rc && !d->changed)
+		log_error("somebody else has changed how the kernel records: %s; what is missing for that cannot be "
+			  "counted: put it back, or restart ioflushd",
+			  e.text);
+	else if (!rc && d->changed)
+		log_notice("the kernel records as it was told to, again");
+	d->changed = rc;
+	ring_watched(d->ring, d->changed);
 }
 
 static void on_tick(void *ctx)
@@ -442,8 +460,11 @@ static void on_tick(void *ctx)
 		fail(d, &e);
 		return;
 	}
-	if (now_s() >= d->missed_at)
+	if (now_s() >= d->watch_at) {
+		d->watch_at = now_s() + WATCH_INTERVAL_S;
 		look_for_missed(d);
+		look_for_changes(d);
+	}
 	stats(d, &r, &w);
 	health_update(&d->health, now_s(), &r, &w);
 	tell_alive(d, &r);
@@ -673,6 +694,7 @@ static void drain_rest(struct ioflushd *d)
 	long pages;
 	int gone;
 
+	look_for_changes(d);
 	if (priv_trace_on(d->priv, false, &e))
 		log_error("%s", e.text);
 	e.text[0] = '\0';

@@ -36,7 +36,7 @@
 #define DISARM_MS 15000 /* a recorder whose privileged process is gone closes its capture first, and then the buffers */
 #define SIGNALED 128	/* exit status of a child that a signal ended: this and its number, as shells say it */
 
-enum priv_kind { PRIV_BUFFER = 1, PRIV_STATS, PRIV_CMDLINES, PRIV_CPUS, PRIV_TRACE, PRIV_MISSED };
+enum priv_kind { PRIV_BUFFER = 1, PRIV_STATS, PRIV_CMDLINES, PRIV_CPUS, PRIV_TRACE, PRIV_MISSED, PRIV_UNCHANGED };
 
 struct request {
 	uint32_t kind; /* enum priv_kind */
@@ -187,6 +187,15 @@ static void answer_missed(struct parent *p)
 	p->answer.cpu[1] = (uint32_t)(missed >> 32);
 }
 
+static void answer_unchanged(struct parent *p)
+{
+	struct error e = {{0}};
+	int rc = tracer_unchanged(p->t, &e);
+
+	if (rc)
+		answer_text(&p->answer, rc < 0 ? ECANCELED : errno, e.text);
+}
+
 static bool request_valid(const struct request *q, ssize_t len)
 {
 	if (len != (ssize_t)sizeof(*q))
@@ -200,6 +209,7 @@ static bool request_valid(const struct request *q, ssize_t len)
 	case PRIV_CMDLINES:
 	case PRIV_CPUS:
 	case PRIV_MISSED:
+	case PRIV_UNCHANGED:
 		return q->arg == 0;
 	default:
 		return false;
@@ -229,6 +239,9 @@ static int serve_request(struct parent *p, const struct request *q)
 		return -1;
 	case PRIV_MISSED:
 		answer_missed(p);
+		return -1;
+	case PRIV_UNCHANGED:
+		answer_unchanged(p);
 		return -1;
 	}
 	if (fd < 0)
@@ -711,6 +724,13 @@ int priv_missed(struct priv *p, uint64_t *missed)
 	}
 	*missed = p->answer.cpu[0] | (uint64_t)p->answer.cpu[1] << 32;
 	return 0;
+}
+
+int priv_unchanged(struct priv *p, struct error *e)
+{
+	if (ask(p, PRIV_UNCHANGED, 0) >= 0)
+		return 0;
+	return p->answer.errnum == ECANCELED ? error_set(e, "%s", p->answer.text) : 1;
 }
 
 /* What the parent said, or the errno of the failed talk. */

@@ -46,6 +46,7 @@ int priv_open_stats(struct priv *p, unsigned cpu);
 int priv_open_cmdlines(struct priv *p);
 int priv_missed(struct priv *p, uint64_t *missed); /* as tracer_missed() */
 unsigned *priv_cpus(struct priv *p, size_t *n, struct error *e);
+int priv_unchanged(struct priv *p, struct error *e); /* as tracer_unchanged(); 1: it cannot be asked */
 int priv_trace_on(struct priv *p, bool on, struct error *e);
 void priv_close(struct priv *p); /* the parent then cleans up and exits */
 

@@ -27,6 +27,9 @@
  * the statistics: overrun less all that pages have told. That is right only when no loss waits to be told by a later
  * page, hence when the buffer was empty before and after the statistics were read. Until a CPU loses nothing any more,
  * its pages are then read in a way that leaves room for the count (see read_page()).
+ *
+ * The buffer is ours alone. The statistics also tell how many records were read from it: more than our pages had were read
+ * by somebody else; fewer, and it was emptied. Neither may pass as a recording without loss.
  */
 #include "ring.h"
 
@@ -83,6 +86,16 @@ struct loss {
 	bool has_since;
 };
 
+/* What the statistics told of reading. */
+struct told {
+	bool open;	  /* not held against our count yet */
+	bool uncounted;	  /* of the pages some could not be counted */
+	uint64_t pages;	  /* that were read by then */
+	uint64_t records; /* that were in them, if nobody else read */
+	uint64_t since;	  /* t of the last record given out before that */
+	bool has_since;
+};
+
 struct page {
 	struct page *next;
 	int64_t lost; /* before it, or SUBBUF_LOST_UNKNOWN */
@@ -125,6 +138,11 @@ struct cpu {
 	uint64_t ahead;		   /* of settled: what a later page will tell again */
 	uint64_t unknown;	   /* pages that told of a loss without a count, since it was last settled */
 	struct page *unknown_page; /* the last of them, while it waits */
+
+	uint64_t taken, done; /* pages that were queued, and taken apart */
+	uint64_t records;     /* in the latter */
+	bool uncounted;	      /* a page that is not told of yet could not be counted */
+	struct told told;
 };
 
 struct format {
@@ -144,6 +162,7 @@ struct ring {
 	uint32_t cause[LOSS_CAUSES]; /* strings ids */
 
 	struct cpu nowhere; /* no CPU: its losses are those of the probes */
+	struct cpu others;  /* the same, for what others changed */
 	bool knows_missed;  /* from here on it counts */
 	uint64_t missed;    /* told so far */
 	struct cpu **cpu;
@@ -329,6 +348,8 @@ static void give_all_losses(struct ring *r, uint64_t t, enum loss_cause first)
 			give_losses(r, r->cpu[i], t, first);
 	if (r->nowhere.has_loss)
 		give_losses(r, &r->nowhere, t, first);
+	if (r->others.has_loss)
+		give_losses(r, &r->others, t, first);
 }
 
 /* --- commands */
@@ -504,6 +525,34 @@ static void take_flag(struct ring *r, struct cpu *c)
 		c->unknown_page = NULL;
 }
 
+/* Holds our count of records against what the statistics told, once all pages of then are counted. */
+static void check_told(struct ring *r, struct cpu *c)
+{
+	uint64_t told = c->told.records, ours = c->records;
+	struct loss *l = &c->loss[LOST_RING];
+	bool first = !l->count && !l->places;
+	char what[128] = "its buffer was emptied by somebody else; what was in it is lost";
+
+	if (!c->told.open || c->done != c->told.pages)
+		return;
+	c->told.open = false;
+	c->records = told;
+	if (c->told.uncounted || told == ours)
+		return;
+	if (told > ours) {
+		snprintf(what, sizeof(what), "%" PRIu64 " records were read by another process, and are lost",
+			 told - ours);
+		loss_add(r, c, LOST_RING, told - ours);
+	} else {
+		loss_unknown(r, c, LOST_RING);
+	}
+	complain(r, c, what);
+	if (first) {
+		l->since = c->told.since;
+		l->has_since = c->told.has_since;
+	}
+}
+
 static void drop_head(struct ring *r, struct cpu *c)
 {
 	struct page *p = c->head;
@@ -515,6 +564,8 @@ static void drop_head(struct ring *r, struct cpu *c)
 		c->tail = NULL;
 	c->loaded = false;
 	release_page(r, p);
+	c->done++;
+	check_told(r, c);
 }
 
 /* Begins the CPU's first page. It was looked at when it was read, so it is sound as far as its header goes. */
@@ -546,6 +597,7 @@ static bool next_record(struct ring *r, struct cpu *c)
 		ret = subbuf_next(&c->sb, &c->rec, &why);
 		if (ret > 0) {
 			r->stats.records++;
+			c->records++;
 			if (!in_future(r, c->rec.ts))
 				return true;
 			loss_add(r, c, LOST_DECODER, 1);
@@ -553,6 +605,7 @@ static bool next_record(struct ring *r, struct cpu *c)
 			continue;
 		}
 		if (ret < 0) {
+			*(c->told.open ? &c->told.uncounted : &c->uncounted) = true;
 			loss_unknown(r, c, LOST_DECODER);
 			complain(r, c, why.text);
 			why.text[0] = '\0';
@@ -728,6 +781,7 @@ static void take_page(struct ring *r, struct cpu *c, struct page *p)
 	if (p->fill < r->fmt.size)
 		memset(p->data + p->fill, 0, r->fmt.size - p->fill);
 	if (p->fill < r->fmt.data || subbuf_load(&sb, &r->fmt, p->data, &why) || sb.end > p->fill) {
+		c->uncounted = true;
 		loss_unknown(r, c, LOST_DECODER);
 		complain(r, c, why.text[0] ? why.text : "a sub-buffer that is cut off");
 		release_page(r, p);
@@ -736,6 +790,7 @@ static void take_page(struct ring *r, struct cpu *c, struct page *p)
 	if (sb.ts > c->bound && !in_future(r, sb.ts))
 		c->bound = sb.ts;
 	book_flag(c, p, sb.lost, r->now);
+	c->taken++;
 	c->scraps = sb.end - sb.pos < r->fmt.size / 2 ? c->scraps + 1 : 0;
 	c->caught_up = c->scraps >= SCRAPS;
 	if (c->tail)
@@ -877,6 +932,8 @@ static long read_all(struct ring *r, size_t max_pages, struct error *e)
 
 struct cpu_stats {
 	uint64_t overrun, dropped;
+	uint64_t read, pages; /* records that were read, in these pages of ours */
+	bool has_read;
 };
 
 static int stats_number(const char *text, const char *key, uint64_t *out)
@@ -917,6 +974,9 @@ static int read_stats(struct cpu *c, struct cpu_stats *s)
 	stats_number(text, "\ncommit overrun: ", &commit);
 	stats_number(text, "\ndropped events: ", &dropped);
 	s->dropped = commit + dropped;
+	/* of a page that is not read whole nobody knows yet how much is counted */
+	s->has_read = !(c->filling && c->filling->fill) && !stats_number(text, "\nread events: ", &s->read);
+	s->pages = c->taken;
 	return 0;
 }
 
@@ -942,6 +1002,7 @@ static void check_reset(struct ring *r, struct cpu *c, const struct cpu_stats *s
 	loss_unknown(r, c, LOST_RING);
 	c->dropped = c->flagged = c->settled = c->ahead = c->unknown = 0;
 	c->unknown_page = NULL;
+	c->uncounted = true;
 }
 
 /* What overrun has beyond all that pages told. */
@@ -965,6 +1026,21 @@ static void stats_begin(struct cpu *c)
 	c->has_stats_since = c->has_last;
 }
 
+static void take_told(struct ring *r, struct cpu *c, const struct cpu_stats *s)
+{
+	struct told *t = &c->told;
+
+	if (!s->has_read)
+		return;
+	if (!t->open)
+		*t = (struct told){.open = true, .since = c->stats_since, .has_since = c->has_stats_since};
+	t->pages = s->pages;
+	t->records = s->read;
+	t->uncounted |= c->uncounted;
+	c->uncounted = false;
+	check_told(r, c);
+}
+
 /* Books what the statistics tell. whole: no overrun waits to be told by a page that is not read yet. */
 static void book_stats(struct ring *r, struct cpu *c, const struct cpu_stats *s, bool whole)
 {
@@ -975,6 +1051,7 @@ static void book_stats(struct ring *r, struct cpu *c, const struct cpu_stats *s,
 	c->overrun = s->overrun;
 	if (whole)
 		settle_overrun(r, c, s->overrun);
+	take_told(r, c, s);
 	c->stats_at = r->now;
 	c->stats_fresh = whole;
 	stats_begin(c);
@@ -1131,6 +1208,8 @@ int ring_finish(struct ring *r, struct error *e)
 			take_page(r, c, c->filling);
 	}
 	merge(r, UINT64_MAX, 0);
+	if (r->stats.changed)
+		loss_unknown(r, &r->others, LOST_RING);
 	give_all_losses(r, r->now, LOST_FLAG);
 	while (decoder_finish(r->decoder, batch_room(r, 1)) > 0) {
 		/* Held back since its record: its time may be before that of a loss given out meanwhile. */
@@ -1228,6 +1307,7 @@ int ring_cpu_add(struct ring *r, unsigned cpu, int fd, int stats_fd, struct erro
 	c->unknown = 0;
 	c->unknown_page = NULL;
 	c->tell_gone = false;
+	c->uncounted = c->taken > 0;
 	rebase_stats(c);
 	return 0;
 fail:
@@ -1341,6 +1421,17 @@ void ring_missed(struct ring *r, uint64_t total)
 	r->nowhere.has_last = r->stats.events > 0;
 }
 
+void ring_watched(struct ring *r, bool changed)
+{
+	if (changed != r->stats.changed)
+		loss_unknown(r, &r->others, LOST_RING);
+	else if (changed)
+		return; /* since when is known */
+	r->stats.changed = changed;
+	r->others.last_t = r->out_t;
+	r->others.has_last = r->stats.events > 0;
+}
+
 void ring_cmdlines(struct ring *r, int fd)
 {
 	close_fd(&r->cmdlines_fd);
@@ -1361,7 +1452,7 @@ struct ring *ring_new(const struct ring_options *o, struct strings *strings, str
 	r->opt = *o;
 	r->strings = strings;
 	r->cmdlines_fd = -1;
-	r->nowhere.number = EVENT_NO_CPU;
+	r->nowhere.number = r->others.number = EVENT_NO_CPU;
 	pthread_mutex_init(&r->lock, NULL);
 	r->decoder = decoder_new(strings, NULL);
 	r->tep = tep_alloc();

@@ -7,7 +7,7 @@
  * sink; the rest waits. A record that comes later than that is lost ("late"), and counted.
  *
  * Loss: every lost record becomes part of a lost event: cause "ring buffer" (sub-buffer flags, and per_cpu stats, reconciled
- * so that each is counted once), "decoder" (records that could not be decoded), "late", "merge memory", "probe" (what
+ * so that each is counted once; what others read, emptied or turned off), "decoder" (records that could not be decoded), "late", "merge memory", "probe" (what
  * the probes missed, as ring_missed() is told; on no CPU).
  */
 #ifndef IOFLUSHD_RING_H
@@ -46,6 +46,7 @@ struct ring_stats {
 	uint64_t doubtful_names; /* records of threads whose name another may have forged; see trace/cmdlines.h */
 	uint64_t last_t;	 /* of the last event given to the sink */
 	uint64_t drains;
+	bool changed; /* others have changed how the kernel records, see ring_watched() */
 };
 
 struct ring;
@@ -65,6 +66,12 @@ void ring_cmdlines(struct ring *c, int fd);
  * Those of the first time do not count; fewer than the last time: the kernel begins anew with a module that comes again.
  */
 void ring_missed(struct ring *c, uint64_t total);
+
+/*
+ * Whether the kernel records as it was told to, at times: what came between two such times with different answers, and
+ * until the end if it does not by then, is a loss of unknown size.
+ */
+void ring_watched(struct ring *c, bool changed);
 
 /* A CPU comes; owns the descriptors from now on. stats_fd -1: none. */
 int ring_cpu_add(struct ring *c, unsigned cpu, int fd, int stats_fd, struct error *e);

@@ -1068,6 +1068,63 @@ static int mark_losses(const struct tracer *t, const struct probe_set *set, stru
 	return write_instance(t, "options/overwrite", "1") ? error_errno(e, "%s/options/overwrite", t->dir) : 0;
 }
 
+static char *read_instance(const struct tracer *t, const char *name)
+{
+	char path[PATH_MAX], *text;
+
+	if (path_print(path, "%s/%s", t->dir, name))
+		return NULL;
+	text = read_file(path, NULL);
+	if (text)
+		text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+/* Where an event is below the instance's folder "events"; a tracepoint stands in for one of another name. */
+static const char *name_in_system(const struct tracer *t, const struct armed_event *a)
+{
+	return strcmp(a->system, t->group) ? strchr(a->line, ':') + 1 : a->name;
+}
+
+static int remember_setting(struct tracer *t, const char *name, struct error *e)
+{
+	struct tracer_setting *s = &t->setting[t->nsettings];
+
+	s->text = read_instance(t, name);
+	if (!s->text) /* not every kernel has all of them */
+		return errno == ENOENT ? 0 : error_errno(e, "%s/%s", t->dir, name);
+	s->name = strdup(name);
+	t->nsettings++;
+	return s->name ? 0 : error_set(e, "out of memory");
+}
+
+/* All that decides whether an event gets into the buffer, and as what, as it is now. */
+static int remember_settings(struct tracer *t, struct error *e)
+{
+	static const char *const names[] = {"trace_clock", "buffer_size_kb", "tracing_cpumask", "set_event_pid",
+					    "set_event_notrace_pid"};
+	static const char *const of_event[] = {"enable", "filter"};
+	char path[PATH_MAX];
+	size_t i, j;
+
+	t->setting = calloc(sizeof(names) / sizeof(names[0]) + 2 * t->nevents, sizeof(*t->setting));
+	if (!t->setting)
+		return error_set(e, "out of memory");
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (remember_setting(t, names[i], e))
+			return -1;
+	for (i = 0; i < t->nevents; i++)
+		for (j = 0; j < 2 && t->event[i].alt >= 0; j++) {
+			const struct armed_event *a = &t->event[i];
+
+			if (path_print(path, "events/%s/%s/%s", a->system, name_in_system(t, a), of_event[j]))
+				return error_errno(e, "%s", a->name);
+			if (remember_setting(t, path, e))
+				return -1;
+		}
+	return 0;
+}
+
 int tracer_arm(struct tracer *t, const struct probe_set *set, enum tracer_host *host, struct error *e)
 {
 	*host = TRACER_HOST_OK;
@@ -1078,7 +1135,7 @@ int tracer_arm(struct tracer *t, const struct probe_set *set, enum tracer_host *
 	if (!t->instance_made || has_probes(t))
 		return error_set(e, "the instance %s or probes of the group %s are left over and were not removed",
 				 t->opt.instance, t->group);
-	if (configure(t, host, e) || arm_events(t, set, e) || mark_losses(t, set, e))
+	if (configure(t, host, e) || arm_events(t, set, e) || mark_losses(t, set, e) || remember_settings(t, e))
 		return -1;
 	return judge(t, set, host, e);
 }
@@ -1151,12 +1208,39 @@ static int trace_on(struct tracer *t, const char *value, struct error *e)
 
 int tracer_start(struct tracer *t, struct error *e)
 {
+	t->on = true;
 	return trace_on(t, "1", e);
 }
 
 int tracer_stop(struct tracer *t, struct error *e)
 {
+	t->on = false;
 	return trace_on(t, "0", e);
+}
+
+static int check_setting(const struct tracer *t, const char *name, const char *want, struct error *e)
+{
+	char *text = read_instance(t, name);
+	int ret = 0;
+
+	if (!text && errno != ENOENT)
+		return 1;
+	if (!text)
+		ret = error_set(e, "%s/%s is gone", t->dir, name);
+	else if (strcmp(text, want) && strcmp(text, "X")) /* sizes differ where a CPU came that had never been there */
+		ret = error_set(e, "%s/%s is \"%s\", not \"%s\"", t->dir, name, text, want);
+	free(text);
+	return ret;
+}
+
+int tracer_unchanged(const struct tracer *t, struct error *e)
+{
+	int ret = check_setting(t, "tracing_on", t->on ? "1" : "0", e);
+	size_t i;
+
+	for (i = 0; i < t->nsettings && !ret; i++)
+		ret = check_setting(t, t->setting[i].name, t->setting[i].text, e);
+	return ret;
 }
 
 static int open_per_cpu(const struct tracer *t, unsigned cpu, const char *name)
@@ -1300,15 +1384,13 @@ char *tracer_header_page(const struct tracer *t, size_t *len, struct error *e)
 char *tracer_format(const struct tracer *t, size_t event, size_t *len, struct error *e)
 {
 	const struct armed_event *a = event < t->nevents ? &t->event[event] : NULL;
-	const char *name;
 	char path[PATH_MAX], *text;
 
 	if (!a || a->alt < 0) {
 		error_set(e, "event %zu is not armed", event);
 		return NULL;
 	}
-	name = strcmp(a->system, t->group) ? strchr(a->line, ':') + 1 : a->name;
-	if (path_print(path, "events/%s/%s/format", a->system, name))
+	if (path_print(path, "events/%s/%s/format", a->system, name_in_system(t, a)))
 		return NULL;
 	text = read_tracefs(t, path, len);
 	if (!text)
@@ -1331,6 +1413,11 @@ void tracer_forget(struct tracer *t)
 		free(t->event[i].refused);
 	}
 	free(t->event);
+	for (i = 0; i < t->nsettings; i++) {
+		free(t->setting[i].name);
+		free(t->setting[i].text);
+	}
+	free(t->setting);
 	free(t->group);
 	free(t->dir);
 	free((void *)(uintptr_t)t->opt.instance);

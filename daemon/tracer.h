@@ -39,13 +39,20 @@ struct armed_event {
 	char *refused; /* why the ones before it (or all) were refused: the kernel's own words, one a line; or NULL */
 };
 
+/* A file of the instance, and what it held when all was armed. */
+struct tracer_setting {
+	char *name, *text;
+};
+
 struct tracer {
 	struct tracer_options opt; /* its texts are the tracer's own */
 	char *group;
 	char *dir; /* of the instance */
 	struct armed_event *event;
 	size_t nevents;
-	bool instance_made;
+	struct tracer_setting *setting;
+	size_t nsettings;
+	bool instance_made, on;
 	int lock; /* the instance's directory, locked while it is ours; -1: not ours */
 };
 
@@ -90,6 +97,10 @@ int tracer_try(struct tracer *t, const struct probe_set *set, enum tracer_host *
 
 int tracer_start(struct tracer *t, struct error *e); /* tracing_on = 1 */
 int tracer_stop(struct tracer *t, struct error *e);
+
+/* Whether the instance records as it was armed and started: 0, -1 and the error says what others have changed, or 1 with
+ * errno: it cannot be seen. */
+int tracer_unchanged(const struct tracer *t, struct error *e);
 
 /* Opens a CPU's buffer / statistics. A descriptor, or -1 with errno. */
 int tracer_open_buffer(const struct tracer *t, unsigned cpu); /* per_cpu/cpuN/trace_pipe_raw, O_NONBLOCK */

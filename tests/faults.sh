@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What goes wrong on a live host, one after the other: kill -9 at random points, a full disk, a database that cannot be
-# written or is locked, tracefs that is not there, an event format that changed, SIGHUP in a flood. After each of them: no
-# stored row lost or doubled, the database sound, nothing of ours left in tracefs, what is others' untouched.
+# written or is locked, tracefs that is not there, an event format that changed, SIGHUP in a flood, others who turn off,
+# restrict, empty or read what we record. After each of them: no stored row lost or doubled, the database sound, nothing of
+# ours left in tracefs, what is others' untouched.
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -404,6 +405,92 @@ hangups() {
 	no_leftovers SIGHUP
 }
 
+# flood_and_wait COUNT
+flood_and_wait() {
+	flood "$1"
+	wait "$flood_pid" || true
+}
+
+unknown_losses() {
+	sql 'SELECT count(*) FROM lost WHERE count IS NULL'
+}
+
+# changed WHAT FILE VALUE: somebody writes the value into a file of our instance, and nothing else tells that events are
+# missing from then on.
+changed() {
+	local what=$1 file=$tracefs/instances/$instance/$2 value=$3
+	fresh
+	start_daemon || { not_ok "$what: starts" "$(daemon_report)"; return; }
+	flood_and_wait 1000
+	printf '%s\n' "$value" >"$file"
+	flood_and_wait 1000
+	stop_daemon
+	if (($(rows_of 1) < 2000)); then
+		ok "$what: events are missing"
+	else
+		not_ok "$what: events are missing" "$(rows_of 1) rows"
+	fi
+	if (($(unknown_losses) > 0)) && grep -q "somebody else has changed how the kernel records: .*/${2##*/} is " "$log"; then
+		ok "$what: that is a loss, and the log says why"
+	else
+		not_ok "$what: that is a loss, and the log says why" "$(sql 'SELECT * FROM lost'; daemon_report)"
+	fi
+	no_leftovers "$what"
+}
+
+# Turned off and on again under way: the loss has a beginning and an end.
+paused() {
+	fresh
+	start_daemon || { not_ok "paused: starts" "$(daemon_report)"; return; }
+	flood_and_wait 1000
+	echo 0 >"$tracefs/instances/$instance/tracing_on"
+	wait_log 'somebody else has changed' || true
+	flood_and_wait 1000
+	echo 1 >"$tracefs/instances/$instance/tracing_on"
+	wait_log 'records as it was told to, again' || true
+	flood_and_wait 1000
+	stop_daemon
+	is "paused: what was recorded before and after is there" 2000 "$(rows_of 1)"
+	is "paused: a loss when it was seen, one when it was over" 2 "$(unknown_losses)"
+	is "paused: nothing after that is in doubt" 1000 \
+		"$(sql 'SELECT count(*) FROM event WHERE id > (SELECT max(id) FROM lost)')"
+	no_leftovers paused
+}
+
+# While the recorder is late, somebody empties its buffer, or reads from it.
+emptied() {
+	local recorder rows lost
+	fresh
+	start_daemon || { not_ok "emptied: starts" "$(daemon_report)"; return; }
+	recorder=$(recorder_pid)
+	flood_and_wait 1000
+	sleep 0.5
+	kill -STOP "$recorder"
+	flood_and_wait 1000
+	echo >"$tracefs/instances/$instance/trace"
+	kill -CONT "$recorder"
+	stop_daemon
+	if (($(rows_of 1) < 2000 && $(unknown_losses) > 0)); then
+		ok "emptied: what is missing is a loss"
+	else
+		not_ok "emptied: what is missing is a loss" "$(rows_of 1) rows; $(sql 'SELECT * FROM lost'; daemon_report)"
+	fi
+	fresh
+	start_daemon || { not_ok "read by another: starts" "$(daemon_report)"; return; }
+	recorder=$(recorder_pid)
+	flood_and_wait 1000
+	kill -STOP "$recorder"
+	flood_and_wait 1000
+	timeout 1 cat "$tracefs/instances/$instance/trace_pipe" >"$scratch/stolen" || true
+	kill -CONT "$recorder"
+	flood_and_wait 1000
+	stop_daemon
+	rows=$(rows_of 1) lost=$(lost_of 1)
+	is "read by another: $rows rows + $lost lost = sent" 3000 "$((rows + lost))"
+	is "read by another: as many as it read" "$(grep -cE ' (un)?map: ' "$scratch/stolen")" "$lost"
+	no_leftovers "read by another"
+}
+
 # Several at once: each removes its own while the list that it would read changes under it.
 neighbours() {
 	local round i pids left=''
@@ -444,6 +531,12 @@ no_tracefs
 format_changed
 field_gone
 hangups
+changed "turned off" tracing_on 0
+changed "disabled" "events/$instance/enable" 0
+changed "filtered" "events/$instance/map/filter" 'size > 5000'
+changed "for one process only" set_event_pid 1
+paused
+emptied
 skip "a step of the wall clock" "it would reach every process of this machine: make check-vm steps that of a guest"
 check_other
 tap_done checks

@@ -594,6 +594,74 @@ static void test_overwritten_gaps(void **state)
 		assert_in_range(events[i].t - events[i - 1].t, 140000000, 200000000);
 }
 
+/* All of CPU 0's pages, of 167 records, and statistics that tell that so many were read. */
+static void read_told(unsigned read, bool damaged)
+{
+	char text[128];
+	size_t len = load("normal/cpu0.raw");
+	int end, fd;
+
+	recorded_ring(1 << 20);
+	if (damaged)
+		memset(data + 8, 0xff, 3); /* how much the page holds */
+	fd = pipe_of(data, len, &end);
+	close(end);
+	snprintf(text, sizeof(text), "entries: 0\noverrun: 0\ncommit overrun: 0\ndropped events: 0\nread events: %u\n",
+		 read);
+	assert_int_equal(ring_cpu_add(ring, 0, fd, file_of(text, strlen(text)), &error), 0);
+	drain();
+	finish();
+}
+
+/* The kernel counts what is read from a buffer: what others have read is lost to the record, what they emptied as a place. */
+static void test_read_by_others(void **state)
+{
+	(void)state;
+	read_told(167, false);
+	assert_int_equal(nlosses, 0);
+	read_told(167 + 5, false);
+	assert_int_equal(nlosses, 1);
+	check_loss(0, 0, 5, "ring buffer");
+	assert_int_equal(stats().lost_ring, 5);
+	assert_int_equal(stats().lost_unknown, 0);
+	read_told(160, false);
+	assert_int_equal(nlosses, 1);
+	assert_int_equal(losses[0].missing & COUNT_MISSING, COUNT_MISSING);
+	assert_int_equal(stats().lost_unknown, 1);
+	/* a page that cannot be counted: nobody can say that records are missing beside it */
+	read_told(167, true);
+	assert_true(stats().records < 167);
+	assert_int_equal(stats().lost_unknown, 1);
+	assert_int_equal(lost_sum(), 0);
+}
+
+/* That recording was turned off and on again, or not again, is known at two times each: no more is known of the loss. */
+static void test_changed(void **state)
+{
+	(void)state;
+	recorded_ring(1 << 20);
+	ring_watched(ring, false);
+	add_recorded(0, "dropped/cpu0.raw", NULL);
+	drain();
+	assert_int_equal(nlosses, 0);
+	ring_watched(ring, false);
+	ring_watched(ring, true);
+	ring_watched(ring, true);
+	drain();
+	assert_int_equal(nlosses, 1);
+	assert_int_equal(losses[0].cpu, EVENT_NO_CPU);
+	assert_int_equal(losses[0].missing, COUNT_MISSING);
+	assert_int_equal(losses[0].lost.since, events[nevents - 1].t);
+	assert_true(stats().changed);
+	now_ns += 5000000;
+	ring_watched(ring, false);
+	ring_watched(ring, true);
+	ring_watched(ring, true);
+	finish();
+	assert_int_equal(nlosses, 2);
+	assert_int_equal(stats().lost_unknown, 4);
+}
+
 static void put_stats(int fd, unsigned commit, unsigned dropped)
 {
 	char text[256];
@@ -1346,6 +1414,7 @@ int main(void)
 		cmocka_unit_test(test_commands),	 cmocka_unit_test(test_forged_command),
 		cmocka_unit_test(test_live_cases),	 cmocka_unit_test(test_live_strings),
 		cmocka_unit_test(test_live_flood),	 cmocka_unit_test(test_live_flood_full_pages),
+		cmocka_unit_test(test_read_by_others),	 cmocka_unit_test(test_changed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -161,6 +161,30 @@ static char *slurp_instance(const char *name)
 	return slurp(path);
 }
 
+static void set_instance(const char *name, const char *value)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), TRACEFS "/instances/%s/%s", instance, name);
+	fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, value, strlen(value)), strlen(value));
+	close(fd);
+}
+
+/* What another changes is seen and named, and that it is as before, too. */
+static void expect_changed(const struct tracer *t, const char *name, const char *value, const char *back, const char *said)
+{
+	struct error e = {{0}};
+
+	set_instance(name, value);
+	assert_int_equal(tracer_unchanged(t, &e), -1);
+	expect(e.text, said);
+	set_instance(name, back);
+	assert_int_equal(tracer_unchanged(t, &e), 0);
+}
+
 static void dynamic_event(const char *line)
 {
 	int fd = open(TRACEFS "/dynamic_events", O_WRONLY | O_APPEND);
@@ -313,7 +337,7 @@ static void test_arm(void **state)
 	struct tracer t;
 	size_t n, i, len;
 	unsigned *cpus, hits = 0;
-	char *text, *p;
+	char *text, *p, path[128];
 	int fd;
 
 	(void)state;
@@ -356,9 +380,17 @@ static void test_arm(void **state)
 
 	tracer_test_map(1, 2); /* not recording yet */
 	check(tracer_start(&t, &e), &e);
+	check(tracer_unchanged(&t, &e), &e);
+	expect_changed(&t, "tracing_on", "0", "1", "tracing_on is \"0\", not \"1\"");
+	expect_changed(&t, "buffer_size_kb", "128", "64", "buffer_size_kb is \"");
+	snprintf(path, sizeof(path), "events/%s/map/enable", instance);
+	expect_changed(&t, path, "0", "1", "map/enable is \"0\", not \"1\"");
+	snprintf(path, sizeof(path), "events/%s/map/filter", instance);
+	expect_changed(&t, path, "iova > 7", "0", "map/filter is \"iova > 7\", not \"none\"");
 	for (i = 0; i < 5; i++)
 		tracer_test_map(0x1234, i);
 	check(tracer_stop(&t, &e), &e);
+	check(tracer_unchanged(&t, &e), &e);
 	tracer_test_map(3, 4);
 	text = slurp_instance("trace");
 	for (p = text; (p = strstr(p, " map: ")); p++)
