@@ -52,13 +52,14 @@ remove_group() {
 	done < <(sed -n "s,^[a-z0-9]*:\($1/[^ ]*\) .*,x:\1,p" "$tracefs/dynamic_events")
 }
 
-# What a test that was killed has left: the process that gave it its name is gone.
+# What a test that was killed has left: the process that gave it its name is gone, as far as can be seen from here, and no
+# recorder holds the lock of its instance.
 remove_stale() {
 	local dir name pid
 	for dir in "$tracefs"/instances/ioflush_test_*; do
 		name=${dir##*/} pid=${dir##*/ioflush_test_}
 		pid=${pid%_other}
-		if [[ -d $dir && $pid =~ ^[0-9]+$ && ! -d /proc/$pid ]]; then
+		if [[ -d $dir && $pid =~ ^[0-9]+$ && ! -d /proc/$pid ]] && flock -n "$dir" true; then
 			echo 0 2>/dev/null >"$dir/events/$name/enable" || true
 			rmdir "$dir" 2>/dev/null || true
 			remove_group "$name"
