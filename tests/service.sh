@@ -87,7 +87,9 @@ check_analyze() {
 		return
 	fi
 	run systemd-analyze verify --man=no "$unit"
-	if ((status == 0)) && ! grep -q 'ioflushd.service' "$scratch/err"; then
+	if ! type -P kill >/dev/null; then # which ExecReload= names
+		skip "the unit is valid" "kill is not installed: apt-get install procps"
+	elif ((status == 0)) && ! grep -q 'ioflushd.service' "$scratch/err"; then
 		ok "the unit is valid"
 	else
 		not_ok "the unit is valid" "$(run_report)"
