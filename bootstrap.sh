@@ -1,28 +1,36 @@
 #!/usr/bin/env bash
-# Everything from a fresh clone to a running program, on Debian 12.
+# Everything from a fresh clone to a running program, on Debian 12 and 13.
 #
-#   ./bootstrap.sh demo    install what is missing, build in ./build, replay a recording and print the report
-#   ./bootstrap.sh check   the same build, all tests, the tests under sanitizers (in ./build-asan), the tests in a guest
-#                          whose kernel is built once (in ~/.cache/ioflush-vm, 10 to 15 minutes) and the format check;
-#                          where CI=true also "make distcheck"
-#   ./bootstrap.sh fuzz    fuzz what parses a trace, and the HTTP server, for FUZZ_SECONDS (60) each, in ./build-fuzz
+#   ./bootstrap.sh demo        install what is missing, build in ./build, replay a recording and print the report
+#   ./bootstrap.sh check       the same build, all tests, the tests under sanitizers (in ./build-asan), the tests in a
+#                              guest whose kernel is built once (in ~/.cache/ioflush-vm, 10 to 15 minutes; not where
+#                              CHECK_GUEST=no) and the format check; where CI=true also "make distcheck" and demo on bare
+#                              Debians ("make check-bare")
+#   ./bootstrap.sh check-long  what takes longer: demo and check on bare Debians ("make check-bare"), all at once on one
+#                              recorder for STRESS_SECONDS (1800; "make stress"), fuzz for FUZZ_SECONDS (300)
+#   ./bootstrap.sh fuzz        fuzz what parses a trace, and the HTTP server, for FUZZ_SECONDS (60) each, in
+#                              ./build-fuzz
 #
 # Packages are installed when run as root; otherwise the missing ones are named. What is done already is not done again,
-# so a second run takes seconds. The last line of check counts the test cases; exit status 0 only if all passed.
+# so a second run of demo or check takes seconds. Each stage of a check says the time that it took. The last line counts
+# the test cases, below a table of the stages; exit status 0 only if all passed.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 build_packages=(autoconf automake gcc libc6-dev make pkg-config libtraceevent-dev libzstd-dev libsqlite3-dev
 	libjansson-dev uthash-dev libevent-dev libsystemd-dev libbpf-dev)
-check_packages=(libcmocka-dev sqlite3 trace-cmd jq clang-format mandoc curl python3-yaml python3-jsonschema systemd)
-vm_packages=(linux-source-6.12 flex bison bc libelf-dev libssl-dev dwarves xz-utils kmod cpio procps qemu-system-x86
-	seabios)
+check_packages=(libcmocka-dev sqlite3 trace-cmd jq clang-format mandoc curl python3-yaml python3-jsonschema systemd
+	procps)
+vm_packages=(linux-source-6.12 flex bison bc libelf-dev libssl-dev dwarves xz-utils kmod cpio qemu-system-x86 seabios)
 distcheck_packages=(xz-utils)
-fuzz_packages=(clang libclang-rt-14-dev)
+bare_packages=(mmdebstrap "debian-archive-keyring>=2023.3+deb12u2") # which has the keys of Debian 13
+fuzz_packages=(clang libclang-rt-dev)
 
 jobs=$(nproc 2>/dev/null || echo 2)
 passed=0 failed=0 skipped=0
+stage='' # of a check, the present one; what it is measured against in stage_start and stage_counts
+table='' # a line for each stage that is over
 
 say() {
 	printf 'bootstrap: %s\n' "$*"
@@ -33,12 +41,15 @@ die() {
 	exit 1
 }
 
-# The packages among the arguments that are not installed, one a line.
+# The packages among the arguments that are not installed, or older than NAME>=VERSION says, one a line.
 missing_packages() {
-	local package
+	local package name status version
 	for package; do
-		if [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true) != installed ]]; then
-			printf '%s\n' "$package"
+		name=${package%%>=*}
+		read -r status version < <(dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$name" 2>/dev/null) || status=''
+		if [[ $status != installed ]] || { [[ $package == *'>='* ]] &&
+			dpkg --compare-versions "$version" lt "${package#*>=}"; }; then
+			printf '%s\n' "$name"
 		fi
 	done
 }
@@ -115,13 +126,29 @@ fingerprint() {
 	} 2>/dev/null | sha256sum
 }
 
-# run_counted NAME LOG COMMAND...: runs a command that runs tests; shows what did not pass and counts all. What passed
-# with these very files is not run again (CI always runs it): its counts are those of then.
+# stage NAME COMMAND...: one part of a check. What it took and what it counted becomes a line of the table at the end.
+stage() {
+	stage=$1 stage_start=$SECONDS stage_counts=("$passed" "$failed" "$skipped")
+	say "$stage"
+	shift
+	"$@"
+	end_stage
+}
+
+end_stage() {
+	local took=$((SECONDS - stage_start))
+	say "$stage: $took s"
+	printf -v table '%s%-40s %6d %8d %8d %8d\n' "$table" "$stage" "$took" "$((passed - stage_counts[0]))" \
+		"$((failed - stage_counts[1]))" "$((skipped - stage_counts[2]))"
+	stage=''
+}
+
+# run_counted LOG COMMAND...: runs a command that runs tests; shows what did not pass and counts all. What passed with
+# these very files is not run again (CI and check-long always run it): its counts are those of then.
 run_counted() {
-	local name=$1 log=$2 before now=''
-	shift 2
-	say "$name"
-	if [[ ${CI-} != true ]] && now=$(fingerprint) && [[ $now == "$(cat "$log.passed" 2>/dev/null || true)" ]]; then
+	local log=$1 before now=''
+	shift
+	if [[ ${CI-} != true && $command != check-long ]] && now=$(fingerprint) && [[ $now == "$(cat "$log.passed" 2>/dev/null || true)" ]]; then
 		say "passed with these files before; rm $log.passed runs them again"
 		count_totals "$log"
 		return
@@ -131,7 +158,7 @@ run_counted() {
 	if "$@" >"$log" 2>&1; then
 		count_totals "$log"
 		if ((passed + failed + skipped == before)); then
-			say "$name: no test ran; see $log" >&2
+			say "$stage: no test ran; see $log" >&2
 			failed=$((failed + 1))
 		elif [[ -n $now ]]; then
 			printf '%s\n' "$now" >"$log.passed"
@@ -145,7 +172,21 @@ run_counted() {
 			tail -n 60 "$log"
 		fi
 		grep -E '^(FAIL|ERROR|XPASS|SKIP): ' "$log" || true
-		say "$name failed; all it printed is in $log" >&2
+		say "$stage failed; all it printed is in $log" >&2
+	fi
+}
+
+# run_long LOG COMMAND...: runs a command that takes long and says how far it is. It counts as one test.
+run_long() {
+	local log=$1
+	shift
+	if ! "$@" 2>&1 | tee "$log"; then
+		failed=$((failed + 1))
+		say "$stage failed; all it printed is in $log" >&2
+	elif grep -q '^1\.\.0 # SKIP' "$log"; then
+		skipped=$((skipped + 1))
+	else
+		passed=$((passed + 1))
 	fi
 }
 
@@ -172,80 +213,115 @@ demo() {
 	exec build/ioflush replay "$recording"
 }
 
-# What check ends with, however it ends: a build that breaks off counts as one failure.
+# What a check ends with, however it ends: a stage that breaks off counts as one failure.
 closing_line() {
 	if (($? != 0 && failed == 0)); then
 		failed=1
 	fi
+	if [[ -n $stage ]]; then
+		end_stage
+	fi
+	printf '\n%-40s %6s %8s %8s %8s\n%s' stage seconds passed failed skipped "$table"
 	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 }
 
-# The tests in a guest, whose kernel is built when the cache folder has none of this configuration.
-check_vm() {
-	local why=''
-	if [[ $(uname -m) != x86_64 ]] || ((EUID != 0)); then
-		why="they need root on x86-64"
-	elif ! (need_packages "${vm_packages[@]}"); then
-		why="not all packages can be had"
-	fi
-	if [[ -n $why ]]; then
-		say "tests in a guest: skipped, $why"
-		skipped=$((skipped + 1))
-		return
-	fi
-	run_counted "tests in a guest" build/check-vm.out make -C build check-vm
+skip_stage() {
+	say "$stage: skipped, $1"
+	skipped=$((skipped + 1))
 }
 
-check() {
-	local leg
-	trap closing_line EXIT
-	need_packages "${build_packages[@]}" "${check_packages[@]}"
-	if [[ ${CI-} == true ]]; then
-		need_packages "${distcheck_packages[@]}"
-	fi
-
-	say "format"
+check_format() {
 	if tools/check-format; then
 		passed=$((passed + 1))
 	else
 		failed=$((failed + 1))
 	fi
+}
 
-	configure_in build --enable-werror
-	build_in build
-	run_counted "tests" build/check.out make -C build -j"$jobs" check
-	configure_in build-asan --enable-werror --enable-sanitizers CFLAGS='-g -O1'
-	build_in build-asan
-	run_counted "tests under sanitizers" build-asan/check.out make -C build-asan -j"$jobs" check
-	check_vm
-	if [[ ${CI-} == true ]]; then
-		run_counted "distcheck" build/distcheck.out make -C build -j"$jobs" distcheck
+# configure_and_build FOLDER OPTION...
+configure_and_build() {
+	configure_in "$@"
+	build_in "$1"
+}
+
+# The tests in a guest, whose kernel is built when the cache folder has none of this configuration.
+check_guest() {
+	if [[ ${CHECK_GUEST-} == no ]]; then
+		skip_stage "as CHECK_GUEST=no asks"
+	elif [[ $(uname -m) != x86_64 ]] || ((EUID != 0)); then
+		skip_stage "they need root on x86-64"
+	elif ! (need_packages "${vm_packages[@]}"); then
+		skip_stage "not all packages can be had"
+	else
+		run_counted build/check-vm.out make -C build check-vm
 	fi
+}
 
+# check_bare COMMANDS: of this script, in fresh chroots of Debians
+check_bare() {
+	if ((EUID != 0)); then
+		skip_stage "chroots need root"
+	elif ! (need_packages "${bare_packages[@]}"); then
+		skip_stage "not all packages can be had"
+	else
+		run_counted build/check-bare.out env BARE_COMMANDS="$1" make -C build check-bare
+	fi
+}
+
+end_check() {
+	local leg
 	if ((failed > 0)); then
 		for leg in build build-asan; do
 			show_failed_logs "$leg"
 		done
-		printf '\n'
 		exit 1
 	fi
 }
 
+check() {
+	trap closing_line EXIT
+	stage "packages" need_packages "${build_packages[@]}" "${check_packages[@]}"
+	stage "format" check_format
+	stage "build" configure_and_build build --enable-werror
+	stage "tests" run_counted build/check.out make -C build -j"$jobs" check
+	stage "build with sanitizers" configure_and_build build-asan --enable-werror --enable-sanitizers CFLAGS='-g -O1'
+	stage "tests under sanitizers" run_counted build-asan/check.out make -C build-asan -j"$jobs" check
+	stage "tests in a guest" check_guest
+	if [[ ${CI-} == true ]]; then
+		need_packages "${distcheck_packages[@]}"
+		stage "distcheck" run_counted build/distcheck.out make -C build -j"$jobs" distcheck
+		stage "demo on bare Debians" check_bare demo
+	fi
+	end_check
+}
+
+check_long() {
+	trap closing_line EXIT
+	stage "packages" need_packages "${build_packages[@]}" "${check_packages[@]}" "${fuzz_packages[@]}"
+	stage "build" configure_and_build build --enable-werror
+	stage "demo and check on bare Debians" check_bare "demo check"
+	stage "stress" run_long build/stress.out make -C build -s stress
+	stage "build for fuzzing" configure_and_build build-fuzz --enable-fuzzing CC=clang
+	stage "fuzz" run_long build-fuzz/fuzz.out env FUZZ_SECONDS="${FUZZ_SECONDS:-300}" make -C build-fuzz -s fuzz
+	end_check
+}
+
 fuzz() {
 	need_packages "${build_packages[@]}" "${fuzz_packages[@]}"
-	configure_in build-fuzz --enable-fuzzing CC=clang
-	build_in build-fuzz
+	configure_and_build build-fuzz --enable-fuzzing CC=clang
 	say "fuzzing; a finding is exit status 1"
 	make -C build-fuzz -s fuzz
 }
 
-case "$#${1-}" in
+command=${1-}
+case "$#$command" in
 1demo) demo ;;
 1check) check ;;
+1check-long) check_long ;;
 1fuzz) fuzz ;;
-1-h | 1--help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+1-h | 1--help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
 *)
-	echo "usage: ./bootstrap.sh demo|check|fuzz" >&2
+	echo "usage: ./bootstrap.sh demo|check|check-long|fuzz" >&2
 	exit 2
 	;;
 esac
