@@ -15,6 +15,14 @@
 #define SWEEP_LEAST 65536u /* deleted events that make it worth looking for strings and tasks to delete */
 #define VACUUM_PAGES "64"  /* of a step */
 
+/* Of a capture c: when its first event was, other than the marks of what retention has deleted; NULL: it has none. */
+#define FIRST_T                                                                                                  \
+	"(SELECT t FROM event e WHERE e.id BETWEEN c.first_event AND c.last_event AND e.capture = c.id AND NOT " \
+	"(e.kind = 19 AND e.f1 IS (SELECT id FROM string WHERE text = '" STORE_TRIM_CAUSE "')) ORDER BY e.id LIMIT 1)"
+
+/* Whether it has some to delete, marks included unless it is the present one, ?1: then they must stay. */
+#define HAS_SOME "iif(c.id = ?1, " FIRST_T " IS NOT NULL, c.events > 0 AND c.state <> 'recording')"
+
 struct sizes {
 	uint64_t page, pages, unused; /* bytes of one, how many, how many of them hold nothing */
 };
@@ -99,17 +107,11 @@ static int too_old(const struct recorder *self, const char *boot, int64_t wall, 
 static int find_by_age(struct store *s, uint64_t current, const struct recorder *self, uint64_t age_ns,
 		       uint64_t *capture, uint64_t *before_t, struct error *e)
 {
-	/*
-	 * The second event counts: the first may be the mark, which is always too old. Of the present capture a mark must
-	 * stay, and one event alone may be it.
-	 */
-	sqlite3_stmt *stmt = db_prepare(
-		store_handle(s), db_path(s),
-		"SELECT c.id, ifnull((SELECT t FROM event e WHERE e.id > c.first_event AND e.capture "
-		"= c.id ORDER BY e.id LIMIT 1), c.first_t), r.boot, r.wall FROM capture c JOIN "
-		"recorder r ON r.capture = c.id WHERE iif(c.id = ?1, c.events > 1, c.events > 0 AND c.state <> 'recording') "
-		"AND c.clock = 'mono' ORDER BY c.id",
-		e);
+	sqlite3_stmt *stmt =
+		db_prepare(store_handle(s), db_path(s),
+			   "SELECT c.id, ifnull(" FIRST_T ", c.first_t), r.boot, r.wall FROM capture c JOIN "
+			   "recorder r ON r.capture = c.id WHERE " HAS_SOME " AND c.clock = 'mono' ORDER BY c.id",
+			   e);
 	sqlite3_stmt *sleeps = db_prepare(store_handle(s), db_path(s),
 					  "SELECT t, slept FROM suspend WHERE capture = ?1 ORDER BY t DESC", e);
 	int rc = SQLITE_DONE, found = 0;
@@ -141,9 +143,7 @@ out:
 static int find_oldest(struct store *s, uint64_t current, uint64_t *capture, struct error *e)
 {
 	sqlite3_stmt *stmt = db_prepare(store_handle(s), db_path(s),
-					"SELECT id FROM capture WHERE iif(id = ?1, events > 1, events > 0 AND state <> "
-					"'recording') ORDER BY id LIMIT 1",
-					e);
+					"SELECT c.id FROM capture c WHERE " HAS_SOME " ORDER BY c.id LIMIT 1", e);
 	int rc;
 
 	if (!stmt)

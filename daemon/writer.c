@@ -556,7 +556,7 @@ static int append_run(struct writer *w, struct batch *b, const struct event *ev,
 	return 0;
 }
 
-/* The loss between what was appended last and what comes next. */
+/* The loss between what was appended last and what comes next. What is known of it stays known beside what is not. */
 static int append_loss(struct writer *w, struct batch *b, const struct queue_loss *now, struct error *e)
 {
 	uint64_t since = b->last_t, records, unknown;
@@ -570,7 +570,9 @@ static int append_loss(struct writer *w, struct batch *b, const struct queue_los
 			continue;
 		before->records[i] += records;
 		before->unknown[i] += unknown;
-		if (append_lost(w, w->store, b, i, records, unknown, now->t, since, e))
+		if (records && append_lost(w, w->store, b, i, records, false, now->t, since, e))
+			return -1;
+		if (unknown && append_lost(w, w->store, b, i, 0, true, now->t, since, e))
 			return -1;
 	}
 	return 0;

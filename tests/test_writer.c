@@ -250,7 +250,7 @@ struct found {
 	unsigned captures;
 	uint64_t rows, doubled; /* maps; those with a number that is not above the one before */
 	uint64_t gap;		/* numbers that were jumped over */
-	uint64_t queue, database, retention, invalid, unknown; /* lost, by cause */
+	uint64_t queue, database, retention, invalid, ring, unknown; /* lost, by cause */
 	unsigned lost_events;
 	uint64_t rows_of[MAX_CAPTURES], first_of[MAX_CAPTURES];
 	char state[MAX_CAPTURES][16];
@@ -273,6 +273,8 @@ static void find_lost(struct found *r, const struct event *ev, const struct stri
 		r->retention += ev->lost.count;
 	else if (!strcmp(cause, "invalid"))
 		r->invalid += ev->lost.count;
+	else if (!strcmp(cause, "ring buffer"))
+		r->ring += ev->lost.count;
 }
 
 /* Reads all captures. Numbers go on from one to the next, unless afresh: then each begins anew. 0, or -1. */
@@ -1767,6 +1769,96 @@ static void test_sweep_keeps_cause(void **state)
 	assert_int_equal(found(f->db, false).retention, 2);
 }
 
+static void put_loss(struct fixture *f, uint64_t count)
+{
+	struct event lost = {.kind = EV_lost, .cpu = 1, .tid = EVENT_NO_TID, .t = f->t - 1, .missing = count ? 0 : 1};
+
+	lost.lost.count = count;
+	lost.lost.cause = strings_intern(f->strings, "ring buffer", 11);
+	writer_put(f->w, &lost, 1);
+}
+
+/* One loss of unknown size does not make that of others unknown where retention counts both together. */
+static void test_trim_unknown(void **state)
+{
+	struct fixture *f = *state;
+	struct store_trimmed done = {.events = 1};
+	struct error e = {""};
+	struct store *s;
+	struct found r;
+	unsigned steps;
+
+	start(f);
+	put(f, 10);
+	put_loss(f, 0);
+	put_loss(f, 90);
+	put(f, 10);
+	put_loss(f, 0);
+	put(f, 3);
+	stop(f);
+	assert_int_equal(store_open(&s, f->db, STORE_WAL, &e), 0);
+	for (steps = 0; done.events; steps++) {
+		assert_int_equal(store_begin(s, &e), 0);
+		if (store_trim(s, 1, f->t - 3, 5, &done, &e))
+			fail_msg("%s", e.text);
+		assert_int_equal(store_commit(s, &e), 0);
+		r = found(f->db, false); /* and with it counts and check sum */
+		assert_true(r.rows + r.retention == 23 || r.rows + r.retention == 113);
+	}
+	store_close(s);
+	assert_in_range(steps, 6, 10);
+	assert_int_equal(r.rows, 3);
+	assert_int_equal(r.retention, 110);
+	assert_int_equal(r.unknown, 1); /* where and how often is not told any more */
+	assert_int_equal(r.lost_events, 2);
+}
+
+/* The same by age and by size, while it is recorded. */
+static void test_retain_unknown(void **state)
+{
+	struct fixture *f = *state;
+	struct found r;
+
+	f->c.retain_size = 1;
+	start(f);
+	for (int i = 0; i < 20; i++) {
+		put(f, 1000);
+		put_loss(f, 0);
+	}
+	WAIT_FOR(f, s.queued == 0 && s.retained_deleted == 20020);
+	f->c.retain_size = 0;
+	f->c.retain_age = 1;
+	writer_reload(f->w, &f->c);
+	put(f, 1000);
+	WAIT_FOR(f, s.queued == 0 && s.retained_deleted == 21020);
+	stop(f);
+	r = found(f->db, false);
+	assert_int_equal(r.rows + r.retention, 21000);
+	assert_int_equal(r.unknown, 1);
+}
+
+/* What the queue has no room for: losses of known and of unknown size. */
+static void test_overflow_unknown(void **state)
+{
+	struct fixture *f = *state;
+	struct writer_stats last;
+	struct found r;
+
+	f->c.queue_events = 64;
+	start(f);
+	for (int i = 0; i < 2000; i++) {
+		put(f, 100);
+		put_loss(f, 0);
+		put_loss(f, 5);
+	}
+	last = stats(f);
+	stop(f);
+	r = found(f->db, false);
+	assert_true(last.lost_queue > 0);
+	assert_true(r.unknown > 0);
+	assert_int_equal(r.rows + r.queue + r.ring, 2000 * 105);
+}
+
 static void test_trim_counts(void **state)
 {
 	struct fixture *f = *state;
@@ -1848,6 +1940,9 @@ int main(int argc, char **argv)
 		TEST(test_displaced_by_hostile),
 		TEST(test_modes),
 		TEST(test_lock_named),
+		TEST(test_trim_unknown),
+		TEST(test_retain_unknown),
+		TEST(test_overflow_unknown),
 	};
 
 	if (argc == 2)

@@ -2,7 +2,8 @@
  * Deleting the beginnings of captures; see store_trim.h.
  *
  * The sum of a capture is a plain sum over its events (store_db.h), so what is deleted is read once more and subtracted.
- * The mark takes the id of the last event that it stands for: ids go on rising, and nothing else moves.
+ * The mark takes the id of the last event that it stands for, and a second one that of the event before: ids go on rising,
+ * and nothing else moves.
  */
 #include "store_trim.h"
 
@@ -20,9 +21,10 @@ struct trim {
 	struct capture_row row;
 	struct strings *texts;		/* of row */
 	uint64_t rows, last_id, last_t; /* read so far */
-	bool had_mark;
-	uint64_t records, unknown; /* that the mark will stand for */
-	uint64_t sum;		   /* of the rows */
+	uint64_t previous_id;		/* of the row before the last */
+	uint64_t marks;			/* rows with which it began that are marks */
+	uint64_t records, unknown;	/* that the new marks will stand for */
+	uint64_t sum;			/* of the rows */
 	char note[512];
 };
 
@@ -99,10 +101,11 @@ static int take_row(struct trim *t, sqlite3_stmt *scan, struct error *e)
 		strings += sum * sum_key[6 + i];
 	}
 	t->sum += sum_event(&ev, id, task, strings);
-	if (!t->rows && ev.kind == EV_lost && is_mark)
-		t->had_mark = true;
+	if (t->marks == t->rows && ev.kind == EV_lost && is_mark)
+		t->marks++;
 	count_records(t, &ev);
 	t->rows++;
+	t->previous_id = t->last_id;
 	t->last_id = id;
 	t->last_t = ev.t;
 	return 0;
@@ -158,7 +161,8 @@ static int run(struct trim *t, const char *sql, uint64_t a, uint64_t b, uint64_t
 	return 0;
 }
 
-static int insert_mark(struct trim *t, struct error *e)
+/* Of all records that are known, or that some are not. */
+static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *e)
 {
 	struct event ev = {.t = t->last_t, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost};
 	sqlite3_stmt *stmt;
@@ -167,7 +171,7 @@ static int insert_mark(struct trim *t, struct error *e)
 	if (store_string(t->store, STORE_TRIM_CAUSE, &cause, e))
 		return -1;
 	ev.missing = 1u << 2; /* since: nothing is known of before */
-	if (t->unknown)
+	if (unknown)
 		ev.missing |= 1u << 0;
 	else
 		ev.lost.count = t->records;
@@ -175,17 +179,17 @@ static int insert_mark(struct trim *t, struct error *e)
 			  "INSERT INTO event (id, capture, t, kind, f0, f1) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", e);
 	if (!stmt)
 		return -1;
-	sqlite3_bind_int64(stmt, 1, (int64_t)t->last_id);
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
 	sqlite3_bind_int64(stmt, 2, (int64_t)t->row.c.id);
 	sqlite3_bind_int64(stmt, 3, (int64_t)ev.t);
 	sqlite3_bind_int64(stmt, 4, ev.kind);
-	if (!t->unknown)
+	if (!unknown)
 		sqlite3_bind_int64(stmt, 5, (int64_t)ev.lost.count);
 	sqlite3_bind_int64(stmt, 6, cause);
 	sqlite3_step(stmt);
 	if (sqlite3_finalize(stmt) != SQLITE_OK)
 		return db_error(t->db, t->path, "deleting old events", e);
-	t->row.sum += sum_event(&ev, t->last_id, 0, sum_text(STORE_TRIM_CAUSE) * sum_key[6 + 1]);
+	t->row.sum += sum_event(&ev, id, 0, sum_text(STORE_TRIM_CAUSE) * sum_key[6 + 1]);
 	return 0;
 }
 
@@ -259,15 +263,18 @@ static int delete_capture(struct trim *t, struct error *e)
 static int replace_rows(struct trim *t, struct error *e)
 {
 	struct capture_row *r = &t->row;
+	bool both = t->records && t->unknown; /* of two rows at least */
 
 	if (run(t, "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 AND capture = ?3", r->first_event, t->last_id, r->c.id,
 		e))
 		return -1;
 	r->sum -= t->sum;
-	if (insert_mark(t, e))
+	if (t->unknown && insert_mark(t, both ? t->previous_id : t->last_id, true, e))
 		return -1;
-	r->events -= t->rows - 1;
-	r->first_event = t->last_id;
+	if ((both || !t->unknown) && insert_mark(t, t->last_id, false, e))
+		return -1;
+	r->events -= t->rows - (both ? 2 : 1);
+	r->first_event = both ? t->previous_id : t->last_id;
 	r->first_t = t->last_t;
 	r->c.note = note_of(t, r->c.note);
 	return write_row(t, e);
@@ -288,10 +295,10 @@ int store_trim(struct store *s, uint64_t capture, uint64_t before_t, size_t max,
 	if (t.rows == t.row.events && t.last_id == t.row.last_event && strcmp(t.row.c.state, "recording")) {
 		out->gone = true;
 		rc = delete_capture(&t, e);
-	} else if (t.rows > t.had_mark) {
+	} else if (t.rows > t.marks) {
 		rc = replace_rows(&t, e);
 	}
-	out->events = t.rows - t.had_mark;
+	out->events = t.rows - t.marks;
 out:
 	strings_free(t.texts);
 	return rc < 0 ? -1 : 0;
