@@ -220,6 +220,7 @@ static sqlite3_stmt *again(struct api_db *db, int which)
 	sqlite3_reset(db->stmt[which]);
 	sqlite3_clear_bindings(db->stmt[which]);
 	db->guard.until = db_now_ns() + STEP_NS;
+	db->guard.rows++; /* it is another one, and its steps are bounded anew */
 	return db->stmt[which];
 }
 
@@ -547,6 +548,7 @@ static int read_window(struct api_db *db, const struct api_filter *f, uint64_t l
 	sqlite3_bind_int64(stmt, 9, (int64_t)f->limit);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		*last = column_u64(stmt, 0);
+		db->guard.rows++;
 		++*n;
 		if (!read_row(db, stmt, &ev))
 			continue;

@@ -63,8 +63,8 @@ int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 	switch (code) {
 	case SQLITE_INTERRUPT:
 		return error_set(e,
-				 "%s: %s: no end to be seen: the database is damaged, or made to keep its readers busy; "
-				 "nothing of it was taken",
+				 "%s: %s: no end to be seen: the database is damaged, made to keep its readers busy, or on a "
+				 "disk that is far too slow",
 				 path, what);
 	case SQLITE_AUTH:
 		return error_set(e, "%s: %s: a view or trigger in it asks for something (%s): no database of ours does",

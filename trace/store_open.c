@@ -184,20 +184,20 @@ static int open_one(sqlite3 **out, const char *name, int flags, enum db_mode mod
 /* ---- what lies beside it ---- */
 
 /*
- * A file that SQLite would write to must be its own. A link to it has two names: one that whoever made it may want to see
- * written.
+ * What lies beside must be a plain file: to open another kind may wait for ever. One that SQLite would write to must have
+ * no second name, which whoever made it may want to see written.
  */
-static int check_own(const char *file, const char *path, struct error *e)
+static int check_plain(const char *file, const char *path, bool written, struct error *e)
 {
 	struct stat st;
 
 	if (lstat(file, &st))
 		return errno == ENOENT ? 0 : error_errno(e, "%s: opening: %s", path, file);
-	if (S_ISREG(st.st_mode) && st.st_nlink == 1)
+	if (!S_ISREG(st.st_mode))
+		return error_set(e, "%s: opening: %s is no plain file: remove it", path, file);
+	if (st.st_nlink == 1 || !written)
 		return 0;
-	return error_set(
-		e, "%s: opening: %s is a link, or no plain file: SQLite would write to what it stands for; remove it",
-		path, file);
+	return error_set(e, "%s: opening: %s has another name too, and SQLite would write to it: remove it", path, file);
 }
 
 static int error_not_ours(const char *path, uint32_t id, struct error *e)
@@ -285,15 +285,16 @@ static int check_beside(sqlite3 *db, const char *path, enum db_mode mode, struct
 	const char *file = sqlite3_db_filename(db, "main"), *journal = sqlite3_filename_journal(file),
 		   *log = sqlite3_filename_wal(file);
 	char *shm = sqlite3_mprintf("%s-shm", file);
+	bool writes = mode == DB_WRITE;
 	int rc;
 
 	if (!shm)
 		return error_set(e, "%s: out of memory", path);
-	rc = check_own(shm, path, e);
+	rc = check_plain(shm, path, true, e);
 	sqlite3_free(shm);
-	if (rc || mode != DB_WRITE)
-		return rc;
-	return check_own(log, path, e) || check_own(journal, path, e) || check_journal(db, journal, path, e) ? -1 : 0;
+	if (rc || check_plain(log, path, writes, e) || check_plain(journal, path, writes, e))
+		return -1;
+	return writes ? check_journal(db, journal, path, e) : 0;
 }
 
 static bool has_content(const char *file)
