@@ -34,7 +34,7 @@ fuzz_trace() {
 	head -60 "$data/traces/churn-small.trace" >"$corpus/text"
 	head -60 "$data/traces/vmboot-nonsnoop.report.txt" >"$corpus/report"
 	"$ioflush" import "$data"/cases/{hotplug,odd}.jsonl -o "$corpus/small.db" >/dev/null
-	for seed in "$data"/fuzz/*; do
+	for seed in "$data"/fuzz/* "$data"/faults/*; do
 		[[ -e $seed ]] && cp "$seed" "$corpus/"
 	done
 	run_fuzzer trace -timeout=20 -max_len=131072

@@ -899,6 +899,116 @@ static void test_probe_lacks_field(void **state)
 	assert_error("probe ioflush/unpin: pfn");
 }
 
+/* --- what libtraceevent must not see */
+
+/* Opens a file whose format has one more field, declared so. */
+static int open_declared(const char *declaration)
+{
+	char format[4096];
+	size_t table, first;
+	struct out o;
+	int ret;
+
+	snprintf(format, sizeof(format), "%.*s\tfield:%s;\toffset:24;\tsize:8;\tsigned:0;\n%s",
+		 (int)(strstr(unpin_format, "\nprint") - unpin_format), unpin_format, declaration,
+		 strstr(unpin_format, "\nprint"));
+	begin_file(&o, false, format);
+	table = put_table(&o);
+	first = begin_page(&o, 1000);
+	end_page(&o, first, 0, 0);
+	end_table(&o, table, first);
+	ret = open_bytes(&o, o.len);
+	free(o.data);
+	return ret;
+}
+
+static void test_declarations(void **state)
+{
+	static const char *const good[] = {"u64 a",	"unsigned long long a", "char *a", "char a[16]",
+					   "char a[]",	"__data_loc char[] a",	"u8 * a",  "const struct x **a",
+					   "u8 a[N M]", "unsigned int[4] a",	"int *",   "u8 *[4] a"};
+	static const char *const bad[] = {
+		"",    "a",	"a[4]",	   "[4] a",   "* a",	 "u8 a[4",   "u8 a]",	     "u8 a[4][4]", "u8 a[[4]]",
+		"u8;", "u8 a:", "u8 a.b",  "u8 a(b)", "u8 a\tb", "[]",	     "u8 a[-1]",     "u8 a \x80",  " ",
+		"*",   "**",	"u8 a[*]", "a]b[",    "u8 (a)",	 "a b\"c\"", "field:u8 a;;", "u8 'a'",	   "u8 a#"};
+	char words[600] = "u8";
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (open_declared(good[i]))
+			fail_msg("\"%s\": %s", good[i], error.text);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (!open_declared(bad[i]))
+			fail_msg("\"%s\" is taken", bad[i]);
+		assert_error("the format of ioflush/unpin is damaged");
+	}
+	/* libtraceevent takes the square of their number */
+	while (strlen(words) < 500)
+		strcat(words, " a");
+	assert_int_equal(open_declared(words), -1);
+	assert_error("the format of ioflush/unpin is damaged");
+}
+
+/* Words and signs of formats in any order: refused or read, and nothing is lost of memory. */
+static void test_mixed_up_formats(void **state)
+{
+	static const char *const part[] = {"name: ",   "unpin",	   "ID: ",    "77",	    "format:", "\n",
+					   "\tfield:", "u64 ",	   "pfn",     "[",	    "]",       ";",
+					   "\t",       "offset:",  "size:",   "signed:",    "8",       "0",
+					   " ",	       "*",	   "char ",   "print fmt:", "\"",      "__data_loc ",
+					   ":",	       "99999999", "common_", "REC->pfn",   "(",       "\n\n",
+					   "-1",       "0x"};
+	char format[4096];
+	uint32_t seed = 7;
+	unsigned round, i;
+
+	(void)state;
+	for (round = 0; round < 4000; round++) {
+		size_t len = strlen(unpin_format), table, first;
+		struct out o;
+
+		memcpy(format, unpin_format, len + 1);
+		for (i = 0; i <= round % 3; i++) {
+			const char *word = part[next_random(&seed) % (sizeof(part) / sizeof(part[0]))];
+			size_t at = 12 + next_random(&seed) % (len - 12), cut = next_random(&seed) % 12;
+
+			cut = cut < len - at ? cut : len - at;
+			memmove(format + at + strlen(word), format + at + cut, len - at - cut + 1);
+			memcpy(format + at, word, strlen(word));
+			len = strlen(format);
+		}
+		begin_file(&o, false, format);
+		table = put_table(&o);
+		first = begin_page(&o, 1000);
+		put_unpin(&o, 0, 1);
+		end_page(&o, first, 0, 0);
+		end_table(&o, table, first);
+		if (!open_bytes(&o, o.len) && source_capture(source, &capture, &error) > 0)
+			read_all(MAX_EVENTS);
+		free(o.data);
+	}
+}
+
+/* Files that came out of fuzzing and of thinking what may go wrong. */
+static void open_fault(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "../faults/%s", name);
+	source_close(source);
+	source = NULL;
+	error.text[0] = '\0';
+	source_open(&source, data_path(path), &error);
+}
+
+static void test_faults(void **state)
+{
+	(void)state;
+	open_fault("tep-leak.bin");
+	assert_error("the format of ioflush/unpin is damaged");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -920,6 +1030,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_damaged_pages, teardown),
 		cmocka_unit_test_teardown(test_damaged_metadata, teardown),
 		cmocka_unit_test_teardown(test_probe_lacks_field, teardown),
+		cmocka_unit_test_teardown(test_declarations, teardown),
+		cmocka_unit_test_teardown(test_mixed_up_formats, teardown),
+		cmocka_unit_test_teardown(test_faults, teardown),
 	};
 
 	return cmocka_run_group_tests_name("tracedat", tests, NULL, NULL);

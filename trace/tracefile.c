@@ -18,6 +18,7 @@
 #define MAX_HEADER_PAGE 65536u
 #define MAX_FORMAT (1u << 20)	 /* of one event's format text */
 #define MAX_SECTION (256u << 20) /* of a section that is held in memory */
+#define MAX_DECLARATION 256	 /* of a field: libtraceevent's time for it grows with the square of its words */
 #define MAX_CPUS 65536u
 #define MAX_BUFFERS 4096u
 #define MAX_OPTION_SECTIONS 1024u
@@ -79,20 +80,40 @@ static const char *format_number(const char *p, const char *end, const char *key
 	return digits && digits < 6 && p < end && *p == ';' ? p + 1 : NULL;
 }
 
-/* "TYPE NAME": words, pointers, brackets in pairs. */
+static bool is_word(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/*
+ * "TYPE NAME", with brackets behind or between them: a word, then at least one more word or '*', and one pair of
+ * brackets at most. libtraceevent loses the memory of a field that has no name.
+ */
 static bool declaration_ok(const char *p, const char *end)
 {
-	const char *q;
+	enum { BEFORE, WITHIN, BEHIND } brackets = BEFORE;
+	unsigned parts = 0;
 
-	for (q = p; q < end; q++) {
-		bool word = (*q >= 'a' && *q <= 'z') || (*q >= 'A' && *q <= 'Z') || (*q >= '0' && *q <= '9') ||
-			    *q == '_' || *q == ' ';
-
-		if (!word && *q != '*' && !(*q == '[' && memchr(q, ']', (size_t)(end - q))) &&
-		    !(*q == ']' && memchr(p, '[', (size_t)(q - p))))
+	if (end - p > MAX_DECLARATION)
+		return false;
+	while (p < end) {
+		if (is_word(*p)) {
+			parts += brackets == BEFORE;
+			while (p < end && is_word(*p))
+				p++;
+			continue;
+		}
+		if (*p == '*' && brackets == BEFORE && parts)
+			parts++;
+		else if (*p == '[' && brackets == BEFORE && parts > 1)
+			brackets = WITHIN;
+		else if (*p == ']' && brackets == WITHIN)
+			brackets = BEHIND;
+		else if (*p != ' ')
 			return false;
+		p++;
 	}
-	return true;
+	return parts > 1 && brackets != WITHIN;
 }
 
 /* "field:TYPE NAME; offset:N; size:N; signed:N;", the last being optional. */
@@ -134,7 +155,10 @@ static bool format_ok(const char *p, const char *end)
 			len = strlen(head[line]);
 			if ((size_t)(eol - p) < len || memcmp(p, head[line], len))
 				return false;
-			for (p += len; line == 1 && p < eol; p++)
+			p += len;
+			if (line > 0 && (p == eol) != (line == 2)) /* a number, and nothing */
+				return false;
+			for (; line == 1 && p < eol; p++)
 				if (*p < '0' || *p > '9' || eol - p > 6)
 					return false;
 		} else if (p != eol && !format_line_ok(p, eol)) {
