@@ -91,6 +91,13 @@ void cli_counted(char *buf, size_t len, uint64_t n, const char *text)
 	snprintf(buf, len, "%s %.*s%s", cli_thousands(n), (int)kept, text, text + word);
 }
 
+const char *cli_moved(char *buf, size_t len, uint64_t n)
+{
+	snprintf(buf, len, "%s event%s got a later time, that of what came before: held back until it was clear",
+		 cli_thousands(n), cli_s(n));
+	return buf;
+}
+
 void cli_printable(char *text)
 {
 	for (unsigned char *p = (unsigned char *)text; *p; p++) {

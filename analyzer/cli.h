@@ -70,6 +70,9 @@ const char *cli_s(uint64_t n);
 /* n, then text, which begins with a plural that becomes singular for 1: "1 page mapped twice". Cut to len. */
 void cli_counted(char *buf, size_t len, uint64_t n, const char *text);
 
+/* "1 event got a later time, ...": what a source says of the events that it moved (struct dropped). Returns buf. */
+const char *cli_moved(char *buf, size_t len, uint64_t n);
+
 /* Makes text of a trace fit for a terminal: what could steer it becomes '?'. */
 void cli_printable(char *text);
 

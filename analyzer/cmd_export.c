@@ -28,6 +28,7 @@ struct export
 	struct event *batch;
 	uint64_t capture; /* only this one; 0: all */
 	uint64_t found;
+	uint64_t moved; /* events that got a later time */
 };
 
 static int export_events(struct export *x, struct error *e)
@@ -46,6 +47,7 @@ static int export_events(struct export *x, struct error *e)
 static int export_captures(struct export *x, struct error *e)
 {
 	struct capture c = {0};
+	struct dropped dropped;
 	int ret;
 
 	while ((ret = source_capture(x->source, &c, e)) > 0) {
@@ -53,6 +55,8 @@ static int export_captures(struct export *x, struct error *e)
 			continue;
 		if (jsonl_write_capture(x->writer, &c, e) || export_events(x, e))
 			return -1;
+		source_dropped(x->source, &dropped);
+		x->moved += dropped.moved;
 		x->found++;
 	}
 	if (ret || x->found)
@@ -199,6 +203,7 @@ static int run_export(const struct command *cmd, const char *from, const char *t
 	struct export x = {.capture = capture};
 	struct error e = {0};
 	int status = STATUS_ERROR;
+	char text[128];
 
 	progress_begin(&x.progress, from);
 	x.batch = malloc(BATCH_EVENTS * sizeof(*x.batch));
@@ -211,6 +216,8 @@ static int run_export(const struct command *cmd, const char *from, const char *t
 		cli_message(cmd, "%s", e.text);
 	else
 		status = cli_flush(cmd);
+	if (!status && x.moved)
+		cli_message(cmd, "%s: %s", from, cli_moved(text, sizeof(text), x.moved));
 	source_close(x.source);
 	free(x.batch);
 	return status;

@@ -16,7 +16,7 @@
 
 /* A capture that is stored, to be told about once the transaction is committed. */
 struct imported {
-	uint64_t id, events;
+	uint64_t id, events, moved;
 	bool partial;
 };
 
@@ -35,10 +35,12 @@ struct import {
 static int remember(struct import *im, uint64_t id, uint64_t events, bool partial, struct error *e)
 {
 	struct imported *done = realloc(im->done, (im->ndone + 1) * sizeof(*done));
+	struct dropped dropped;
 
 	if (!done)
 		return error_set(e, "out of memory");
-	done[im->ndone++] = (struct imported){.id = id, .events = events, .partial = partial};
+	source_dropped(im->source, &dropped);
+	done[im->ndone++] = (struct imported){.id = id, .events = events, .moved = dropped.moved, .partial = partial};
 	im->done = done;
 	return 0;
 }
@@ -101,10 +103,15 @@ static int import_captures(struct import *im, struct error *e)
 
 static void tell(const struct import *im, const char *path)
 {
-	for (size_t i = 0; i < im->ndone; i++)
+	char text[128];
+
+	for (size_t i = 0; i < im->ndone; i++) {
 		printf("capture %llu: %s event%s from %s%s\n", (unsigned long long)im->done[i].id,
 		       cli_thousands(im->done[i].events), cli_s(im->done[i].events), path,
 		       im->done[i].partial ? ", PARTIAL" : "");
+		if (im->done[i].moved)
+			printf("  %s\n", cli_moved(text, sizeof(text), im->done[i].moved));
+	}
 	if (im->broken.text[0])
 		cli_message(im->cmd, "stored as a part: %s", im->broken.text);
 }

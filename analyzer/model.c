@@ -10,6 +10,7 @@
  */
 #include "model.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -991,6 +992,11 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 	for (size_t i = 0; i < n; i++, ev++) {
 		if (!m->totals.events++)
 			m->totals.first_t = ev->t;
+		else if (ev->t < m->totals.last_t)
+			return error_set(e,
+					 "event %" PRIu64 ": t: %" PRIu64
+					 ": earlier than the event before it, at %" PRIu64,
+					 m->totals.events, ev->t, m->totals.last_t);
 		m->totals.last_t = ev->t;
 		m->totals.by_kind[ev->kind]++;
 		m->now = ev;
@@ -1004,7 +1010,7 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 		frames_break(&m->frames);
 		handlers[ev->kind](m, ev);
 		if (m->failed)
-			return error_set(e, "event %llu: out of memory", (unsigned long long)m->totals.events);
+			return error_set(e, "event %" PRIu64 ": out of memory", m->totals.events);
 	}
 	return 0;
 }

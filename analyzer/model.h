@@ -124,7 +124,10 @@ struct model;
 struct model *model_new(struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs);
 void model_free(struct model *m);
 
-/* Takes n events in time order that passed event_check(). 0, or -1: out of memory, the model is of no more use. */
+/*
+ * Takes n events in time order that passed event_check(). 0, or -1 and the error: out of memory, or one that is earlier
+ * than the one before it, which no source gives. The model is of no more use then.
+ */
 int model_events(struct model *m, const struct event *ev, size_t n, struct error *e);
 
 /* Ends the trace: settles the verification of unpins. */

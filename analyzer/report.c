@@ -207,6 +207,7 @@ static void add_dropped(struct report *r, const struct dropped *d)
 	sum->other = add(sum->other, d->other);
 	sum->unnamed = add(sum->unnamed, d->unnamed);
 	sum->doubtful_names = add(sum->doubtful_names, d->doubtful_names);
+	sum->moved = add(sum->moved, d->moved);
 }
 
 int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
@@ -275,7 +276,7 @@ static void say(FILE *out, const char *label, const char *fmt, ...)
 static void print_capture(const struct report_capture *c, FILE *out)
 {
 	bool database = !strcmp(c->format, "database");
-	uint64_t span = c->last_t - c->first_t;
+	uint64_t span = time_span(c->first_t, c->last_t);
 	char number[32] = "";
 
 	if (database)
@@ -596,6 +597,8 @@ static void print_dropped(const struct report *r, FILE *out)
 	}
 	if (at)
 		say(out, "", "note: left out: %s", text);
+	if (d->moved)
+		say(out, "", "note: %s", cli_moved(text, sizeof(text), d->moved));
 }
 
 /* What a beginning in mid-life means for the gaps of a capture, and what to do. */
@@ -923,6 +926,7 @@ static json_t *health_json(const struct report *r, bool *failed)
 	put(health, "other_records", dropped_number(r, r->dropped.other), failed);
 	put(health, "unnamed", dropped_number(r, r->dropped.unnamed), failed);
 	put(health, "doubtful_names", dropped_number(r, r->dropped.doubtful_names), failed);
+	put(health, "moved_events", dropped_number(r, r->dropped.moved), failed);
 	for (size_t i = r->n; i-- > 0;)
 		partial = r->capture[i].partial ? r->capture[i].partial : partial;
 	put(health, "partial", string_or_null(partial), failed);

@@ -315,6 +315,7 @@ static void give_lost(struct ring *r, const struct cpu *c, enum loss_cause cause
 		ev->missing |= BIT(LOST_FIELD(count));
 	if (!l->has_since)
 		ev->missing |= BIT(LOST_FIELD(since));
+	decoder_lost(r->decoder, ev);
 	r->batched++;
 }
 
@@ -332,8 +333,6 @@ static void give_losses(struct ring *r, struct cpu *c, uint64_t t, enum loss_cau
 			give_lost(r, c, cause, l->count);
 		if (l->places)
 			give_lost(r, c, cause, 0);
-		if (l->count || l->places)
-			decoder_lost(r->decoder);
 		*l = (struct loss){0};
 	}
 	c->has_loss = c->loss[LOST_FLAG].count || c->loss[LOST_FLAG].places;
@@ -1212,9 +1211,6 @@ int ring_finish(struct ring *r, struct error *e)
 		loss_unknown(r, &r->others, LOST_RING);
 	give_all_losses(r, r->now, LOST_FLAG);
 	while (decoder_finish(r->decoder, batch_room(r, 1)) > 0) {
-		/* Held back since its record: its time may be before that of a loss given out meanwhile. */
-		if (r->batch[r->batched].t < r->out_t)
-			r->batch[r->batched].t = r->out_t;
 		r->batched++;
 		r->stats.events++;
 	}

@@ -418,6 +418,28 @@ check_health() {
 	good "a trace without events" '.trace.events == 0 and .health.partial == null' "$scratch/none.jsonl"
 }
 
+# --- events that wait for a later record do not come out behind their time
+
+check_order() {
+	local file name
+	for name in attach-lost.txt attach-lost.dat; do
+		file=$data/faults/$name
+		good "$name: the times are in order, and it shows" \
+			'.health.moved_events == 1 and .trace.captures[0].first_t <= .trace.captures[0].last_t' "$file"
+		says "$name: no span that wraps" "2 events in 0\.000000 s" "$ioflush" replay --policy none "$file"
+		says "$name: the text says so" "note: 1 event got a later time" "$ioflush" replay --policy none "$file"
+		run "$ioflush" import "$file" -o "$scratch/order.db"
+		verdict "$name: import says so" "$(grep -q '1 event got a later time' "$scratch/out" || run_report)"
+		good "$name: as it is in a database" '.trace.events == 2' "$scratch/order.db"
+		rm -f "$scratch/order.db"
+		run "$ioflush" export "$file"
+		verdict "$name: export says so" "$(grep -q '1 event got a later time' "$scratch/err" || run_report)"
+		cp "$scratch/out" "$scratch/order.jsonl"
+		good "$name: as it is in JSON Lines" '.trace.events == 2' "$scratch/order.jsonl"
+	done
+	partial "an attach before a loss in text that was cut" "$data/faults/fuzz-crash.bin" '.health.moved_events == 1'
+}
+
 # --- what is only a part, or has something wrong with it, proves nothing
 
 check_doubts() {
@@ -582,6 +604,7 @@ check_json
 check_text
 check_long_lines
 check_health
+check_order
 check_doubts
 check_plurals
 check_terminal

@@ -77,6 +77,15 @@ static int feed(struct fixture *f, uint32_t tid, const char *name, ...)
 
 #define U(x) ((uint64_t)(x))
 
+/* Records are lost at a time. When the lost event says that it was. */
+static uint64_t lose(struct fixture *f, uint64_t t)
+{
+	struct event lost = {.kind = EV_lost, .t = t, .cpu = f->cpu, .tid = EVENT_NO_TID};
+
+	decoder_lost(f->d, &lost);
+	return lost.t;
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -116,7 +125,7 @@ static void test_loss_forgets_coherency(void **state)
 	struct fixture *f = *state;
 
 	feed(f, 1, "hwpt_alloc", "coherent", U(1), NULL);
-	decoder_lost(f->d);
+	lose(f, f->t);
 	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(16), "domain", U(48), NULL), 1);
 	assert_int_equal(f->ev[0].missing, 4);
 }
@@ -290,7 +299,7 @@ static void test_unpaired_ends_are_lost(void **state)
 	assert_lost(f, &f->ev[0], 1);
 	/* After a loss nobody knows whose return it is. */
 	enter_map(f, 1, 8, 0);
-	decoder_lost(f->d);
+	lose(f, f->t);
 	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
 	assert_lost(f, &f->ev[0], 1);
 	assert_int_equal(decoder_stats(f->d)->unpaired, 4);
@@ -633,6 +642,28 @@ static void test_formats_that_pair(void **state)
 	assert_int_equal(f->ev[0].domain_remove_end.iopt, 0x11);
 }
 
+/* What is held back comes out behind a loss that was told meanwhile, with its time, and is counted. */
+static void test_order_of_time(void **state)
+{
+	struct fixture *f = *state;
+	const struct decoder_stats *st = decoder_stats(f->d);
+
+	assert_int_equal(feed(f, 1, "attach", "hwpt", U(1), "idev", U(2), "domain", U(3), NULL), 0);
+	assert_int_equal(feed(f, 2, "attach", "hwpt", U(1), "idev", U(2), "domain", U(3), NULL), 0);
+	assert_true(lose(f, 100) == 100);
+	/* one by a record of its thread, if that is older than the loss, and one at the end */
+	assert_int_equal(feed(f, 1, "unpin", "pfn", U(1), "npages", U(1), NULL), 2);
+	assert_true(f->ev[0].t == 100 && f->ev[1].t == 100);
+	assert_int_equal(st->moved, 2);
+	assert_true(lose(f, 50) == 100);
+	assert_int_equal(st->moved, 3);
+	assert_int_equal(decoder_finish(f->d, f->ev), 1);
+	assert_int_equal(f->ev[0].kind, EV_attach);
+	assert_true(f->ev[0].t == 100);
+	assert_int_equal(st->moved, 4);
+	assert_int_equal(decoder_finish(f->d, f->ev), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -662,6 +693,7 @@ int main(void)
 		WITH_FIXTURE(test_lacking_fields),
 		WITH_FIXTURE(test_tracepoints),
 		WITH_FIXTURE(test_formats_that_pair),
+		cmocka_unit_test_setup_teardown(test_order_of_time, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("decoder", tests, NULL, NULL);

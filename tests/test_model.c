@@ -472,6 +472,21 @@ static void test_late_knowledge(void **state)
 	assert_int_equal(counts(f, "ideal")->uncertain[GAP_LEAK], 0);
 }
 
+/* No source gives it; if one did, no span of time may wrap. */
+static void test_time_goes_on(void **state)
+{
+	const struct event ev = {.t = 1, .kind = EV_unpin, .unpin = {1, 1}};
+	struct fixture *f = *state;
+
+	feed(f, ev);
+	feed(f, ev);
+	assert_int_equal(model_events(f->m, &ev, 1, &f->err), -1);
+	assert_string_equal(f->err.text, "event 3: t: 1: earlier than the event before it, at 2");
+	assert_int_equal(model_totals(f->m)->last_t, 2);
+	assert_int_equal(time_span(2, 5), 3);
+	assert_int_equal(time_span(5, 2), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,6 +502,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_fill_shows_an_older_domain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_interrupt_shows_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_knowledge, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_time_goes_on, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("model", tests, NULL, NULL);

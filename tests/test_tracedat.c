@@ -1004,9 +1004,21 @@ static void open_fault(const char *name)
 
 static void test_faults(void **state)
 {
+	struct dropped d;
+
 	(void)state;
 	open_fault("tep-leak.bin");
 	assert_error("the format of ioflush/unpin is damaged");
+	/* an attach is held back while a loss is told */
+	open_fault("attach-lost.dat");
+	assert_int_equal(source_capture(source, &capture, &error), 1);
+	assert_int_equal(read_all(MAX_EVENTS), 2);
+	assert_int_equal(events[0].kind, EV_lost);
+	assert_int_equal(events[1].kind, EV_attach);
+	assert_true(events[1].t == events[0].t);
+	source_dropped(source, &d);
+	assert_int_equal(d.moved, 1);
+	assert_int_equal(d.other, 1);
 }
 
 int main(void)

@@ -144,7 +144,8 @@ struct decoder {
 	struct strings *strings;
 	char *group;
 	struct decoder_stats stats;
-	uint64_t last_t;
+	uint64_t last_t;     /* of the last record of ours */
+	uint64_t out_t;	     /* of the newest event that came out */
 	uint64_t cause;	     /* of lost events: a string's id */
 	uint32_t most_names; /* strings beyond which no name is added; 0: no limit */
 	uint16_t required[RAW_KINDS];
@@ -152,6 +153,7 @@ struct decoder {
 
 	struct thread *threads, *free_threads;
 	unsigned attaches; /* threads with has_attach */
+	bool waits;	   /* a thread may have what a loss makes void */
 	struct device *devices;
 	bool tracepoints;	 /* of the IOMMU core stand in for our probes */
 	uint8_t pair[RAW_KINDS]; /* enum pairing of each kind that is the entry of another */
@@ -373,6 +375,7 @@ void decoder_dropped(const struct decoder *d, struct dropped *out)
 		.other = d->stats.other,
 		.unnamed = d->stats.unnamed,
 		.doubtful_names = d->stats.doubtful_names,
+		.moved = d->stats.moved,
 	};
 }
 
@@ -477,6 +480,18 @@ static int remember_device(struct decoder *d, uint64_t idev, uint32_t name, stru
 
 /* --- from raw records to events */
 
+/* The one place where events leave: none is older than those before it. */
+static void give_out(struct decoder *d, struct event *ev, unsigned n)
+{
+	for (; n; ev++, n--) {
+		if (ev->t < d->out_t) {
+			ev->t = d->out_t;
+			d->stats.moved++;
+		}
+		d->out_t = ev->t;
+	}
+}
+
 /* An event with all that the record has of it. */
 static void event_init(const struct decoder *d, struct event *ev, const struct raw_record *r)
 {
@@ -561,6 +576,7 @@ static int on_hwpt_alloc(struct decoder *d, const struct raw_record *r, struct e
 	d->stats.state++;
 	if (!th)
 		return -1;
+	d->waits = true;
 	th->has_coherent = true;
 	th->coherent = r->v[X_COHERENT] != 0;
 	return 0;
@@ -695,6 +711,7 @@ static int enter_call(struct decoder *d, const struct raw_record *r, struct erro
 		memmove(th->call, th->call + 1, (MAX_CALLS - 1) * sizeof(th->call[0]));
 		th->calls--;
 	}
+	d->waits = true;
 	call = &th->call[th->calls++];
 	call->kind = r->kind;
 	call->present = r->present & (BIT(CALL_FIELDS) - 1);
@@ -825,13 +842,18 @@ int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out
 	}
 	n += own;
 	d->stats.events += (uint64_t)n;
+	give_out(d, out, (unsigned)n);
 	return n;
 }
 
-void decoder_lost(struct decoder *d)
+void decoder_lost(struct decoder *d, struct event *lost)
 {
 	struct thread *th, *next;
 
+	give_out(d, lost, 1);
+	if (!d->waits)
+		return;
+	d->waits = false;
 	HASH_ITER(hh, d->threads, th, next) {
 		th->has_coherent = false;
 		th->calls = 0;
@@ -844,11 +866,16 @@ int decoder_finish(struct decoder *d, struct event *out)
 	struct thread *th, *next;
 	struct raw_record held;
 
-	HASH_ITER(hh, d->threads, th, next)
-		if (th->has_attach) {
-			d->stats.events++;
-			return flush_attach(d, th->id, d->last_t, out, &held);
+	HASH_ITER(hh, d->threads, th, next) {
+		if (!th->has_attach) {
+			drop_thread(d, th);
+			continue;
 		}
+		d->stats.events++;
+		flush_attach(d, th->id, d->last_t, out, &held);
+		give_out(d, out, 1);
+		return 1;
+	}
 	return 0;
 }
 

@@ -7,6 +7,9 @@
  * decoder_record() reads the fields out of libtraceevent records and feeds them. One raw record gives at most
  * DECODER_MAX_EVENTS events. What gives none is counted, so that nothing vanishes in silence.
  *
+ * Time order is kept here and nowhere else: no event that comes out is older than one that came out before, the losses
+ * that its user tells included. What waited for a later record can be; it gets the time of that one, and is counted.
+ *
  * A decoder belongs to one stream of records in time order, and to one thread.
  */
 #ifndef IOFLUSH_DECODER_H
@@ -82,6 +85,7 @@ struct decoder_stats {
 	uint64_t doubtful_names; /* records whose command's name may be forged, and is unknown; see cmdlines.h */
 	uint64_t unnamed; /* records without the name of their command, for which there was no room; they are decoded */
 	uint64_t events;  /* that came out */
+	uint64_t moved;	  /* events and losses among those that would have been older than one before them */
 };
 
 struct decoder;
@@ -115,8 +119,11 @@ int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out
 int decoder_record(struct decoder *d, struct tep_handle *tep, const struct tep_record *rec,
 		   struct event out[DECODER_MAX_EVENTS], struct error *e);
 
-/* Records were lost here: what waits for a later record of its thread may not belong to that any more, so forget it. */
-void decoder_lost(struct decoder *d);
+/*
+ * Records were lost here, as a lost event tells that the caller made and gives out next: what waits for a later record
+ * of its thread may not belong to that any more, so it is forgotten.
+ */
+void decoder_lost(struct decoder *d, struct event *lost);
 
 /* At the end of the stream, until it returns 0: the next event that was still held back. */
 int decoder_finish(struct decoder *d, struct event *out);

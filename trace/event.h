@@ -92,6 +92,12 @@ extern const struct event_desc event_table[EV_KINDS];
 /* The kind of a name of len bytes, or EV_NONE. */
 enum event_kind event_kind_by_name(const char *name, size_t len);
 
+/* Nanoseconds from one time to a later one, or 0. Times are subtracted by this alone, so that no span wraps. */
+static inline uint64_t time_span(uint64_t from, uint64_t to)
+{
+	return to > from ? to - from : 0;
+}
+
 /*
  * Whether the event can be true at all: sizes that are not 0, ranges that do not wrap, indexes that fit their area.
  * Every source calls it on every event that it yields. -1 and a message naming the field and its value (without the

@@ -386,7 +386,7 @@ static void make_lost(struct ftext *ft, struct event *ev, uint32_t cpu, uint64_t
 		ev->missing |= 1u << offsetof(struct event_lost, count) / sizeof(uint64_t);
 	if (!since)
 		ev->missing |= 1u << offsetof(struct event_lost, since) / sizeof(uint64_t);
-	decoder_lost(ft->decoder);
+	decoder_lost(ft->decoder, ev);
 }
 
 /* The losses told so far come out with the time of the event that follows them. */

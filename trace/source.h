@@ -44,6 +44,7 @@ struct dropped {
 	uint64_t other;		  /* of other events than ours */
 	uint64_t unnamed;	  /* records whose command has a name for which there was no room */
 	uint64_t doubtful_names;  /* records whose command's name may be forged, see cmdlines.h */
+	uint64_t moved; /* no record, but events that got a later time than their own, to keep the order (decoder.h) */
 };
 
 struct source;

@@ -207,7 +207,7 @@ static void make_lost(struct tracedat *td, struct event *ev, const struct cpu_re
 		ev->lost.since = r->last_t;
 	else
 		ev->missing |= 1u << offsetof(struct event_lost, since) / sizeof(uint64_t);
-	decoder_lost(td->decoder);
+	decoder_lost(td->decoder, ev);
 }
 
 /* Losses that no record follows, then what the decoder held back: how many events, 0: none are left. */
