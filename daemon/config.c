@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "number.h"
 #include "tracer.h"
 
 #ifndef PACKAGE_VERSION
@@ -156,27 +157,6 @@ static int parse_number(const char *text, uint64_t *n, const char **rest)
 	return errno ? -1 : 0;
 }
 
-static int parse_count(const char *text, uint64_t *out)
-{
-	static const char suffixes[] = "KMG";
-	const char *rest, *s;
-	unsigned shift = 0;
-	uint64_t n;
-
-	if (parse_number(text, &n, &rest))
-		return -1;
-	if (*rest) {
-		s = strchr(suffixes, *rest);
-		if (!s || rest[1])
-			return -1;
-		shift = 10 * (unsigned)(s - suffixes + 1);
-	}
-	if (n > UINT64_MAX >> shift)
-		return -1;
-	*out = n << shift;
-	return 0;
-}
-
 static int parse_time(const char *text, uint64_t *out)
 {
 	static const struct {
@@ -225,7 +205,7 @@ static int set_option(struct config *c, const struct option_desc *o, const char 
 		*str = copy;
 		break;
 	case TYPE_U64:
-		if (parse_count(text, member))
+		if (parse_size(text, member))
 			want = "a whole number is wanted, which may end in K, M or G";
 		break;
 	case TYPE_MS:
