@@ -664,6 +664,37 @@ static void test_order_of_time(void **state)
 	assert_int_equal(decoder_finish(f->d, f->ev), 0);
 }
 
+/* The bound holds for what is kept, and an end of the memory is no end of what was held back before it. */
+static void test_memory_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct decoder *d = decoder_new(f->strings, NULL);
+	struct raw_record r = {.kind = EV_attach, .cpu = 1};
+	struct error e = {""};
+	struct budget b;
+	unsigned held = 0, i;
+
+	budget_init(&b, 100000, "a test may take");
+	decoder_within(d, &b);
+	put(&r, "hwpt", 1);
+	put(&r, "idev", 2);
+	put(&r, "domain", 3);
+	for (i = 1; i < 1000; i++) {
+		r.tid = i;
+		r.t = i;
+		if (decoder_feed(d, &r, f->ev, &e) < 0)
+			break;
+		held++;
+	}
+	assert_in_range(held, 50, 200);
+	assert_string_equal(e.text, "more than the 100000 bytes of memory that a test may take");
+	for (i = 0; decoder_finish(d, f->ev) > 0; i++)
+		assert_int_equal(f->ev[0].kind, EV_attach);
+	assert_int_equal(i, held);
+	decoder_free(d);
+	assert_int_equal(b.used, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -694,6 +725,7 @@ int main(void)
 		WITH_FIXTURE(test_tracepoints),
 		WITH_FIXTURE(test_formats_that_pair),
 		cmocka_unit_test_setup_teardown(test_order_of_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_is_bounded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("decoder", tests, NULL, NULL);

@@ -990,6 +990,112 @@ static void test_mixed_up_formats(void **state)
 	}
 }
 
+/* --- what a file may cost */
+
+/* All that the present capture takes of the budget is given back at its end, and all else when the file is closed. */
+static void test_budget_is_given_back(void **state)
+{
+	uint64_t opened, within;
+
+	(void)state;
+	error.text[0] = '\0';
+	assert_int_equal(source_open(&source, data_path("churn.dat"), &error), 0);
+	opened = source->budget.used;
+	assert_int_equal(source_capture(source, &capture, &error), 1);
+	within = source->budget.used;
+	assert_true(within > opened + 10000);
+	read_all(1000);
+	assert_true(source->budget.used < within + 100000); /* not more for more records; there are strings */
+	assert_int_equal(source_capture(source, &capture, &error), 0);
+	assert_true(source->budget.used < opened + 10000);
+	assert_true(source->budget.limit == SOURCE_MEMORY);
+}
+
+/* Over the limit it is said what could not be had, where, and what was read before stands. */
+static void test_budget_is_kept(void **state)
+{
+	const char *refusal = "more than the 256 MiB of memory that reading a file may take";
+	size_t n;
+
+	(void)state;
+	error.text[0] = '\0';
+	assert_int_equal(source_open(&source, data_path("churn.dat"), &error), 0);
+	source->budget.limit = source->budget.used + 2000;
+	assert_int_equal(source_capture(source, &capture, &error), 1);
+	assert_int_equal(read_all(1000), 0);
+	assert_error("churn.dat: ");
+	assert_error(refusal);
+	source_close(source);
+	source = NULL;
+	error.text[0] = '\0';
+	assert_int_equal(source_open(&source, data_path("churn.dat"), &error), 0);
+	assert_int_equal(source_capture(source, &capture, &error), 1);
+	assert_int_equal(source_read(source, events, 1, &error), 1);
+	source->budget.limit = source->budget.used + 5000; /* enough for small things, and no chunk more */
+	n = 1 + read_all(1000);
+	assert_error("CPU ");
+	assert_error(refusal);
+	assert_true(n > 100);
+}
+
+/* The records of two CPUs in one place, in one buffer or in two. */
+static void test_overlapping_runs(void **state)
+{
+	size_t table, first, option, inner;
+	struct out o;
+	int shift;
+
+	(void)state;
+	for (shift = -1; shift <= 1; shift++) {
+		begin_file(&o, false, unpin_format);
+		put(&o, "options  ", 10);
+		put_option(&o, 3, "\0\0\0\0\0\0\0\0inner", 14);
+		option = o.len - 14;
+		put_number(&o, 0, 2);
+		table = put_table(&o);
+		set_number(&o, option, o.len, 8);
+		inner = put_table(&o);
+		first = begin_page(&o, 1000);
+		put_unpin(&o, 0, 1);
+		end_page(&o, first, 0, 0);
+		end_table(&o, table, first);
+		put(&o, "\0", 1);
+		align(&o, PAGE);
+		set_number(&o, inner, first + PAGE + (size_t)shift, 8);
+		set_number(&o, inner + 8, 16, 8);
+		if (open_bytes(&o, o.len)) {
+			assert_int_equal(shift, -1);
+			assert_error("made: CPU 0: its records at offset ");
+			assert_error("lie among those of CPU 0 at ");
+		} else {
+			assert_int_not_equal(shift, -1);
+		}
+		free(o.data);
+	}
+}
+
+/* Statistics of a CPU that is not there, in a file of one CPU. */
+static void test_statistics_of_others(void **state)
+{
+	static const char stats[] = "CPU: 1\noverrun: 7\n";
+	size_t table, first;
+	struct out o;
+
+	(void)state;
+	begin_file(&o, false, unpin_format);
+	put(&o, "options  ", 10);
+	put_option(&o, 2, stats, sizeof(stats));
+	put_number(&o, 0, 2);
+	table = put_table(&o);
+	first = begin_page(&o, 1000);
+	put_unpin(&o, 0, 1);
+	end_page(&o, first, 0, 0);
+	end_table(&o, table, first);
+	assert_int_equal(open_bytes(&o, o.len), -1);
+	assert_error("made: statistics of CPU 1, which is not there; the file is damaged");
+	free(o.data);
+}
+
 /* Files that came out of fuzzing and of thinking what may go wrong. */
 static void open_fault(const char *name)
 {
@@ -1009,6 +1115,8 @@ static void test_faults(void **state)
 	(void)state;
 	open_fault("tep-leak.bin");
 	assert_error("the format of ioflush/unpin is damaged");
+	open_fault("zbomb64.dat");
+	assert_error("CPU 1: its records at offset 937 lie among those of CPU 0 at 937; the file is damaged");
 	/* an attach is held back while a loss is told */
 	open_fault("attach-lost.dat");
 	assert_int_equal(source_capture(source, &capture, &error), 1);
@@ -1044,6 +1152,10 @@ int main(void)
 		cmocka_unit_test_teardown(test_probe_lacks_field, teardown),
 		cmocka_unit_test_teardown(test_declarations, teardown),
 		cmocka_unit_test_teardown(test_mixed_up_formats, teardown),
+		cmocka_unit_test_teardown(test_budget_is_given_back, teardown),
+		cmocka_unit_test_teardown(test_budget_is_kept, teardown),
+		cmocka_unit_test_teardown(test_overlapping_runs, teardown),
+		cmocka_unit_test_teardown(test_statistics_of_others, teardown),
 		cmocka_unit_test_teardown(test_faults, teardown),
 	};
 

@@ -2,7 +2,6 @@
 #include "cpudata.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "cursor.h"
 
@@ -34,18 +33,24 @@ static ssize_t read_run(const struct cpudata *d, void *buf, size_t len, size_t m
 			 d->file->path, d->cpu->cpu, offset + (size_t)n, d->end - d->pos);
 }
 
-static int grow(uint8_t **buf, size_t *cap, size_t want, struct error *e)
+/* Room for want bytes of sub-buffers. 0, or -1: no memory for them. */
+static int grow(struct cpudata *d, size_t want)
 {
 	uint8_t *grown;
 
-	if (want <= *cap)
+	if (want <= d->cap)
 		return 0;
-	grown = realloc(*buf, want);
+	grown = budget_resize(d->file->budget, d->buf, d->cap, want);
 	if (!grown)
-		return error_set(e, "out of memory for %zu bytes of records", want);
-	*buf = grown;
-	*cap = want;
+		return -1;
+	d->buf = grown;
+	d->cap = want;
 	return 0;
+}
+
+static int no_memory(const struct cpudata *d, struct error *e)
+{
+	return error_at(d, d->pos, budget_failure(d->file->budget), e);
 }
 
 /* Fills the window with whole sub-buffers as they are. 1, 0: none are left, or -1. */
@@ -61,8 +66,8 @@ static int fill_plain(struct cpudata *d, struct error *e)
 	want = want < d->size ? d->size : want - want % d->size;
 	if (want > d->end - d->pos)
 		want = d->end - d->pos;
-	if (grow(&d->buf, &d->cap, want, e))
-		return -1;
+	if (grow(d, want))
+		return no_memory(d, e);
 	n = read_run(d, d->buf, want, d->size, d->pos, e);
 	if (n < 0)
 		return -1;
@@ -73,11 +78,31 @@ static int fill_plain(struct cpudata *d, struct error *e)
 	return 1;
 }
 
+/* Reads and unpacks the chunk at the place: packed bytes behind its head, which become size. 0 or -1. */
+static int unpack(struct cpudata *d, size_t packed, size_t size, struct error *e)
+{
+	struct budget *budget = d->file->budget;
+	uint8_t *from = grow(d, size) ? NULL : budget_resize(budget, NULL, 0, packed);
+	struct error why = {""};
+	int ret = -1;
+
+	if (!from)
+		return no_memory(d, e);
+	if (read_run(d, from, packed, packed, d->pos + 8, e) < 0)
+		goto out;
+	if (tracefile_unpack(d->file, d->buf, size, from, packed, &why))
+		error_at(d, d->pos, why.text, e);
+	else
+		ret = 0;
+out:
+	budget_free(budget, from, packed);
+	return ret;
+}
+
 /* Unpacks the next chunk: its size packed, its size unpacked, its bytes. 1, 0: none are left, or -1. */
 static int fill_chunk(struct cpudata *d, struct error *e)
 {
 	bool big = d->file->bigendian;
-	struct error why = {""};
 	size_t packed, size;
 	uint8_t head[8];
 
@@ -89,14 +114,10 @@ static int fill_chunk(struct cpudata *d, struct error *e)
 	size = number_at(head + 4, 4, big);
 	if (d->end - d->pos < 8 || packed > d->end - d->pos - 8)
 		return error_at(d, d->pos, "the chunk goes past the data of its CPU; the file is damaged", e);
-	if (!size || size > MAX_CHUNK || size % d->size || packed > MAX_CHUNK)
+	if (!packed || !size || size > MAX_CHUNK || size % d->size || packed > MAX_CHUNK)
 		return error_at(d, d->pos, "the chunk has an impossible size; the file is damaged", e);
-	if (grow(&d->buf, &d->cap, size, e) || grow(&d->packed, &d->packed_cap, packed, e))
+	if (unpack(d, packed, size, e))
 		return -1;
-	if (read_run(d, d->packed, packed, packed, d->pos + 8, e) < 0)
-		return -1;
-	if (tracefile_unpack(d->file, d->buf, size, d->packed, packed, &why))
-		return error_at(d, d->pos, why.text, e);
 	d->offset = d->pos;
 	d->len = size;
 	d->next = 0;
@@ -138,6 +159,8 @@ int cpudata_next(struct cpudata *d, const uint8_t **subbuf, struct error *e)
 
 	if (d->next == d->len) {
 		ret = d->buffer->compressed ? fill_chunk(d, e) : fill_plain(d, e);
+		if (!ret)
+			cpudata_free(d);
 		if (ret <= 0)
 			return ret;
 	}
@@ -148,6 +171,9 @@ int cpudata_next(struct cpudata *d, const uint8_t **subbuf, struct error *e)
 
 void cpudata_free(struct cpudata *d)
 {
-	free(d->buf);
-	free(d->packed);
+	if (!d->file)
+		return;
+	budget_free(d->file->budget, d->buf, d->cap);
+	d->buf = NULL;
+	d->cap = d->len = d->next = 0;
 }

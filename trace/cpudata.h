@@ -3,7 +3,7 @@
  * compressed chunks. What is in a sub-buffer is not known here (subbuf.h reads it).
  *
  * They come through a window of a few sub-buffers, or one unpacked chunk, so memory does not depend on the size of the
- * file: all CPUs of a buffer together have a few megabytes.
+ * file: all CPUs of a buffer together have a few megabytes. It is of the file's budget, and given back at the CPU's end.
  *
  * Errors name the CPU and the place: the offset in the file of the sub-buffer, or of the chunk that holds it.
  */
@@ -23,12 +23,12 @@ struct cpudata {
 	const struct tracefile_cpu *cpu;
 	uint32_t size; /* of a sub-buffer, in bytes */
 
-	uint64_t pos, end;	/* what is still to be read of the file: offsets */
-	uint64_t chunks;	/* compressed ones left */
-	uint8_t *buf, *packed;	/* owned: sub-buffers; a compressed chunk */
-	size_t cap, packed_cap; /* of both */
-	size_t len, next;	/* bytes in buf; of the sub-buffer after this one */
-	uint64_t offset;	/* in the file, of buf or of the chunk it came from */
+	uint64_t pos, end; /* what is still to be read of the file: offsets */
+	uint64_t chunks;   /* compressed ones left */
+	uint8_t *buf;	   /* owned: sub-buffers */
+	size_t cap;	   /* of buf */
+	size_t len, next;  /* bytes in buf; of the sub-buffer after this one */
+	uint64_t offset;   /* in the file, of buf or of the chunk it came from */
 };
 
 /*
@@ -44,7 +44,7 @@ int cpudata_next(struct cpudata *d, const uint8_t **subbuf, struct error *e);
 /* Sets an error in the sub-buffer last given, with its place. Always -1. */
 int cpudata_error(const struct cpudata *d, const char *what, struct error *e);
 
-/* Frees what it owns, not d. */
+/* Frees what it owns, not d, which may begin again. */
 void cpudata_free(struct cpudata *d);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,7 +38,7 @@ ssize_t read_at(int fd, const char *path, void *buf, size_t len, uint64_t offset
 
 void cursor_free(struct cursor *c)
 {
-	free(c->buf);
+	budget_free(c->budget, c->buf, c->cap);
 	c->buf = NULL;
 	c->pos = c->len = c->cap = 0;
 }
@@ -52,6 +51,11 @@ uint64_t cursor_offset(const struct cursor *c)
 int cursor_error(const struct cursor *c, const char *what)
 {
 	return error_set(c->e, "%s: %s at offset %" PRIu64 ": %s", c->path, c->what, cursor_offset(c), what);
+}
+
+int cursor_no_memory(const struct cursor *c)
+{
+	return cursor_error(c, budget_failure(c->budget));
 }
 
 int cursor_cut(const struct cursor *c)
@@ -76,9 +80,9 @@ static int refill(struct cursor *c, size_t n)
 	if (want > c->end - c->base)
 		want = c->end - c->base;
 	if (want > c->cap) {
-		grown = realloc(c->buf, want);
+		grown = budget_resize(c->budget, c->buf, c->cap, want);
 		if (!grown)
-			return cursor_error(c, "out of memory");
+			return cursor_no_memory(c);
 		c->buf = grown;
 		c->cap = want;
 	}
@@ -166,10 +170,12 @@ const char *cursor_string(struct cursor *c, size_t max)
 char *cursor_text(struct cursor *c, size_t len)
 {
 	const uint8_t *p = cursor_take(c, len);
-	char *text = p ? strndup((const char *)p, len) : NULL;
+	char *text = p ? budget_alloc(c->budget, len + 1) : NULL;
 
-	if (p && !text)
-		cursor_error(c, "out of memory");
+	if (text)
+		memcpy(text, p, len);
+	else if (p)
+		cursor_no_memory(c);
 	return text;
 }
 
@@ -204,7 +210,7 @@ int cursor_over(struct cursor *c, size_t len, struct cursor *out)
 
 void cursor_unpacked(struct cursor *c, uint8_t *bytes, size_t len, uint64_t offset)
 {
-	free(c->buf);
+	budget_free(c->budget, c->buf, c->cap);
 	c->fd = -1;
 	c->buf = bytes;
 	c->pos = 0;

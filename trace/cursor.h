@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "budget.h"
 #include "error.h"
 
 struct cursor {
@@ -22,6 +23,7 @@ struct cursor {
 	uint64_t end;  /* offset where what may be read ends */
 	uint8_t *buf;  /* owned if fd is not -1, or after cursor_unpacked() */
 	size_t pos, len, cap;
+	struct budget *budget; /* that an owned buf is taken from */
 	bool bigendian;
 	const char *path, *what; /* for messages; what may be set at any time */
 	struct error *e;
@@ -32,6 +34,9 @@ void cursor_free(struct cursor *c);
 
 /* Sets an error with the place. Always -1. */
 int cursor_error(const struct cursor *c, const char *what);
+
+/* Sets the error that the budget did not give memory. Always -1. */
+int cursor_no_memory(const struct cursor *c);
 
 /* Sets the error that what should be at the place is not there any more. Always -1. */
 int cursor_cut(const struct cursor *c);
@@ -53,7 +58,10 @@ int cursor_u32(struct cursor *c, uint32_t *out);
 /* A string that ends with NUL, at most max bytes long: valid until the cursor is used again. */
 const char *cursor_string(struct cursor *c, size_t max);
 
-/* A copy of len bytes as a string, up to the first NUL if there is one: the caller's to free. */
+/*
+ * A copy of len bytes as a string, up to the first NUL if there is one. Of len + 1 bytes of the budget, which
+ * budget_free() gives back.
+ */
 char *cursor_text(struct cursor *c, size_t len);
 
 /* Goes behind the given bytes, which must be there. */
@@ -62,7 +70,7 @@ int cursor_expect(struct cursor *c, const char *bytes, size_t len);
 /* The next len bytes as a cursor of its own, which c then is behind; valid until c is used again. */
 int cursor_over(struct cursor *c, size_t len, struct cursor *out);
 
-/* Turns c into one over len bytes in memory, which it owns from now on, with the offset of where they came from. */
+/* Turns c into one over len bytes of its budget, which it owns from now on, with the offset of where they came from. */
 void cursor_unpacked(struct cursor *c, uint8_t *bytes, size_t len, uint64_t offset);
 
 /* A number of size bytes, at most 8, at p. */

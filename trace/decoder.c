@@ -104,6 +104,9 @@ struct device {
 	UT_hash_handle hh;
 };
 
+#define THREAD_MEMORY (sizeof(struct thread) + BUDGET_HASHED)
+#define DEVICE_MEMORY (sizeof(struct device) + BUDGET_HASHED)
+
 /* How to read one field out of a record. */
 enum how {
 	READ_U8,
@@ -142,6 +145,7 @@ struct comm_slot {
 
 struct decoder {
 	struct strings *strings;
+	struct budget *budget;
 	char *group;
 	struct decoder_stats stats;
 	uint64_t last_t;     /* of the last record of ours */
@@ -312,6 +316,11 @@ struct decoder *decoder_new(struct strings *strings, const char *group)
 	return d;
 }
 
+void decoder_within(struct decoder *d, struct budget *budget)
+{
+	d->budget = budget;
+}
+
 void decoder_take_tracepoints(struct decoder *d)
 {
 	d->tracepoints = true;
@@ -328,8 +337,8 @@ void decoder_reset_formats(struct decoder *d)
 
 	for (i = 0; i < d->plans; i++)
 		if (d->plan[i] != &plan_other)
-			free((void *)(uintptr_t)d->plan[i]);
-	free(d->plan);
+			budget_free(d->budget, (void *)(uintptr_t)d->plan[i], sizeof(*d->plan[i]));
+	budget_free(d->budget, (void *)d->plan, d->plans * sizeof(*d->plan));
 	d->plan = NULL;
 	d->plans = 0;
 	d->tep = NULL;
@@ -346,15 +355,15 @@ void decoder_free(struct decoder *d)
 		return;
 	HASH_ITER(hh, d->threads, th, th_next) {
 		HASH_DEL(d->threads, th);
-		free(th);
+		budget_free(d->budget, th, THREAD_MEMORY);
 	}
 	for (th = d->free_threads; th; th = th_next) {
 		th_next = th->next_free;
-		free(th);
+		budget_free(d->budget, th, THREAD_MEMORY);
 	}
 	HASH_ITER(hh, d->devices, dev, dev_next) {
 		HASH_DEL(d->devices, dev);
-		free(dev);
+		budget_free(d->budget, dev, DEVICE_MEMORY);
 	}
 	decoder_reset_formats(d);
 	free(d->group);
@@ -430,7 +439,7 @@ static struct thread *get_thread(struct decoder *d, uint32_t id, struct error *e
 	if (th)
 		d->free_threads = th->next_free;
 	else
-		th = malloc(sizeof(*th));
+		th = budget_resize(d->budget, NULL, 0, THREAD_MEMORY);
 	if (!th)
 		goto fail;
 	memset(th, 0, offsetof(struct thread, attach));
@@ -438,9 +447,9 @@ static struct thread *get_thread(struct decoder *d, uint32_t id, struct error *e
 	HASH_ADD(hh, d->threads, id, sizeof(th->id), th);
 	if (th->hh.tbl)
 		return th;
-	free(th);
+	budget_free(d->budget, th, THREAD_MEMORY);
 fail:
-	error_set(e, "out of memory");
+	error_set(e, "%s", budget_failure(d->budget));
 	return NULL;
 }
 
@@ -464,17 +473,17 @@ static int remember_device(struct decoder *d, uint64_t idev, uint32_t name, stru
 	old = d->devices;
 	if (HASH_COUNT(d->devices) >= MAX_DEVICES) {
 		HASH_DEL(d->devices, old);
-		free(old);
+		budget_free(d->budget, old, DEVICE_MEMORY);
 	}
-	dev = calloc(1, sizeof(*dev));
+	dev = budget_alloc(d->budget, DEVICE_MEMORY);
 	if (!dev)
-		return error_set(e, "out of memory");
+		return error_set(e, "%s", budget_failure(d->budget));
 	dev->idev = idev;
 	dev->name = name;
 	HASH_ADD(hh, d->devices, idev, sizeof(dev->idev), dev);
 	if (dev->hh.tbl)
 		return 0;
-	free(dev);
+	budget_free(d->budget, dev, DEVICE_MEMORY);
 	return error_set(e, "out of memory");
 }
 
@@ -987,9 +996,9 @@ static const struct plan *compile(struct decoder *d, uint32_t id, struct error *
 	kind = raw_kind_by_name(event->name, strlen(event->name));
 	if (kind == RAW_OTHER)
 		return &plan_other;
-	plan = calloc(1, sizeof(*plan));
+	plan = budget_alloc(d->budget, sizeof(*plan));
 	if (!plan) {
-		error_set(e, "out of memory");
+		error_set(e, "%s", budget_failure(d->budget));
 		return NULL;
 	}
 	plan->kind = (uint16_t)kind;
@@ -1001,7 +1010,7 @@ static const struct plan *compile(struct decoder *d, uint32_t id, struct error *
 	lacking = raw_field_lacking(kind, plan->present);
 	if (!lacking && !(ours && bad))
 		return plan;
-	free(plan);
+	budget_free(d->budget, plan, sizeof(*plan));
 	if (!ours)
 		return &plan_other;
 	if (bad)
@@ -1060,9 +1069,9 @@ static const struct plan *find_plan(struct decoder *d, uint32_t id, struct error
 	if (id >= d->plans) {
 		while (want <= id)
 			want *= 2;
-		grown = realloc((void *)d->plan, want * sizeof(*grown));
+		grown = budget_resize(d->budget, (void *)d->plan, d->plans * sizeof(*grown), want * sizeof(*grown));
 		if (!grown) {
-			error_set(e, "out of memory");
+			error_set(e, "%s", budget_failure(d->budget));
 			return NULL;
 		}
 		memset((void *)(grown + d->plans), 0, (want - d->plans) * sizeof(*grown));
@@ -1111,7 +1120,7 @@ static uint32_t read_string(struct decoder *d, const struct tep_record *rec, con
 	}
 	id = strings_intern(d->strings, data + offset, len);
 	if (id == UINT32_MAX)
-		error_set(e, "device: too many different strings");
+		error_set(e, "device: %s", strings_failure(d->strings));
 	return id;
 }
 
@@ -1155,7 +1164,7 @@ static uint32_t comm_of(struct decoder *d, uint32_t tid, struct error *e)
 			!strings_find(d->strings, comm, strlen(comm));
 	slot->comm = slot->unnamed ? 0 : strings_intern(d->strings, comm, strlen(comm));
 	if (slot->comm == UINT32_MAX) {
-		error_set(e, "comm: too many different strings");
+		error_set(e, "comm: %s", strings_failure(d->strings));
 		return UINT32_MAX;
 	}
 	slot->tid = tid;

@@ -20,6 +20,7 @@
 
 #include <event-parse.h>
 
+#include "budget.h"
 #include "error.h"
 #include "event.h"
 #include "source.h"
@@ -96,6 +97,9 @@ struct decoder;
  */
 struct decoder *decoder_new(struct strings *strings, const char *group);
 void decoder_free(struct decoder *d);
+
+/* What is kept for later records is taken from the budget, which must live as long. To be said before the first record. */
+void decoder_within(struct decoder *d, struct budget *budget);
 
 /*
  * The tracepoints iommu:map and iommu:unmap stand in for the probes map and unmap, which they would repeat elsewhere. They

@@ -276,7 +276,7 @@ static int parse_string(struct ftext *ft, const char *p, const char *end, uint64
 		return line_error(ft, "a string of more than 255 bytes; the line is damaged");
 	id = strings_intern(ft->source.strings, p, (size_t)(end - p));
 	if (id == UINT32_MAX)
-		return line_error(ft, "too many different strings");
+		return line_error(ft, strings_failure(ft->source.strings));
 	*out = id;
 	return 0;
 }
@@ -351,7 +351,7 @@ static int find_comm(struct ftext *ft, const struct columns *col, uint32_t *id)
 	if (col->comm_len != 5 || memcmp(col->comm, "<...>", 5))
 		*id = strings_intern(ft->source.strings, col->comm, col->comm_len);
 	if (*id == UINT32_MAX)
-		return line_error(ft, "too many different command names");
+		return line_error(ft, strings_failure(ft->source.strings));
 	if (col->comm_len > COMM_MAX)
 		return 0;
 	slot->tid = col->tid;
@@ -708,11 +708,9 @@ static void ftext_close(struct source *s)
 	struct ftext *ft = (struct ftext *)s;
 
 	decoder_free(ft->decoder);
-	strings_free(s->strings);
-	free(s->path);
-	free(ft->buf);
+	budget_free(&s->budget, ft->buf, BUFFER_BYTES);
 	close(ft->fd);
-	free(ft);
+	source_free(s);
 }
 
 static const struct source_ops ftext_ops = {
@@ -733,14 +731,13 @@ int ftext_open(struct source **out, const struct source_input *in, struct error 
 		return error_set(e, "out of memory");
 	}
 	ft->fd = in->fd;
-	ft->source.ops = &ftext_ops;
-	ft->source.path = strdup(in->path);
-	ft->source.strings = strings_new();
-	ft->buf = malloc(BUFFER_BYTES);
-	if (ft->source.strings)
-		ft->decoder = decoder_new(ft->source.strings, NULL);
-	if (!ft->source.path || !ft->buf || !ft->decoder)
+	if (source_init(&ft->source, &ftext_ops, in->path, e))
+		goto fail;
+	ft->buf = budget_alloc(&ft->source.budget, BUFFER_BYTES);
+	ft->decoder = decoder_new(ft->source.strings, NULL);
+	if (!ft->buf || !ft->decoder)
 		goto no_memory;
+	decoder_within(ft->decoder, &ft->source.budget);
 	ft->cause = strings_intern(ft->source.strings, "ring buffer", 11);
 	if (ft->cause == UINT32_MAX)
 		goto no_memory;

@@ -6,7 +6,8 @@
  * 10^18; null) are cut up in place. Anything else, every error included, is jansson's: it has the last word on what JSON
  * is, and the plain way never accepts what jansson would refuse. Duplicate keys are found by both.
  *
- * Memory is bounded: one buffer of a line's greatest length, and the interned strings.
+ * Memory is the budget's: one buffer of a line's greatest length, what jansson makes of a line, the interned strings,
+ * and the texts of the present header.
  */
 #include "jsonl.h"
 
@@ -38,7 +39,8 @@ struct member {
 struct line {
 	struct member member[MAX_MEMBERS];
 	unsigned n;
-	json_t *json; /* owns the texts when jansson read the line */
+	json_t *json;	 /* owns the texts when jansson read the line */
+	uint64_t memory; /* that it may take */
 };
 
 struct jsonl_source {
@@ -53,7 +55,7 @@ struct jsonl_source {
 	bool failed;
 	struct error error; /* to be given by the next read */
 	struct line parsed;
-	struct strings *texts; /* of the headers */
+	struct strings *texts; /* of the header */
 	uint64_t captures, last_t;
 	bool gave_up;		   /* the capture that stands for what cannot be found was given */
 	struct dropped dropped;	   /* of the capture, as are these */
@@ -256,12 +258,36 @@ static void make_printable(char *text)
 			*text = '?';
 }
 
+/*
+ * What jansson may take for a line: an array or object and its first table, a string or number with its place in one,
+ * each at most as many bytes as are counted here for what it begins with or follows.
+ */
+static uint64_t json_memory(const char *text, size_t len)
+{
+	uint64_t n = 4 * (uint64_t)len; /* the text, and a buffer of it that doubles */
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (text[i] == '[' || text[i] == '{')
+			n += 512;
+		else if (text[i] == ',' || text[i] == '"')
+			n += 128;
+	}
+	return n;
+}
+
 /* The line as an object, or NULL and the error. */
 static json_t *load_line(struct jsonl_source *s, const char *text, size_t len, struct error *e)
 {
 	json_error_t je;
 	json_t *json;
 
+	s->parsed.memory = json_memory(text, len);
+	if (!budget_take(&s->source.budget, s->parsed.memory)) {
+		s->parsed.memory = 0;
+		error_set(e, "%s:%" PRIu64 ": %s", s->source.path, s->line, budget_failure(&s->source.budget));
+		return NULL;
+	}
 	if (memchr(text, '\0', len)) {
 		error_set(e, "%s:%" PRIu64 ": a NUL byte: not text", s->source.path, s->line);
 		return NULL;
@@ -304,10 +330,15 @@ static void member_from_json(struct member *m, const char *key, const json_t *va
 	}
 }
 
-static void line_clear(struct line *l)
+static void line_clear(struct jsonl_source *s)
 {
+	struct line *l = &s->parsed;
+
 	json_decref(l->json);
+	if (l->memory)
+		budget_give(&s->source.budget, l->memory);
 	l->json = NULL;
+	l->memory = 0;
 	l->n = 0;
 }
 
@@ -339,7 +370,7 @@ static int parse_line(struct jsonl_source *s, const char *text, size_t len, stru
 	const char *key;
 	json_t *value;
 
-	line_clear(l);
+	line_clear(s);
 	if (plain_line(l, text, len) && !find_member(l, mark))
 		return 1;
 	l->n = 0;
@@ -413,7 +444,7 @@ static const char *intern(struct jsonl_source *s, const struct member *m, uint32
 	if (m->text_len > EVENT_MAX_STRING)
 		return "is longer than 255 bytes";
 	*out = strings_intern(s->source.strings, m->text, m->text_len);
-	return *out == UINT32_MAX ? "cannot be kept: out of memory or over four million strings" : NULL;
+	return *out == UINT32_MAX ? strings_failure(s->source.strings) : NULL;
 }
 
 static const char *small_number(const struct member *m, uint32_t *out)
@@ -695,7 +726,7 @@ static const char *header_text(struct jsonl_source *s, const char *key, struct e
 	}
 	id = strings_intern(s->texts, json_string_value(v), json_string_length(v));
 	if (id == UINT32_MAX) {
-		error_set(e, "%s:%" PRIu64 ": header: %s: out of memory", s->source.path, s->line, key);
+		error_set(e, "%s:%" PRIu64 ": header: %s: %s", s->source.path, s->line, key, strings_failure(s->texts));
 		return NULL;
 	}
 	text = strings_get(s->texts, id);
@@ -751,6 +782,11 @@ static int read_header(struct jsonl_source *s, struct capture *c, struct error *
 
 	if (check_header(s, e))
 		return -1;
+	strings_free(s->texts); /* those of the capture before */
+	s->texts = strings_new_within(&s->source.budget);
+	if (!s->texts)
+		return error_set(e, "%s:%" PRIu64 ": header: %s", s->source.path, s->line,
+				 budget_failure(&s->source.budget));
 	memset(c, 0, sizeof(*c));
 	c->id = s->captures + 1;
 	c->format = "jsonl";
@@ -841,7 +877,7 @@ static int jsonl_capture(struct source *src, struct capture *c, struct error *e)
 	rc = read_header(s, c, &s->error);
 	s->header_pending = false;
 	s->last_t = 0;
-	line_clear(&s->parsed);
+	line_clear(s);
 	return rc < 0 ? capture_lost(s, c, e) : 1;
 }
 
@@ -861,13 +897,11 @@ static void jsonl_close(struct source *src)
 {
 	struct jsonl_source *s = jsonl(src);
 
-	line_clear(&s->parsed);
+	line_clear(s);
 	strings_free(s->texts);
-	strings_free(s->source.strings);
-	free(s->source.path);
-	free(s->buf);
+	budget_free(&s->source.budget, s->buf, s->cap);
 	close(s->fd);
-	free(s);
+	source_free(src);
 }
 
 static const struct source_ops jsonl_ops = {
@@ -887,14 +921,14 @@ int jsonl_open(struct source **out, const struct source_input *in, struct error 
 		close(in->fd);
 		return error_set(e, "%s: out of memory", in->path);
 	}
-	s->source.ops = &jsonl_ops;
 	s->fd = in->fd;
 	s->cap = MAX_LINE + READ_SIZE + in->head_len;
-	s->source.path = strdup(in->path);
-	s->source.strings = strings_new();
-	s->texts = strings_new();
-	s->buf = malloc(s->cap);
-	if (!s->source.path || !s->source.strings || !s->texts || !s->buf) {
+	if (source_init(&s->source, &jsonl_ops, in->path, e)) {
+		jsonl_close(&s->source);
+		return -1;
+	}
+	s->buf = budget_alloc(&s->source.budget, s->cap);
+	if (!s->buf) {
 		jsonl_close(&s->source);
 		return error_set(e, "%s: out of memory", in->path);
 	}

@@ -189,6 +189,28 @@ static int open_path(const char *path, struct error *e)
 	return fd;
 }
 
+void source_budget(struct budget *b)
+{
+	budget_init(b, SOURCE_MEMORY,
+		    "reading a file may take; a recording takes far less: this one is damaged, or was made to take more");
+}
+
+int source_init(struct source *s, const struct source_ops *ops, const char *path, struct error *e)
+{
+	s->ops = ops;
+	source_budget(&s->budget);
+	s->path = strdup(path);
+	s->strings = strings_new_within(&s->budget);
+	return s->path && s->strings ? 0 : error_set(e, "%s: out of memory", path);
+}
+
+void source_free(struct source *s)
+{
+	strings_free(s->strings);
+	free(s->path);
+	free(s);
+}
+
 int source_take_head(const struct source_input *in, void *buf, size_t room, size_t *len, uint64_t *size, struct error *e)
 {
 	struct stat st;

@@ -16,12 +16,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "budget.h"
 #include "error.h"
 #include "event.h"
 #include "file_id.h"
 #include "strings.h"
 
-/* What is known of a capture beside its events. Strings are owned by the source; "" where unknown. */
+/* What is known of a capture beside its events. Strings are the source's, until the next capture; "" where unknown. */
 struct capture {
 	uint64_t id;	    /* its number in a database, else counted from 1 */
 	const char *source; /* path it came from, "-" for standard input */
@@ -58,12 +59,16 @@ struct source_ops {
 	bool goes_on;					      /* after a capture that failed the next one can be read */
 };
 
+#define SOURCE_MEMORY (256u << 20)    /* that reading a file may take; ioflush(1) says so */
+void source_budget(struct budget *b); /* makes one of that size */
+
 /* What every source begins with. */
 struct source {
 	const struct source_ops *ops;
 	struct strings *strings; /* owned by the source; ids in its events are of this table */
 	char *path;		 /* owned */
 	struct file_id file;	 /* that lay at path when it was opened */
+	struct budget budget;	 /* SOURCE_MEMORY: all that the file can make large is taken from it */
 };
 
 /* Opens path ("-": standard input) by its content. 0, or -1 and the error. */
@@ -91,6 +96,10 @@ struct source_input {
 	const void *head; /* copied by the opener if it needs it */
 	size_t head_len;
 };
+
+/* For openers: fills what every source begins with. 0, or -1 and the error; source_free() is due in either case. */
+int source_init(struct source *s, const struct source_ops *ops, const char *path, struct error *e);
+void source_free(struct source *s); /* what source_init() made, and s; the rest that the budget gave is freed before */
 
 /* For openers that read from the start: the bytes read already go to buf, *len of them; the file's size if it has one. */
 int source_take_head(const struct source_input *in, void *buf, size_t room, size_t *len, uint64_t *size, struct error *e);

@@ -1118,16 +1118,18 @@ int store_append(struct store *s, const struct event *ev, size_t n, const struct
 
 int store_captures(struct store *s, int (*fn)(void *ctx, const struct store_capture *c), void *ctx, struct error *e)
 {
-	struct strings *texts = strings_new();
 	struct capture_row *rows = NULL;
+	struct strings *texts;
 	struct store_capture c;
-	uint64_t held = 0;
+	struct budget budget;
 	size_t i, n = 0;
 	int rc = 0;
 
+	source_budget(&budget);
+	texts = strings_new_within(&budget);
 	if (!texts)
 		return error_set(e, "%s: out of memory", s->path);
-	if (db_load_captures(s->db, s->path, texts, &rows, &n, &held, e))
+	if (db_load_captures(s->db, s->path, texts, &rows, &n, &budget, e))
 		rc = -1;
 	for (i = 0; i < n && !rc; i++) {
 		c.c = rows[i].c;

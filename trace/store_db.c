@@ -136,15 +136,14 @@ int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, stru
 
 /* ---- captures ---- */
 
-/* A text column, kept in texts; what it takes is added to *held. NULL: out of memory. */
-static const char *keep_text(sqlite3_stmt *stmt, int column, struct strings *texts, uint64_t *held)
+/* A text column, kept in texts. NULL: see strings_failure(). */
+static const char *keep_text(sqlite3_stmt *stmt, int column, struct strings *texts)
 {
 	const char *text = (const char *)sqlite3_column_text(stmt, column);
 	uint32_t id = text ? strings_intern(texts, text, strlen(text)) : 0;
 
 	if (id == UINT32_MAX)
 		return NULL;
-	*held += text ? strlen(text) : 0;
 	return id ? strings_get(texts, id) : "";
 }
 
@@ -155,7 +154,7 @@ static const char *keep_text(sqlite3_stmt *stmt, int column, struct strings *tex
 	"failed_maps, failed_accesses, empty_unmaps, other_records"
 
 static int load_capture(sqlite3_stmt *stmt, const char *path, struct strings *texts, struct capture_row *r,
-			uint64_t *held, struct error *e)
+			struct error *e)
 {
 	const char **text[] = {&r->c.source, &r->c.format, &r->c.host,	&r->c.kernel,
 			       &r->c.clock,  &r->c.probes, &r->c.state, &r->c.note};
@@ -171,9 +170,9 @@ static int load_capture(sqlite3_stmt *stmt, const char *path, struct strings *te
 	r->events = (uint64_t)sqlite3_column_int64(stmt, 6);
 	r->sum = (uint64_t)sqlite3_column_int64(stmt, 7);
 	for (i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
-		*text[i] = keep_text(stmt, 8 + (int)i, texts, held);
+		*text[i] = keep_text(stmt, 8 + (int)i, texts);
 		if (!*text[i])
-			return error_set(e, "%s: out of memory", path);
+			return error_set(e, "%s: text of a capture: %s", path, strings_failure(texts));
 	}
 	r->dropped.failed_maps = (uint64_t)sqlite3_column_int64(stmt, 16);
 	r->dropped.failed_accesses = (uint64_t)sqlite3_column_int64(stmt, 17);
@@ -191,7 +190,6 @@ int db_load_capture(sqlite3 *db, const char *path, struct strings *texts, uint64
 		    struct error *e)
 {
 	sqlite3_stmt *stmt = db_prepare(db, path, "SELECT " CAPTURE_COLUMNS " FROM capture WHERE id = ?1", e);
-	uint64_t held = 0;
 	int rc, ret;
 
 	if (!stmt)
@@ -199,7 +197,7 @@ int db_load_capture(sqlite3 *db, const char *path, struct strings *texts, uint64
 	sqlite3_bind_int64(stmt, 1, (int64_t)id);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW)
-		ret = load_capture(stmt, path, texts, row, &held, e) ? -1 : 1;
+		ret = load_capture(stmt, path, texts, row, e) ? -1 : 1;
 	else
 		ret = rc == SQLITE_DONE ? 0 : db_error(db, path, "reading a capture", e);
 	sqlite3_finalize(stmt);
@@ -208,30 +206,19 @@ int db_load_capture(sqlite3 *db, const char *path, struct strings *texts, uint64
 
 /* One more row, behind those before it. */
 static int add_capture(sqlite3_stmt *stmt, const char *path, struct strings *texts, struct capture_row *rows, size_t *n,
-		       uint64_t *held, struct error *e)
+		       struct error *e)
 {
-	if (load_capture(stmt, path, texts, &rows[*n], held, e))
+	if (load_capture(stmt, path, texts, &rows[*n], e))
 		return -1;
 	if (*n && rows[*n].c.id <= rows[*n - 1].c.id)
 		return error_set(e, "%s: capture %" PRIu64 ": ids do not rise: the database is damaged", path,
 				 rows[*n].c.id);
-	*held += sizeof(*rows);
 	++*n;
-	return db_hold(path, *held, e);
-}
-
-int db_hold(const char *path, uint64_t held, struct error *e)
-{
-	if (held <= DB_HELD_MAX)
-		return 0;
-	return error_set(e,
-			 "%s: its captures, strings and tasks take more than %u MiB: damaged, made to fill memory, or "
-			 "larger than ioflush can read",
-			 path, DB_HELD_MAX >> 20);
+	return 0;
 }
 
 int db_load_captures(sqlite3 *db, const char *path, struct strings *texts, struct capture_row **rows, size_t *n,
-		     uint64_t *held, struct error *e)
+		     struct budget *b, struct error *e)
 {
 	sqlite3_stmt *stmt = db_prepare(db, path, "SELECT " CAPTURE_COLUMNS " FROM capture NOT INDEXED ORDER BY id", e);
 	struct capture_row *grown;
@@ -244,15 +231,17 @@ int db_load_captures(sqlite3 *db, const char *path, struct strings *texts, struc
 		return -1;
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		if (*n == room) {
-			room = room ? room * 2 : 16;
-			grown = reallocarray(*rows, room, sizeof(**rows));
+			size_t more = room ? room * 2 : 16;
+
+			grown = budget_resize(b, *rows, room * sizeof(**rows), more * sizeof(**rows));
 			if (!grown) {
-				error_set(e, "%s: out of memory", path);
+				error_set(e, "%s: %zu captures: %s", path, *n, budget_failure(b));
 				goto fail;
 			}
+			room = more;
 			*rows = grown;
 		}
-		if (add_capture(stmt, path, texts, *rows, n, held, e))
+		if (add_capture(stmt, path, texts, *rows, n, e))
 			goto fail;
 	}
 	if (rc != SQLITE_DONE) {

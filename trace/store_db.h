@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "error.h"
 #include "event.h"
 #include "source.h"
@@ -47,16 +48,9 @@ sqlite3_stmt *db_prepare(sqlite3 *db, const char *path, const char *sql, struct 
 /* The first column of the first row of a query (0 if NULL or no row). 0, or -1 and the error. */
 int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, struct error *e);
 
-/* What a reader holds of a database, beside the events: counted up in bytes. 0, or -1 and the error: it is too much. */
-#define DB_HELD_MAX (256u << 20)
-int db_hold(const char *path, uint64_t held, struct error *e);
-
-/*
- * Reads all capture rows in order of id. Texts go to texts; *rows is malloc'ed, and NULL if there are none. *held: see
- * db_hold().
- */
+/* Reads all capture rows in order of id, within a budget. Texts go to texts; *rows is malloc'ed, NULL if there are none. */
 int db_load_captures(sqlite3 *db, const char *path, struct strings *texts, struct capture_row **rows, size_t *n,
-		     uint64_t *held, struct error *e);
+		     struct budget *b, struct error *e);
 
 /* Reads one. 1, 0: there is none of this id, or -1 and the error. */
 int db_load_capture(sqlite3 *db, const char *path, struct strings *texts, uint64_t id, struct capture_row *row,

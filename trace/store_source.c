@@ -19,8 +19,6 @@
 
 #include "store_db.h"
 
-#define STRING_BYTES 32 /* that a string takes beside its text and its row, about */
-
 /* A row of string or task. Sorted by id, and without gaps unless rows were deleted: then a binary search finds it. */
 struct text_row {
 	int64_t id;
@@ -43,10 +41,9 @@ struct store_source {
 	struct capture_row *row;
 	size_t rows, next; /* next: the capture to begin next; the present one is row[next - 1] */
 	struct text_row *text;
-	size_t n_texts;
+	size_t n_texts, texts_cap;
 	struct task_row *task;
-	size_t n_tasks;
-	uint64_t held;	      /* bytes of the above */
+	size_t n_tasks, tasks_cap;
 	bool ended, failed;   /* the present capture, the source */
 	struct error error;   /* to be given by the next read */
 	uint64_t events, sum; /* of the present capture so far */
@@ -66,19 +63,20 @@ static int damaged_row(const struct store_source *s, const char *table, int64_t 
 	return error_set(e, "%s: %s id %" PRId64 ": %s: the database is damaged", s->source.path, table, id, why);
 }
 
-/* Doubles an array that is full. 0, or -1 and the error. */
-static int grow(const struct store_source *s, void **array, size_t n, size_t size, struct error *e)
+/* Doubles an array that is full; what is its table. 0, or -1 and the error. */
+static int grow(struct store_source *s, void **array, size_t n, size_t *cap, size_t size, const char *what,
+		struct error *e)
 {
+	size_t want = *cap ? 2 * *cap : 64;
 	void *grown;
 
-	if (n & (n - 1)) /* room is 0 or the power of two at or above n, 64 at least */
+	if (n < *cap)
 		return 0;
-	if (n && n < 64)
-		return 0;
-	grown = reallocarray(*array, n ? n * 2 : 64, size);
+	grown = budget_resize(&s->source.budget, *array, *cap * size, want * size);
 	if (!grown)
-		return error_set(e, "%s: out of memory", s->source.path);
+		return error_set(e, "%s: %s row %zu: %s", s->source.path, what, n + 1, budget_failure(&s->source.budget));
 	*array = grown;
+	*cap = want;
 	return 0;
 }
 
@@ -88,7 +86,7 @@ static int load_text(struct store_source *s, sqlite3_stmt *stmt, struct error *e
 	const char *text = (const char *)sqlite3_column_text(stmt, 1);
 	struct text_row *t;
 
-	if (grow(s, (void **)&s->text, s->n_texts, sizeof(*t), e))
+	if (grow(s, (void **)&s->text, s->n_texts, &s->texts_cap, sizeof(*t), "string", e))
 		return -1;
 	t = &s->text[s->n_texts];
 	if (text && strlen(text) > EVENT_MAX_STRING)
@@ -101,11 +99,10 @@ static int load_text(struct store_source *s, sqlite3_stmt *stmt, struct error *e
 	t->sum = sum_text(text);
 	t->own = strings_intern(s->source.strings, text, strlen(text));
 	if (t->own == UINT32_MAX)
-		return error_set(e, "%s: string id %" PRId64 ": out of memory, or over four million strings",
-				 s->source.path, id);
+		return error_set(e, "%s: string id %" PRId64 ": %s", s->source.path, id,
+				 strings_failure(s->source.strings));
 	s->n_texts++;
-	s->held += sizeof(*t) + strlen(text) + STRING_BYTES;
-	return db_hold(s->source.path, s->held, e);
+	return 0;
 }
 
 /*
@@ -145,7 +142,7 @@ static int load_task(struct store_source *s, sqlite3_stmt *stmt, struct error *e
 	const struct text_row *comm = NULL;
 	struct task_row *t;
 
-	if (grow(s, (void **)&s->task, s->n_tasks, sizeof(*t), e))
+	if (grow(s, (void **)&s->task, s->n_tasks, &s->tasks_cap, sizeof(*t), "task", e))
 		return -1;
 	t = &s->task[s->n_tasks];
 	if (s->n_tasks && id <= t[-1].id)
@@ -164,8 +161,7 @@ static int load_task(struct store_source *s, sqlite3_stmt *stmt, struct error *e
 	t->comm = comm ? comm->own : 0;
 	t->sum = sum_task(t->tid, comm ? comm->sum : sum_text(NULL));
 	s->n_tasks++;
-	s->held += sizeof(*t);
-	return db_hold(s->source.path, s->held, e);
+	return 0;
 }
 
 static int load_table(struct store_source *s, const char *sql,
@@ -216,14 +212,15 @@ static int check_gap(struct store_source *s, sqlite3_stmt *stmt, uint64_t lo, ui
 /* Every event lies in the range of some capture, or the row of a capture is lost. */
 static int check_captures(struct store_source *s, struct error *e)
 {
-	const struct capture_row **sorted = calloc(s->rows + 1, sizeof(const struct capture_row *));
+	const size_t room = (s->rows + 1) * sizeof(const struct capture_row *);
+	const struct capture_row **sorted = budget_alloc(&s->source.budget, room);
 	sqlite3_stmt *stmt = NULL;
 	uint64_t next = 0; /* events below it are accounted for */
 	size_t i;
 	int rc = -1;
 
 	if (!sorted)
-		return error_set(e, "%s: out of memory", s->source.path);
+		return error_set(e, "%s: %zu captures: %s", s->source.path, s->rows, budget_failure(&s->source.budget));
 	stmt = db_prepare(s->db, s->source.path, "SELECT id FROM event NOT INDEXED WHERE id BETWEEN ?1 AND ?2 LIMIT 1",
 			  e);
 	if (!stmt)
@@ -251,7 +248,7 @@ static int check_captures(struct store_source *s, struct error *e)
 	rc = check_gap(s, stmt, next, INT64_MAX, e);
 out:
 	sqlite3_finalize(stmt);
-	free(sorted);
+	budget_free(&s->source.budget, sorted, room);
 	return rc;
 }
 
@@ -265,7 +262,7 @@ static int load(struct store_source *s, struct error *e)
 	if (!version)
 		return error_set(e, "%s: an empty database, not one of ioflush", s->source.path);
 	/* what is read here is the same in all versions up to now; only who writes must migrate */
-	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, &s->held, e) ||
+	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, &s->source.budget, e) ||
 	    load_table(s, "SELECT id, text FROM string NOT INDEXED ORDER BY id", load_text, e) ||
 	    load_table(s, "SELECT id, tid, comm FROM task NOT INDEXED ORDER BY id", load_task, e) || check_captures(s, e))
 		return -1;
@@ -491,13 +488,11 @@ static void store_source_close(struct source *src)
 
 	sqlite3_finalize(s->scan);
 	sqlite3_close(s->db);
-	strings_free(s->source.strings);
 	strings_free(s->texts);
-	free(s->source.path);
 	free(s->row);
-	free(s->text);
-	free(s->task);
-	free(s);
+	budget_free(&src->budget, s->text, s->texts_cap * sizeof(*s->text));
+	budget_free(&src->budget, s->task, s->tasks_cap * sizeof(*s->task));
+	source_free(src);
 }
 
 static const struct source_ops store_source_ops = {
@@ -522,11 +517,12 @@ int store_source_open(struct source **out, const struct source_input *in, struct
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return error_set(e, "%s: out of memory", in->path);
-	s->source.ops = &store_source_ops;
-	s->source.path = strdup(in->path);
-	s->source.strings = strings_new();
-	s->texts = strings_new();
-	if (!s->source.path || !s->source.strings || !s->texts)
+	if (source_init(&s->source, &store_source_ops, in->path, e)) {
+		store_source_close(&s->source);
+		return -1;
+	}
+	s->texts = strings_new_within(&s->source.budget);
+	if (!s->texts)
 		error_set(e, "%s: out of memory", in->path);
 	else if (!db_open(&s->db, s->source.path, DB_READ, &s->guard, e) && !check_file(s, &file, e) &&
 		 !check_changed(s, load(s, e), e))

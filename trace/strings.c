@@ -20,10 +20,12 @@
 
 struct block {
 	struct block *next;
+	size_t size;
 	char data[];
 };
 
 struct strings {
+	struct budget *budget;
 	const char **chunk[CHUNKS]; /* text of id: chunk[id >> CHUNK_BITS][id & (CHUNK_SIZE - 1)] */
 	uint32_t count;
 	uint32_t *slot; /* ids; 0: free */
@@ -33,19 +35,25 @@ struct strings {
 	char *fill;
 };
 
-struct strings *strings_new(void)
+struct strings *strings_new_within(struct budget *b)
 {
-	struct strings *s = calloc(1, sizeof(*s));
+	struct strings *s = budget_alloc(b, sizeof(*s));
 
 	if (!s)
 		return NULL;
+	s->budget = b;
 	s->slots = FIRST_SLOTS;
-	s->slot = calloc(s->slots, sizeof(*s->slot));
+	s->slot = budget_alloc(b, s->slots * sizeof(*s->slot));
 	if (!s->slot) {
-		free(s);
+		budget_free(b, s, sizeof(*s));
 		return NULL;
 	}
 	return s;
+}
+
+struct strings *strings_new(void)
+{
+	return strings_new_within(NULL);
 }
 
 void strings_free(struct strings *s)
@@ -57,12 +65,12 @@ void strings_free(struct strings *s)
 		return;
 	for (b = s->blocks; b; b = next) {
 		next = b->next;
-		free(b);
+		budget_free(s->budget, b, sizeof(*b) + b->size);
 	}
 	for (i = 0; i < CHUNKS; i++)
-		free(s->chunk[i]);
-	free(s->slot);
-	free(s);
+		budget_free(s->budget, s->chunk[i], CHUNK_SIZE * sizeof(*s->chunk[i]));
+	budget_free(s->budget, s->slot, s->slots * sizeof(*s->slot));
+	budget_free(s->budget, s, sizeof(*s));
 }
 
 static uint32_t hash_text(const char *text, size_t len)
@@ -102,13 +110,13 @@ static bool grow(struct strings *s)
 	uint32_t *old = s->slot, id;
 	const char *text;
 
-	s->slot = calloc((size_t)s->slots * 2, sizeof(*s->slot));
+	s->slot = budget_alloc(s->budget, (size_t)s->slots * 2 * sizeof(*s->slot));
 	if (!s->slot) {
 		s->slot = old;
 		return false;
 	}
+	budget_free(s->budget, old, s->slots * sizeof(*old));
 	s->slots *= 2;
-	free(old);
 	for (id = 1; id <= s->count; id++) {
 		text = strings_get(s, id);
 		s->slot[find_slot(s, text, text_len(text))] = id;
@@ -116,7 +124,7 @@ static bool grow(struct strings *s)
 	return true;
 }
 
-/* A copy of the text that stays where it is, after its length. NULL: out of memory. */
+/* A copy of the text that stays where it is, after its length. NULL: no memory for it. */
 static const char *keep(struct strings *s, const char *text, size_t len)
 {
 	size_t need = (sizeof(len) + len + 1 + sizeof(len) - 1) & ~(sizeof(len) - 1);
@@ -125,9 +133,10 @@ static const char *keep(struct strings *s, const char *text, size_t len)
 	char *p;
 
 	if (need > s->room) {
-		b = malloc(sizeof(*b) + size);
+		b = budget_resize(s->budget, NULL, 0, sizeof(*b) + size);
 		if (!b)
 			return NULL;
+		b->size = size;
 		b->next = s->blocks;
 		s->blocks = b;
 		s->room = size;
@@ -163,7 +172,7 @@ uint32_t strings_intern(struct strings *s, const char *text, size_t len)
 	id = s->count + 1;
 	chunk = id >> CHUNK_BITS;
 	if (!s->chunk[chunk]) {
-		s->chunk[chunk] = calloc(CHUNK_SIZE, sizeof(**s->chunk));
+		s->chunk[chunk] = budget_alloc(s->budget, CHUNK_SIZE * sizeof(*s->chunk[chunk]));
 		if (!s->chunk[chunk])
 			return UINT32_MAX;
 	}
@@ -179,6 +188,11 @@ uint32_t strings_intern(struct strings *s, const char *text, size_t len)
 uint32_t strings_find(const struct strings *s, const char *text, size_t len)
 {
 	return len ? s->slot[find_slot(s, text, len)] : 0;
+}
+
+const char *strings_failure(const struct strings *s)
+{
+	return s->count == MAX_STRINGS ? "over four million different strings" : budget_failure(s->budget);
 }
 
 const char *strings_get(const struct strings *s, uint32_t id)

@@ -11,16 +11,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "budget.h"
+
 struct strings;
 
-struct strings *strings_new(void); /* NULL: out of memory */
+/* Within a budget (NULL: no bound), which must live as long. NULL: out of memory, or over the budget. */
+struct strings *strings_new_within(struct budget *b);
+struct strings *strings_new(void); /* without a bound */
 void strings_free(struct strings *s);
 
-/* The id of the len bytes at text, 0 if len is 0, or UINT32_MAX: out of memory or over four million strings. */
+/* The id of the len bytes at text, 0 if len is 0, or UINT32_MAX: strings_failure() says why. */
 uint32_t strings_intern(struct strings *s, const char *text, size_t len);
 
 /* The id of a text that is there, or 0. For the thread that interns. */
 uint32_t strings_find(const struct strings *s, const char *text, size_t len);
+/* Why the last string was not kept: over four million different ones, over the budget, or out of memory. */
+const char *strings_failure(const struct strings *s);
 
 /* The text of an id, owned by s, or NULL for 0 and for ids that were never given. */
 const char *strings_get(const struct strings *s, uint32_t id);

@@ -286,10 +286,10 @@ static void end_capture(struct tracedat *td)
 {
 	uint32_t i;
 
-	for (i = 0; i < td->readers; i++)
+	for (i = 0; td->reader && i < td->readers; i++)
 		cpudata_free(&td->reader[i].data);
-	free(td->reader);
-	free(td->heap);
+	budget_free(&td->source.budget, td->reader, td->readers * sizeof(*td->reader));
+	budget_free(&td->source.budget, td->heap, td->readers * sizeof(struct cpu_reader *));
 	decoder_free(td->decoder);
 	td->reader = NULL;
 	td->heap = NULL;
@@ -305,11 +305,11 @@ static int begin_readers(struct tracedat *td, const struct tracefile_buffer *b, 
 	uint32_t i;
 	int ret;
 
-	td->reader = calloc(b->cpus ? b->cpus : 1, sizeof(*td->reader));
-	td->heap = calloc(b->cpus ? b->cpus : 1, sizeof(*td->heap));
-	if (!td->reader || !td->heap)
-		return error_set(e, "out of memory for %u CPUs", b->cpus);
 	td->readers = b->cpus;
+	td->reader = budget_alloc(&td->source.budget, b->cpus * sizeof(*td->reader));
+	td->heap = budget_alloc(&td->source.budget, b->cpus * sizeof(struct cpu_reader *));
+	if (!td->reader || !td->heap)
+		return error_set(e, "%s: %u CPUs: %s", td->source.path, b->cpus, budget_failure(&td->source.budget));
 	for (i = 0; i < b->cpus; i++) {
 		struct cpu_reader *r = &td->reader[i];
 
@@ -335,7 +335,8 @@ static int begin_capture(struct tracedat *td, const struct tracefile_buffer *b, 
 		return error_set(e, "%s: %s; the file is damaged", td->source.path, why.text);
 	td->decoder = decoder_new(td->source.strings, NULL);
 	if (!td->decoder)
-		return error_set(e, "out of memory");
+		return error_set(e, "%s: %s", td->source.path, budget_failure(&td->source.budget));
+	decoder_within(td->decoder, &td->source.budget);
 	return begin_readers(td, b, e);
 }
 
@@ -433,9 +434,7 @@ static void tracedat_close(struct source *s)
 	tracefile_close(td->file);
 	free(td->label);
 	free(td->probes);
-	strings_free(td->source.strings);
-	free(td->source.path);
-	free(td);
+	source_free(s);
 }
 
 static const struct source_ops tracedat_ops = {
@@ -530,11 +529,8 @@ static bool is_wanted(const char *name, size_t len)
 /* What the source has beside the file. 0, or -1 and the error. */
 static int set_up(struct tracedat *td, const char *path, struct error *e)
 {
-	td->source.ops = &tracedat_ops;
-	td->source.path = strdup(path);
-	td->source.strings = strings_new();
-	if (!td->source.path || !td->source.strings)
-		return error_set(e, "out of memory");
+	if (source_init(&td->source, &tracedat_ops, path, e))
+		return -1;
 	td->cause = strings_intern(td->source.strings, "ring buffer", 11);
 	td->cause_stats = strings_intern(td->source.strings, "CPU statistics", 14);
 	if (td->cause == UINT32_MAX || td->cause_stats == UINT32_MAX)
@@ -588,7 +584,7 @@ int tracedat_open(struct source **out, const struct source_input *in, struct err
 	if (set_up(td, in->path, e))
 		goto fail;
 	fd = seekable_fd(in, e);
-	if (fd < 0 || tracefile_open(&td->file, fd, td->source.path, is_wanted, e)) {
+	if (fd < 0 || tracefile_open(&td->file, fd, td->source.path, &td->source.budget, is_wanted, e)) {
 		fd = -1;
 		goto fail;
 	}

@@ -16,9 +16,11 @@
 #include "cursor.h"
 
 #define MAX_HEADER_PAGE 65536u
-#define MAX_FORMAT (1u << 20)	 /* of one event's format text */
-#define MAX_SECTION (256u << 20) /* of a section that is held in memory */
-#define MAX_DECLARATION 256	 /* of a field: libtraceevent's time for it grows with the square of its words */
+#define MAX_FORMAT (1u << 20) /* of one event's format text */
+#define MAX_FORMATS 1024u     /* wanted ones: a few names, each in a few systems */
+#define MAX_DECLARATION 256   /* of a field: libtraceevent's time for it grows with the square of its words */
+#define FORMAT_MEMORY(len) (4096 + 8 * (uint64_t)(len)) /* at most, of libtraceevent and us */
+#define COMM_MEMORY(len) (96 + (uint64_t)(len))		/* the same of a command's name */
 #define MAX_CPUS 65536u
 #define MAX_BUFFERS 4096u
 #define MAX_OPTION_SECTIONS 1024u
@@ -33,6 +35,7 @@ static struct cursor cursor_at(const struct tracefile *tf, uint64_t offset, cons
 	return (struct cursor){.fd = tf->fd,
 			       .base = offset,
 			       .end = tf->size,
+			       .budget = tf->budget,
 			       .bigendian = tf->bigendian,
 			       .path = tf->path,
 			       .what = what,
@@ -54,12 +57,12 @@ static int read_header_page(struct tracefile *tf, struct cursor *c)
 	p = cursor_take(c, len);
 	if (!p)
 		return -1;
-	free(tf->header_page);
-	tf->header_page = malloc(len + 1);
-	if (!tf->header_page)
-		return cursor_error(c, "out of memory");
-	memcpy(tf->header_page, p, len);
+	budget_free(tf->budget, tf->header_page, tf->header_page_len + 1);
+	tf->header_page = budget_alloc(tf->budget, len + 1);
 	tf->header_page_len = len;
+	if (!tf->header_page)
+		return cursor_no_memory(c);
+	memcpy(tf->header_page, p, len);
 	c->what = "header_event";
 	if (cursor_expect(c, "header_event", 13) || cursor_number(c, 8, &len))
 		return -1;
@@ -194,6 +197,10 @@ static int add_format(struct tracefile *tf, struct cursor *c, const char *system
 		return 0;
 	if (!format_ok(text, text + keep))
 		return format_error(c, system, name, name_len, "is damaged");
+	if (tf->formats++ == MAX_FORMATS)
+		return format_error(c, system, name, name_len, "is one too many: no kernel has over 1024 of these names");
+	if (!budget_take(tf->budget, FORMAT_MEMORY(len)))
+		return format_error(c, system, name, name_len, budget_failure(tf->budget));
 	copy = malloc(keep + sizeof(no_print));
 	if (!copy)
 		return cursor_error(c, "out of memory");
@@ -263,17 +270,19 @@ static int read_formats(struct tracefile *tf, struct cursor *c)
 static int read_cmdlines(struct tracefile *tf, struct cursor *c)
 {
 	unsigned names = 0;
-	const char *p;
-	uint64_t len;
+	const char *p, *at;
+	uint64_t len, lines = 0;
 
 	c->what = "command names";
 	if (cursor_number(c, 8, &len))
 		return -1;
-	if (len > MAX_SECTION)
-		return cursor_error(c, "more than 256 MiB; the file is damaged");
 	p = (const char *)cursor_take(c, len);
 	if (!p)
 		return -1;
+	for (at = p; at && at < p + len; at = memchr(at, '\n', (size_t)(p + len - at)), at += at != NULL)
+		lines++;
+	if (!budget_take(tf->budget, lines * COMM_MEMORY(CMDLINES_MAX_NAME)))
+		return cursor_no_memory(c);
 	if (cmdlines_register(tf->tep, p, len, &names))
 		return cursor_error(c, "a line that is not a pid and a name; the file is damaged");
 	return 0;
@@ -281,27 +290,52 @@ static int read_cmdlines(struct tracefile *tf, struct cursor *c)
 
 /* --- options */
 
+/* Room for one more in an array that doubles. 0, or -1: no memory for it. */
+static int grow(struct budget *budget, void **array, uint32_t n, uint32_t *cap, size_t size)
+{
+	size_t want = *cap ? 2 * (size_t)*cap : 4;
+	void *grown;
+
+	if (n < *cap)
+		return 0;
+	grown = budget_resize(budget, *array, *cap * size, want * size);
+	if (!grown)
+		return -1;
+	*array = grown;
+	*cap = (uint32_t)want;
+	return 0;
+}
+
+static int set_string(const struct cursor *c, char **to, const char *from, size_t len)
+{
+	char *copy = budget_alloc(c->budget, len + 1);
+
+	if (!copy)
+		return cursor_no_memory(c);
+	memcpy(copy, from, len);
+	budget_free(c->budget, *to, *to ? strlen(*to) + 1 : 0);
+	*to = copy;
+	return 0;
+}
+
 static struct tracefile_buffer *add_buffer(struct tracefile *tf, struct cursor *c, const char *name)
 {
-	struct tracefile_buffer *grown, *b;
+	struct tracefile_buffer *b;
 
 	if (tf->buffers >= MAX_BUFFERS) {
 		cursor_error(c, "more than 4096 buffers; the file is damaged");
 		return NULL;
 	}
-	grown = realloc(tf->buffer, (tf->buffers + 1) * sizeof(*grown));
-	if (!grown)
-		goto fail;
-	tf->buffer = grown;
+	if (grow(tf->budget, (void **)&tf->buffer, tf->buffers, &tf->buffers_cap, sizeof(*b))) {
+		cursor_no_memory(c);
+		return NULL;
+	}
 	b = &tf->buffer[tf->buffers];
-	*b = (struct tracefile_buffer){.name = strdup(name)};
-	if (!b->name)
-		goto fail;
+	*b = (struct tracefile_buffer){0};
+	if (set_string(c, &b->name, name, strlen(name)))
+		return NULL;
 	tf->buffers++;
 	return b;
-fail:
-	cursor_error(c, "out of memory");
-	return NULL;
 }
 
 /* The buffer of a name, added if there is none yet: options may tell of it in any order. NULL and the error. */
@@ -315,23 +349,17 @@ static struct tracefile_buffer *buffer_named(struct tracefile *tf, struct cursor
 	return add_buffer(tf, c, name);
 }
 
-static void buffer_clear(struct tracefile_buffer *b)
+static void free_string(struct tracefile *tf, char *text)
 {
-	free(b->name);
-	free(b->clock);
-	free(b->cpu);
-	free(b->stat);
+	budget_free(tf->budget, text, text ? strlen(text) + 1 : 0);
 }
 
-static int set_string(struct cursor *c, char **to, const char *from, size_t len)
+static void buffer_clear(struct tracefile *tf, struct tracefile_buffer *b)
 {
-	char *copy = strndup(from, len);
-
-	if (!copy)
-		return cursor_error(c, "out of memory");
-	free(*to);
-	*to = copy;
-	return 0;
+	free_string(tf, b->name);
+	free_string(tf, b->clock);
+	budget_free(tf->budget, b->cpu, b->cpus_cap * sizeof(*b->cpu));
+	budget_free(tf->budget, b->stat, b->stats_cap * sizeof(*b->stat));
 }
 
 /* "local global [mono] boot": the one in brackets. */
@@ -363,19 +391,11 @@ static uint64_t stat_number(const char *text, const char *key)
 
 static int add_stat(struct cursor *c, struct tracefile_buffer *b, uint64_t cpu, uint64_t lost)
 {
-	uint64_t *grown;
-
 	if (cpu >= MAX_CPUS)
 		return cursor_error(c, "statistics of a CPU above 65535; the file is damaged");
-	if (cpu >= b->stats) {
-		grown = realloc(b->stat, (cpu + 1) * sizeof(*grown));
-		if (!grown)
-			return cursor_error(c, "out of memory");
-		memset(grown + b->stats, 0, (cpu + 1 - b->stats) * sizeof(*grown));
-		b->stat = grown;
-		b->stats = (uint32_t)cpu + 1;
-	}
-	b->stat[cpu] += lost;
+	if (grow(c->budget, (void **)&b->stat, b->stats, &b->stats_cap, sizeof(*b->stat)))
+		return cursor_no_memory(c);
+	b->stat[b->stats++] = (struct tracefile_stat){.cpu = (uint32_t)cpu, .lost = lost};
 	return 0;
 }
 
@@ -407,20 +427,21 @@ static int add_cpu(struct cursor *c, struct tracefile_buffer *b, uint32_t cpu, u
 {
 	if (cpu >= MAX_CPUS || offset > INT64_MAX || size > INT64_MAX - offset)
 		return cursor_error(c, "a CPU that cannot be; the file is damaged");
+	if (grow(c->budget, (void **)&b->cpu, b->cpus, &b->cpus_cap, sizeof(*b->cpu)))
+		return cursor_no_memory(c);
 	b->cpu[b->cpus++] = (struct tracefile_cpu){.cpu = cpu, .offset = offset, .size = size};
 	return 0;
 }
 
-static int alloc_cpus(struct cursor *c, struct tracefile_buffer *b, uint64_t n, uint64_t bytes_each)
+/* Before n CPUs are added to the buffer, each told in so many bytes. */
+static int begin_cpus(struct cursor *c, struct tracefile_buffer *b, uint64_t n, uint64_t bytes_each)
 {
 	uint64_t left = c->end - cursor_offset(c);
 
 	if (n > MAX_CPUS || n * bytes_each > left)
 		return cursor_error(c, "more CPUs than there is room for; the file is damaged");
-	free(b->cpu);
 	b->cpus = 0;
-	b->cpu = calloc(n ? n : 1, sizeof(*b->cpu));
-	return b->cpu ? 0 : cursor_error(c, "out of memory");
+	return 0;
 }
 
 /* Version 7: whether the section of a buffer's records is compressed. */
@@ -461,7 +482,7 @@ static int read_buffer_v7(struct tracefile *tf, struct cursor *c)
 
 	if (!clock || set_string(c, &b->clock, clock, strlen(clock)))
 		return -1;
-	if (cursor_u32(c, &b->page_size) || cursor_u32(c, &n) || alloc_cpus(c, b, n, 20))
+	if (cursor_u32(c, &b->page_size) || cursor_u32(c, &n) || begin_cpus(c, b, n, 20))
 		return -1;
 	while (n--)
 		if (cursor_u32(c, &cpu) || cursor_number(c, 8, &offset) || cursor_number(c, 8, &size) ||
@@ -509,6 +530,8 @@ static int read_option(struct tracefile *tf, struct cursor *c, unsigned id, size
 			return -1;
 		if (st->last)
 			tf->buffer[st->last].cpu_count = n;
+		else if (tf->version >= 7)
+			tf->cpu_count = n;
 		st->last = 0;
 		return 0;
 	case OPTION_TEXT:
@@ -523,7 +546,7 @@ static int read_option(struct tracefile *tf, struct cursor *c, unsigned id, size
 		ret = id == OPTION_CPUSTAT ? read_cpustat(tf, c, text, &st->stats_of) :
 		      id == OPTION_CLOCK   ? read_clock(tf, c, text) :
 					     read_uname(tf, c, text);
-		free(text);
+		budget_free(c->budget, text, len + 1);
 		return ret;
 	default:
 		return 0;
@@ -564,7 +587,7 @@ static int read_cpu_table(struct tracefile *tf, struct cursor *c, struct tracefi
 	uint32_t i;
 
 	c->what = "table of CPUs";
-	if (alloc_cpus(c, b, n, 16))
+	if (begin_cpus(c, b, n, 16))
 		return -1;
 	for (i = 0; i < n; i++)
 		if (cursor_number(c, 8, &offset) || cursor_number(c, 8, &size) || add_cpu(c, b, i, offset, size))
@@ -610,6 +633,7 @@ static int read_rest_v6(struct tracefile *tf, struct cursor *c)
 	c->what = "number of CPUs";
 	if (cursor_u32(c, &cpus))
 		return -1;
+	tf->cpu_count = cpus;
 	kind = kind_of_data(c);
 	if (kind && !memcmp(kind, "options  ", 10)) {
 		if (cursor_skip(c, 10) || read_options(tf, c, &st))
@@ -696,16 +720,16 @@ static int unpack_section(const struct tracefile *tf, struct cursor *c, const st
 
 	if (cursor_u32(c, &packed) || cursor_u32(c, &size))
 		return -1;
-	if (packed > s->size || size > MAX_SECTION)
+	if (packed > s->size)
 		return cursor_error(c, "a compressed section of impossible size; the file is damaged");
 	p = cursor_take(c, packed);
 	if (!p)
 		return -1;
-	out = malloc(size ? size : 1);
+	out = budget_alloc(tf->budget, size);
 	if (!out)
-		return cursor_error(c, "out of memory");
+		return cursor_no_memory(c);
 	if (tracefile_unpack(tf, out, size, p, packed, &why)) {
-		free(out);
+		budget_free(tf->budget, out, size);
 		return error_set(c->e, "%s: %s at offset %" PRIu64 ": %s", c->path, c->what, s->offset, why.text);
 	}
 	cursor_unpacked(c, out, size, s->offset);
@@ -832,22 +856,135 @@ static int set_up_tep(struct tracefile *tf, struct cursor *c)
 	return 0;
 }
 
-/* Gives each CPU what its statistics say. Whether there are any records. */
-static bool settle_stats(struct tracefile *tf)
+static int stat_order(const void *a, const void *b)
 {
-	bool any = false;
+	const struct tracefile_stat *x = a, *y = b;
+
+	return (x->cpu > y->cpu) - (x->cpu < y->cpu);
+}
+
+static int no_memory(const struct tracefile *tf, const char *what, struct error *e)
+{
+	return error_set(e, "%s: %s: %s", tf->path, what, budget_failure(tf->budget));
+}
+
+/* qsort(), within the budget. 0, or -1: no memory for it. */
+static int sort(struct budget *budget, void *array, size_t n, size_t size, int (*order)(const void *a, const void *b))
+{
+	if (!budget_take(budget, n * size))
+		return -1;
+	if (n)
+		qsort(array, n, size, order);
+	budget_give(budget, n * size);
+	return 0;
+}
+
+/* Sorts the statistics of a buffer by CPU, each once. 0, or -1: no memory for it. */
+static int sort_stats(struct budget *budget, struct tracefile_buffer *b)
+{
+	uint32_t i, n = 0;
+
+	if (sort(budget, b->stat, b->stats, sizeof(*b->stat), stat_order))
+		return -1;
+	for (i = 0; i < b->stats; i++) {
+		if (n && b->stat[n - 1].cpu == b->stat[i].cpu)
+			b->stat[n - 1].lost += b->stat[i].lost;
+		else
+			b->stat[n++] = b->stat[i];
+	}
+	b->stats = n;
+	return 0;
+}
+
+/*
+ * Gives each CPU of a buffer what its statistics say. One that has lost all of its records is not in the table of
+ * version 7, but below the number of CPUs that the file tells.
+ */
+static int settle_stats(struct tracefile *tf, struct tracefile_buffer *b, struct error *e)
+{
+	uint32_t i, count = b->cpu_count ? b->cpu_count : tf->cpu_count;
+
+	if (sort_stats(tf->budget, b))
+		return no_memory(tf, "statistics of CPUs", e);
+	for (i = 0; i < b->cpus; i++) {
+		const struct tracefile_stat key = {.cpu = b->cpu[i].cpu};
+		struct tracefile_stat *s = NULL;
+
+		if (b->stats)
+			s = bsearch(&key, b->stat, b->stats, sizeof(key), stat_order);
+		if (!s || s->taken)
+			continue;
+		s->taken = true;
+		b->cpu[i].stat_lost = s->lost;
+	}
+	for (i = 0; i < b->stats; i++) {
+		if (b->stat[i].taken)
+			continue;
+		if (b->stat[i].cpu >= count)
+			return error_set(e, "%s: statistics of CPU %u, which is not there; the file is damaged",
+					 tf->path, b->stat[i].cpu);
+		if (grow(tf->budget, (void **)&b->cpu, b->cpus, &b->cpus_cap, sizeof(*b->cpu)))
+			return no_memory(tf, "statistics of CPUs", e);
+		b->cpu[b->cpus++] = (struct tracefile_cpu){.cpu = b->stat[i].cpu, .stat_lost = b->stat[i].lost};
+	}
+	return 0;
+}
+
+/* Whether there are any records. */
+static bool has_records(const struct tracefile *tf)
+{
 	uint32_t i, k;
 
-	for (i = 0; i < tf->buffers; i++) {
-		struct tracefile_buffer *b = &tf->buffer[i];
+	for (i = 0; i < tf->buffers; i++)
+		for (k = 0; k < tf->buffer[i].cpus; k++)
+			if (tf->buffer[i].cpu[k].size)
+				return true;
+	return false;
+}
 
-		for (k = 0; k < b->cpus; k++) {
-			if (b->cpu[k].cpu < b->stats)
-				b->cpu[k].stat_lost = b->stat[b->cpu[k].cpu];
-			any |= b->cpu[k].size != 0;
-		}
-	}
-	return any;
+static int run_order(const void *a, const void *b)
+{
+	const struct tracefile_cpu *x = a, *y = b;
+
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* Sorts the runs of all CPUs by where they are, and looks whether one begins before the one before it ends. */
+static int compare_runs(const struct tracefile *tf, struct tracefile_cpu *run, struct error *e)
+{
+	uint32_t i, k;
+	size_t n = 0, j;
+
+	for (i = 0; i < tf->buffers; i++)
+		for (k = 0; k < tf->buffer[i].cpus; k++)
+			if (tf->buffer[i].cpu[k].size)
+				run[n++] = tf->buffer[i].cpu[k];
+	if (sort(tf->budget, run, n, sizeof(*run), run_order))
+		return no_memory(tf, "tables of CPUs", e);
+	for (j = 1; j < n; j++)
+		if (run[j].offset - run[j - 1].offset < run[j - 1].size)
+			return error_set(e,
+					 "%s: CPU %u: its records at offset %" PRIu64
+					 " lie among those of CPU %u at %" PRIu64 "; the file is damaged",
+					 tf->path, run[j].cpu, run[j].offset, run[j - 1].cpu, run[j - 1].offset);
+	return 0;
+}
+
+static int check_runs(struct tracefile *tf, struct error *e)
+{
+	struct tracefile_cpu *run;
+	size_t size = 0;
+	uint32_t i;
+	int ret;
+
+	for (i = 0; i < tf->buffers; i++)
+		size += tf->buffer[i].cpus * sizeof(*run);
+	run = budget_alloc(tf->budget, size);
+	if (!run)
+		return no_memory(tf, "tables of CPUs", e);
+	ret = compare_runs(tf, run, e);
+	budget_free(tf->budget, run, size);
+	return ret;
 }
 
 /* Drops buffers without records beside ones that have some; any: there are such. One is always left. */
@@ -864,20 +1001,26 @@ static void drop_empty_buffers(struct tracefile *tf, bool any)
 		if (used || (!any && !kept))
 			tf->buffer[kept++] = *b;
 		else
-			buffer_clear(b);
+			buffer_clear(tf, b);
 	}
 	tf->buffers = kept;
 }
 
 static int settle_buffers(struct tracefile *tf, struct error *e)
 {
-	bool any = settle_stats(tf);
+	bool any = has_records(tf);
+	uint32_t i;
 
 	if (tf->has_text && !any)
 		return error_set(e,
 				 "%s: holds the text of a latency trace, not records; store that text in a file of its own "
 				 "(trace-cmd report) and give that",
 				 tf->path);
+	for (i = 0; i < tf->buffers; i++)
+		if (settle_stats(tf, &tf->buffer[i], e))
+			return -1;
+	if (check_runs(tf, e))
+		return -1;
 	drop_empty_buffers(tf, any);
 	return 0;
 }
@@ -901,8 +1044,8 @@ static int read_metadata(struct tracefile *tf, struct error *e)
 	return settle_buffers(tf, e);
 }
 
-int tracefile_open(struct tracefile **out, int fd, const char *path, bool (*wanted)(const char *name, size_t len),
-		   struct error *e)
+int tracefile_open(struct tracefile **out, int fd, const char *path, struct budget *budget,
+		   bool (*wanted)(const char *name, size_t len), struct error *e)
 {
 	struct tracefile *tf = calloc(1, sizeof(*tf));
 	struct stat st;
@@ -914,6 +1057,7 @@ int tracefile_open(struct tracefile **out, int fd, const char *path, bool (*want
 	}
 	tf->fd = fd;
 	tf->path = path;
+	tf->budget = budget;
 	tf->wanted = wanted;
 	if (fstat(fd, &st)) {
 		error_errno(e, "%s: asking for its size", path);
@@ -936,13 +1080,13 @@ void tracefile_close(struct tracefile *tf)
 	if (!tf)
 		return;
 	for (i = 0; i < tf->buffers; i++)
-		buffer_clear(&tf->buffer[i]);
-	free(tf->buffer);
-	free(tf->header_page);
-	free(tf->compression);
-	free(tf->host);
-	free(tf->kernel);
-	free(tf->clock);
+		buffer_clear(tf, &tf->buffer[i]);
+	budget_free(tf->budget, tf->buffer, tf->buffers_cap * sizeof(*tf->buffer));
+	budget_free(tf->budget, tf->header_page, tf->header_page_len + 1);
+	free_string(tf, tf->compression);
+	free_string(tf, tf->host);
+	free_string(tf, tf->kernel);
+	free_string(tf, tf->clock);
 	tep_free(tf->tep);
 	close(tf->fd);
 	free(tf);

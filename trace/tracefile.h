@@ -7,7 +7,8 @@
  * take. libtraceevent still explains the event formats, but only those that are wanted are parsed.
  *
  * Every length in the file is checked against what encloses it before it is used, and nothing is mapped: a file that
- * shrinks while it is read is an error, not a signal.
+ * shrinks while it is read is an error, not a signal. All that the file can make large is taken from a budget, also what
+ * libtraceevent keeps of it; and no byte is the record of two CPUs, or a small file could hold any number of records.
  *
  * Shape: the file has metadata and buffers (the top one and the recorded instances), each buffer one run of
  * sub-buffers for each CPU (cpudata.h reads those). Metadata are read when the file is opened, and then stay as they are.
@@ -21,6 +22,7 @@
 
 #include <event-parse.h>
 
+#include "budget.h"
 #include "error.h"
 
 /* A run of sub-buffers. Whether it goes on to its end is seen when it is read. */
@@ -30,22 +32,29 @@ struct tracefile_cpu {
 	uint64_t stat_lost;    /* records lost, as per_cpu/cpuN/stats says */
 };
 
+/* Records lost on a CPU, as its statistics say. */
+struct tracefile_stat {
+	uint32_t cpu;
+	bool taken; /* by a CPU of the table */
+	uint64_t lost;
+};
+
 struct tracefile_buffer {
 	char *name;	    /* "": the top one */
 	char *clock;	    /* NULL: as the file's */
 	uint32_t page_size; /* of a sub-buffer, in bytes; 0: as header_page says */
 	bool compressed;    /* the runs are of compressed chunks */
 	struct tracefile_cpu *cpu;
-	uint32_t cpus;
+	uint32_t cpus, cpus_cap; /* how many, and room for how many */
 
 	/* while the file is opened */
-	uint32_t cpu_count; /* version 6: how many; 0: as many as the file */
-	uint64_t offset;    /* version 6: where its table of CPUs is; 0: the top buffer */
-	uint64_t *stat;	    /* losses by CPU, until the CPUs are known */
-	uint32_t stats;
+	uint32_t cpu_count;	     /* version 6: how many; 0: as many as the file */
+	uint64_t offset;	     /* version 6: where its table of CPUs is; 0: the top buffer */
+	struct tracefile_stat *stat; /* until the CPUs are known */
+	uint32_t stats, stats_cap;
 };
 
-/* All is owned by the file but the path. */
+/* All is owned by the file but the path and the budget. */
 struct tracefile {
 	int fd;
 	const char *path;
@@ -59,21 +68,25 @@ struct tracefile {
 	size_t header_page_len;
 	struct tracefile_buffer *buffer; /* those without any records are left out beside others */
 	uint32_t buffers;		 /* 1 or more */
+	struct budget *budget;		 /* the caller's */
 
 	/* while the file is opened */
 	unsigned version, long_size;
-	char *compression; /* name of the algorithm; also for tracefile_unpack() */
+	uint32_t buffers_cap;
+	uint32_t cpu_count; /* 0: not told */
+	uint32_t formats;   /* wanted ones, so far */
+	char *compression;  /* name of the algorithm; also for tracefile_unpack() */
 	bool has_text;
 	bool (*wanted)(const char *name, size_t len);
 };
 
 /*
  * Reads the metadata of the trace.dat open as fd, which can seek and is the file's from now on, even when this fails.
- * path is for messages and must live as long. wanted says for the name (len bytes, no NUL) of an event whether its
+ * path is for messages; it and the budget must live as long. wanted says for the name (len bytes, no NUL) of an event whether its
  * format is to be parsed; it is an error if the file has none of those. 0, or -1 and the error.
  */
-int tracefile_open(struct tracefile **out, int fd, const char *path, bool (*wanted)(const char *name, size_t len),
-		   struct error *e);
+int tracefile_open(struct tracefile **out, int fd, const char *path, struct budget *budget,
+		   bool (*wanted)(const char *name, size_t len), struct error *e);
 void tracefile_close(struct tracefile *tf); /* NULL is fine */
 
 /* Unpacks len bytes into exactly size. 0, or -1 and the error (without the place). */
