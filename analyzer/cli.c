@@ -13,6 +13,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "ioflush-policy.h"
 
@@ -170,6 +172,33 @@ int cli_inode(const struct command *cmd, const char *text, struct file_id *file)
 	if (!colon || parse_u64(dev, 0, UINT64_MAX, &file->dev) || parse_u64(colon + 1, 1, UINT64_MAX, &file->ino))
 		return cli_usage_error(cmd, "--inode: DEVICE:INODE, two numbers, not '%s'", text);
 	return STATUS_OK;
+}
+
+#define MEMORY_MAY "--memory allows: allow more, if the machine has it"
+
+int cli_memory(const struct command *cmd, const char *text, struct budget *b)
+{
+	uint64_t size;
+
+	if (parse_size(text, &size) || !size)
+		return cli_usage_error(cmd, "--memory: a number of bytes, which may end in K, M or G, not '%s'", text);
+	budget_init(b, size, MEMORY_MAY);
+	return STATUS_OK;
+}
+
+void cli_default_memory(struct budget *b)
+{
+	long pages = sysconf(_SC_PHYS_PAGES);
+	uint64_t size = CLI_MEMORY, most;
+	struct rlimit space;
+
+	most = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) / 2 : size;
+	size = most < size ? most : size;
+	if (!getrlimit(RLIMIT_AS, &space) && space.rlim_cur != RLIM_INFINITY) {
+		most = space.rlim_cur > 2 * CLI_BESIDE ? space.rlim_cur - CLI_BESIDE : space.rlim_cur / 2;
+		size = most < size ? most : size;
+	}
+	budget_init(b, size, MEMORY_MAY);
 }
 
 int cli_traces(const struct command *cmd, char *const *paths, size_t n)

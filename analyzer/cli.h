@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "budget.h"
 #include "file_id.h"
 #include "number.h"
 
@@ -49,6 +50,17 @@ int cli_help(const struct command *cmd);
 /* Values of options that several commands have. STATUS_OK, or STATUS_USAGE with a message. */
 int cli_format(const struct command *cmd, const char *text, bool *json);	 /* --format: text or json */
 int cli_capture(const struct command *cmd, const char *text, uint64_t *capture); /* --capture: its number, from 1 */
+int cli_memory(const struct command *cmd, const char *text, struct budget *b);	 /* --memory: of the model */
+
+/*
+ * What the model may take where --memory does not say: far more than recordings need, and no more than half of a small
+ * machine, for there too much of it would end others than us. A limit of address space holds for all that the process has,
+ * and what is refused should be the model's to say: CLI_BESIDE is for what is beside it, reading a file above all.
+ */
+#define CLI_MEMORY (4ull << 30)
+#define CLI_BESIDE (384ull << 20)
+#define CLI_MEMORY_DEFAULT "default 4G, or half of the machine's if that is less"
+void cli_default_memory(struct budget *b);
 
 int cli_inode(const struct command *cmd, const char *text, struct file_id *file); /* --inode: DEVICE:INODE */
 

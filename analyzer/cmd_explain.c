@@ -46,6 +46,7 @@ struct explain {
 	struct error *error;
 	struct replay replay;
 	struct model_observer obs;
+	struct budget memory;
 	bool json, help, by_iova, by_pfn;
 	uint64_t domain, iova;
 	struct watch watch[MAX_FRAMES]; /* by pfn */
@@ -364,13 +365,13 @@ static int show_event(struct explain *x, const struct event *ev, const struct mo
 	return err;
 }
 
-static int life_batch(void *ctx, const struct event *ev, size_t n, struct model *m)
+static int life_batch(void *ctx, const struct event *ev, size_t n, struct model *m, struct error *e)
 {
 	struct explain *x = ctx;
 
 	for (const struct event *end = ev + n; ev < end; ev++) {
 		x->seq++;
-		if (model_events(m, ev, 1, x->error))
+		if (model_events(m, ev, 1, e))
 			return -1;
 		if (ev->kind == EV_lost) {
 			x->lost++;
@@ -439,14 +440,14 @@ static void watch_add(struct explain *x, uint64_t pfn)
 }
 
 /* The first pass for an iova: the frames that it translates to. Only a map of that domain can change it. */
-static int find_batch(void *ctx, const struct event *ev, size_t n, struct model *m)
+static int find_batch(void *ctx, const struct event *ev, size_t n, struct model *m, struct error *e)
 {
 	struct explain *x = ctx;
 
 	for (const struct event *end = ev + n; ev < end; ev++) {
 		uint64_t pfn;
 
-		if (model_events(m, ev, 1, x->error))
+		if (model_events(m, ev, 1, e))
 			return -1;
 		x->ever_lost |= ev->kind == EV_lost;
 		if (ev->kind != EV_map || ev->map.domain != x->domain || x->iova < ev->map.iova ||
@@ -524,6 +525,7 @@ static int run(struct explain *x)
 		.flushed = on_flushed,
 		.gap = on_gap,
 	};
+	x->replay.memory = &x->memory;
 	x->replay.ctx = x;
 	if (x->by_iova && find_frames(x))
 		return -1;
@@ -597,6 +599,8 @@ static int parse_option(struct explain *x, int c, char **argv)
 		return STATUS_OK;
 	case 'c':
 		return cli_capture(x->cmd, optarg, &x->replay.capture);
+	case 'm':
+		return cli_memory(x->cmd, optarg, &x->memory);
 	case 'h':
 		x->help = true;
 		return STATUS_OK;
@@ -633,15 +637,11 @@ static int parse_operands(struct explain *x, int argc, char **argv)
 static int parse(struct explain *x, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"pfn", required_argument, NULL, 'n'},
-		{"iova", required_argument, NULL, 'i'},
-		{"policy", required_argument, NULL, 'p'},
-		{"plugin", required_argument, NULL, 'P'},
-		{"format", required_argument, NULL, 'f'},
-		{"allow-partial", no_argument, NULL, 'a'},
-		{"capture", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"pfn", required_argument, NULL, 'n'},	   {"iova", required_argument, NULL, 'i'},
+		{"policy", required_argument, NULL, 'p'},  {"plugin", required_argument, NULL, 'P'},
+		{"format", required_argument, NULL, 'f'},  {"allow-partial", no_argument, NULL, 'a'},
+		{"capture", required_argument, NULL, 'c'}, {"memory", required_argument, NULL, 'm'},
+		{"help", no_argument, NULL, 'h'},	   {0},
 	};
 	int c, status;
 
@@ -666,6 +666,7 @@ static int explain_main(const struct command *cmd, int argc, char **argv)
 	}
 	x->cmd = cmd;
 	x->error = &e;
+	cli_default_memory(&x->memory);
 	status = parse(x, argc, argv);
 	if (status)
 		goto out;
@@ -701,6 +702,7 @@ const struct command cmd_explain = {
 		 "  --plugin SPEC       a policy of a shared object, PATH[:key=value]...\n"
 		 "  --format F          text (default) or json\n"
 		 "  --capture N         only this capture of a database\n"
+		 "  --memory SIZE       what the model may take (" CLI_MEMORY_DEFAULT ")\n"
 		 "  --allow-partial     a trace that breaks off: show what there is\n"
 		 "  --help              this text\n"
 		 "\n"

@@ -53,6 +53,7 @@ struct gaps {
 	bool json;
 	bool many_captures;
 	bool help;
+	struct budget memory;
 	struct replay replay;
 	uint64_t captures, events;
 	uint64_t health[HEALTH_COUNT];
@@ -544,6 +545,8 @@ static int parse_option(struct gaps *a, int c, char **argv, uint64_t *limit)
 		return STATUS_OK;
 	case 'c':
 		return cli_capture(a->cmd, optarg, &a->replay.capture);
+	case 'm':
+		return cli_memory(a->cmd, optarg, &a->memory);
 	case 't':
 		if (parse_u64(optarg, 0, UINT64_MAX, &a->replay.to))
 			return cli_usage_error(a->cmd, "--to: a time in nanoseconds, not \"%s\"", optarg);
@@ -562,17 +565,12 @@ static int parse_option(struct gaps *a, int c, char **argv, uint64_t *limit)
 static int parse(struct gaps *a, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"policy", required_argument, NULL, 'p'},
-		{"plugin", required_argument, NULL, 'P'},
-		{"kind", required_argument, NULL, 'k'},
-		{"limit", required_argument, NULL, 'l'},
-		{"format", required_argument, NULL, 'f'},
-		{"allow-partial", no_argument, NULL, 'a'},
-		{"capture", required_argument, NULL, 'c'},
-		{"to", required_argument, NULL, 't'},
-		{"inode", required_argument, NULL, 'i'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"policy", required_argument, NULL, 'p'},  {"plugin", required_argument, NULL, 'P'},
+		{"kind", required_argument, NULL, 'k'},	   {"limit", required_argument, NULL, 'l'},
+		{"format", required_argument, NULL, 'f'},  {"allow-partial", no_argument, NULL, 'a'},
+		{"capture", required_argument, NULL, 'c'}, {"to", required_argument, NULL, 't'},
+		{"inode", required_argument, NULL, 'i'},   {"memory", required_argument, NULL, 'm'},
+		{"help", no_argument, NULL, 'h'},	   {0},
 	};
 	uint64_t limit = 0;
 	int c, status;
@@ -599,10 +597,11 @@ static int run(struct gaps *a)
 {
 	struct summary s;
 
-	a->findings = findings_new(a->set.policy[0]);
+	a->findings = findings_new(a->set.policy[0], &a->memory);
 	if (!a->findings)
-		return error_set(a->error, "out of memory");
+		return error_set(a->error, "findings: %s", budget_failure(&a->memory));
 	a->replay.set = &a->set;
+	a->replay.memory = &a->memory;
 	a->replay.obs = findings_observer(a->findings);
 	a->replay.progress = "gaps";
 	a->replay.begin = on_begin;
@@ -622,8 +621,10 @@ static int gaps_main(const struct command *cmd, int argc, char **argv)
 {
 	struct error e = {0};
 	struct gaps a = {.cmd = cmd, .error = &e};
-	int status = parse(&a, argc, argv);
+	int status;
 
+	cli_default_memory(&a.memory);
+	status = parse(&a, argc, argv);
 	if (status)
 		goto out;
 	if (a.help) {
@@ -660,6 +661,7 @@ const struct command cmd_gaps = {
 		 "  --to T            only events up to this time, in ns of the trace clock\n"
 		 "  --inode D:I       refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them\n"
 		 "  --allow-partial   a trace that breaks off: report what there is, as a part\n"
+		 "  --memory SIZE     what the model may take (" CLI_MEMORY_DEFAULT ")\n"
 		 "  --help            this text\n"
 		 "\n"
 		 "The SUMMARY line counts all findings, shown or not.\n"

@@ -27,6 +27,7 @@ struct options {
 	uint64_t capture, to;
 	bool until;
 	struct file_id file;
+	struct budget memory;
 };
 
 enum {
@@ -41,7 +42,8 @@ enum {
 	OPT_PARTIAL,
 	OPT_CAPTURE,
 	OPT_TO,
-	OPT_INODE
+	OPT_INODE,
+	OPT_MEMORY
 };
 
 static const struct option long_options[] = {
@@ -57,6 +59,7 @@ static const struct option long_options[] = {
 	{"capture", required_argument, NULL, OPT_CAPTURE},
 	{"to", required_argument, NULL, OPT_TO},
 	{"inode", required_argument, NULL, OPT_INODE},
+	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -207,12 +210,13 @@ static void leave_out(void *ctx, const struct source *s, const struct capture *c
 	report_leave_out(g->report, what.text, &g->left_out);
 }
 
-static int replay_traces(const struct options *o, const struct policy_set *set, struct report *report, char **paths,
-			 size_t n, struct error *e)
+static int replay_traces(struct options *o, const struct policy_set *set, struct report *report, char **paths, size_t n,
+			 struct error *e)
 {
 	struct gathering gathering = {.report = report, .until = o->until, .e = e};
 	struct replay replay = {
 		.set = set,
+		.memory = &o->memory,
 		.allow_partial = o->allow_partial,
 		.capture = o->capture,
 		.until = o->until,
@@ -302,7 +306,7 @@ static int judge(const struct command *cmd, const struct options *o, const struc
 }
 
 /* All but the options: the policies are made, the traces replayed, the report printed and judged. */
-static int run_options(const struct command *cmd, const struct options *o, char **paths, size_t n)
+static int run_options(const struct command *cmd, struct options *o, char **paths, size_t n)
 {
 	struct policy_set set = {0};
 	struct report report = {0};
@@ -316,6 +320,7 @@ static int run_options(const struct command *cmd, const struct options *o, char 
 	status = STATUS_ERROR;
 	if (report_init(&report, &set, &e))
 		goto error;
+	report.budget = &o->memory;
 	report.cycles_per_page = o->cycles_per_page;
 	report.cpu_mhz = o->cpu_mhz;
 	report.cpu_mhz_given = o->cpu_mhz_given;
@@ -339,6 +344,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	struct error e = {0};
 	int c;
 
+	cli_default_memory(&o.memory);
 	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
 		if (c == 'h')
 			return cli_help(cmd);
@@ -346,7 +352,9 @@ static int run(const struct command *cmd, int argc, char **argv)
 			return cli_bad_option(cmd, c, argv);
 		if (c == OPT_INODE && cli_inode(cmd, optarg, &o.file))
 			return STATUS_USAGE;
-		if (c != OPT_INODE && take_option(&o, c, &e))
+		if (c == OPT_MEMORY && cli_memory(cmd, optarg, &o.memory))
+			return STATUS_USAGE;
+		if (c != OPT_INODE && c != OPT_MEMORY && take_option(&o, c, &e))
 			return cli_usage_error(cmd, "%s", e.text);
 	}
 	if (optind == argc)
@@ -381,6 +389,7 @@ const struct command cmd_replay = {
 		 "  --to T               only events up to this time (ns of the trace clock); the report says so\n"
 		 "  --inode DEV:INO      refuse a trace unless it is this file: device and inode, as stat(1) %d:%i has\n"
 		 "                       them; for a program that runs ioflush on a file that it has open\n"
+		 "  --memory SIZE        what the model may take (" CLI_MEMORY_DEFAULT ")\n"
 		 "  -h, --help           this help\n",
 	.run = run,
 };

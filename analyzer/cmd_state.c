@@ -10,6 +10,7 @@
 #include "state.h"
 
 struct options {
+	struct budget memory;
 	uint64_t capture, at;
 	bool until, json, areas, allow_partial;
 	struct file_id file;
@@ -28,7 +29,7 @@ static int end_capture(void *ctx, struct source *s, const struct capture *c, str
 	return state_add(g->state, c, m, s->strings, g->o->areas, partial, g->e);
 }
 
-static int gather(const struct options *o, const char *path, struct state *state, struct error *e)
+static int gather(struct options *o, const char *path, struct state *state, struct error *e)
 {
 	/* an observer that observes nothing: devices are kept only for one that does */
 	static const struct model_observer watch;
@@ -37,6 +38,7 @@ static int gather(const struct options *o, const char *path, struct state *state
 	const struct replay replay = {
 		.set = &none,
 		.obs = &watch,
+		.memory = &o->memory,
 		.allow_partial = o->allow_partial,
 		.capture = o->capture,
 		.until = o->until,
@@ -50,9 +52,9 @@ static int gather(const struct options *o, const char *path, struct state *state
 	return replay_run(&replay, path, e);
 }
 
-static int run_options(const struct command *cmd, const struct options *o, const char *path)
+static int run_options(const struct command *cmd, struct options *o, const char *path)
 {
-	struct state state = {0};
+	struct state state = {.budget = &o->memory};
 	struct error e = {0};
 	int status = STATUS_ERROR, err;
 
@@ -72,14 +74,20 @@ static int run_options(const struct command *cmd, const struct options *o, const
 static int run(const struct command *cmd, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"capture", required_argument, NULL, 'c'}, {"at", required_argument, NULL, 't'},
-		{"areas", no_argument, NULL, 'a'},	   {"format", required_argument, NULL, 'f'},
-		{"allow-partial", no_argument, NULL, 'p'}, {"inode", required_argument, NULL, 'i'},
-		{"help", no_argument, NULL, 'h'},	   {0},
+		{"capture", required_argument, NULL, 'c'},
+		{"at", required_argument, NULL, 't'},
+		{"areas", no_argument, NULL, 'a'},
+		{"format", required_argument, NULL, 'f'},
+		{"allow-partial", no_argument, NULL, 'p'},
+		{"inode", required_argument, NULL, 'i'},
+		{"memory", required_argument, NULL, 'm'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	struct options o = {0};
 	int c;
 
+	cli_default_memory(&o.memory);
 	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
@@ -103,6 +111,10 @@ static int run(const struct command *cmd, int argc, char **argv)
 			break;
 		case 'i':
 			if (cli_inode(cmd, optarg, &o.file))
+				return STATUS_USAGE;
+			break;
+		case 'm':
+			if (cli_memory(cmd, optarg, &o.memory))
 				return STATUS_USAGE;
 			break;
 		case 'h':
@@ -130,6 +142,7 @@ const struct command cmd_state = {
 		 "  --format F      text (default) or json\n"
 		 "  --allow-partial take input that breaks off as far as it can be read, and say so\n"
 		 "  --inode D:I     refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them\n"
+		 "  --memory SIZE   what the model may take (" CLI_MEMORY_DEFAULT ")\n"
 		 "  -h, --help      this help\n",
 	.run = run,
 };

@@ -31,7 +31,8 @@
 #include "lacking.h"
 #include "replay.h"
 
-#define DIFFERENCES 10 /* shown */
+#define DIFFERENCES 10	     /* shown */
+#define CAPTURE_MEMORY 32768 /* what is kept of a capture in JSON, at most */
 
 enum result { RESULT_PASS, RESULT_CANNOT, RESULT_FAIL };
 
@@ -50,6 +51,7 @@ struct verify {
 	const struct command *cmd;
 	struct policy_set set; /* none: the model alone */
 	struct error *error;
+	struct budget memory;
 	struct replay replay;
 	const char *path;
 	bool json, help;
@@ -277,10 +279,12 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	(void)s;
 	if (result > v->worst)
 		v->worst = result;
-	if (v->json)
+	if (!v->json)
+		print_capture(v, c, m, partial, result);
+	else if (budget_take(&v->memory, CAPTURE_MEMORY))
 		json_array_append_new(v->captures, capture_json(v, c, m, partial, result));
 	else
-		print_capture(v, c, m, partial, result);
+		return error_set(v->error, "%s: capture %" PRIu64 ": %s", v->path, c->id, budget_failure(&v->memory));
 	return 0;
 }
 
@@ -292,6 +296,8 @@ static int parse_option(struct verify *v, int c, char **argv)
 	case 'a':
 		v->replay.allow_partial = true;
 		return STATUS_OK;
+	case 'm':
+		return cli_memory(v->cmd, optarg, &v->memory);
 	case 'h':
 		v->help = true;
 		return STATUS_OK;
@@ -305,6 +311,7 @@ static int parse(struct verify *v, int argc, char **argv)
 	static const struct option options[] = {
 		{"format", required_argument, NULL, 'f'},
 		{"allow-partial", no_argument, NULL, 'a'},
+		{"memory", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -324,6 +331,7 @@ static int parse(struct verify *v, int argc, char **argv)
 static int run(struct verify *v, char *const *paths)
 {
 	v->replay.set = &v->set;
+	v->replay.memory = &v->memory;
 	v->replay.progress = "verify";
 	v->replay.end = on_end;
 	v->replay.ctx = v;
@@ -349,8 +357,10 @@ static int verify_main(const struct command *cmd, int argc, char **argv)
 {
 	struct error e = {0};
 	struct verify v = {.cmd = cmd, .error = &e};
-	int status = parse(&v, argc, argv), err;
+	int status, err;
 
+	cli_default_memory(&v.memory);
+	status = parse(&v, argc, argv);
 	if (status)
 		return status;
 	if (v.help)
@@ -380,6 +390,7 @@ const struct command cmd_verify = {
 		 "\n"
 		 "  --format F        text (default) or json\n"
 		 "  --allow-partial   a trace that breaks off: check what there is, as a part\n"
+		 "  --memory SIZE     what the model may take (" CLI_MEMORY_DEFAULT ")\n"
 		 "  --help            this text\n"
 		 "\n"
 		 "Exit status: 0 no failure (without unpin events there is nothing to compare: said, and 0);\n"

@@ -52,7 +52,10 @@ struct entry {
 	UT_hash_handle hh;
 };
 
+#define ENTRY_MEMORY (sizeof(struct entry) + BUDGET_HASHED)
+
 struct findings {
+	struct budget *budget;
 	const struct ioflush_policy *policy;
 	struct model_observer obs;
 	const struct strings *from; /* of the present capture's events */
@@ -285,21 +288,23 @@ static struct entry *new_entry(struct findings *f, const struct finding_key *key
 
 	if (f->n == f->cap) {
 		size_t cap = f->cap ? 2 * f->cap : 16;
-		struct entry **list = realloc(f->list, cap * sizeof(struct entry *));
+		struct entry **list =
+			budget_resize(f->budget, f->list, f->cap * sizeof(struct entry *), cap * sizeof(struct entry *));
 
 		if (!list)
 			return NULL;
 		f->list = list;
 		f->cap = cap;
 	}
-	e = calloc(1, sizeof(*e));
+	e = budget_alloc(f->budget, ENTRY_MEMORY);
 	if (!e)
 		return NULL;
+	e->pages.budget = f->budget;
 	e->key = *key;
 	fill_entry(f, e, p);
 	HASH_ADD(hh, f->hash, key, sizeof(e->key), e);
 	if (e->lost_entry) {
-		free(e);
+		budget_free(f->budget, e, ENTRY_MEMORY);
 		return NULL;
 	}
 	f->list[f->n++] = e;
@@ -384,15 +389,16 @@ static void on_gap(void *ctx, const struct gap_span *g)
 	}
 }
 
-struct findings *findings_new(const struct ioflush_policy *policy)
+struct findings *findings_new(const struct ioflush_policy *policy, struct budget *budget)
 {
-	struct findings *f = calloc(1, sizeof(*f));
+	struct findings *f = budget_alloc(budget, sizeof(*f));
 
 	if (!f)
 		return NULL;
-	f->strings = strings_new();
+	f->budget = f->history.budget = budget;
+	f->strings = strings_new_within(budget);
 	if (!f->strings) {
-		free(f);
+		budget_free(budget, f, sizeof(*f));
 		return NULL;
 	}
 	f->policy = policy;
@@ -414,12 +420,12 @@ void findings_free(struct findings *f)
 	HASH_CLEAR(hh, f->hash);
 	for (size_t i = 0; i < f->n; i++) {
 		serial_set_clear(&f->list[i]->pages);
-		free(f->list[i]);
+		budget_free(f->budget, f->list[i], ENTRY_MEMORY);
 	}
-	free(f->list);
+	budget_free(f->budget, f->list, f->cap * sizeof(struct entry *));
 	history_map_clear(&f->history);
 	strings_free(f->strings);
-	free(f);
+	budget_free(f->budget, f, sizeof(*f));
 }
 
 void findings_begin(struct findings *f, uint64_t capture, const struct strings *strings)
@@ -446,7 +452,7 @@ const struct model_observer *findings_observer(const struct findings *f)
 
 int findings_check(const struct findings *f, struct error *e)
 {
-	return f->oom ? error_set(e, "out of memory while collecting findings") : 0;
+	return f->oom ? error_set(e, "findings: %s", budget_failure(f->budget)) : 0;
 }
 
 static int finding_order(const void *a, const void *b)

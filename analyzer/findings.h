@@ -81,8 +81,11 @@ struct finding {
 
 struct findings;
 
-/* policy is the one that the model runs, alone; the caller keeps it alive. NULL: out of memory. */
-struct findings *findings_new(const struct ioflush_policy *policy);
+/*
+ * policy is the one that the model runs, alone; the caller keeps it alive, and the budget, which is the model's (NULL: no
+ * bound). NULL: no memory.
+ */
+struct findings *findings_new(const struct ioflush_policy *policy, struct budget *budget);
 void findings_free(struct findings *f);
 
 /* A capture begins: its number, and the strings of its events. Forgets the frames of the one before. */
@@ -94,7 +97,7 @@ void findings_end(struct findings *f, const struct model_totals *t);
 /* For model_new(); valid as long as f. */
 const struct model_observer *findings_observer(const struct findings *f);
 
-/* What went wrong while observing: 0, or -1: out of memory. */
+/* What went wrong while observing: 0, or -1: no memory. */
 int findings_check(const struct findings *f, struct error *e);
 
 /* Errors before warnings, then by first occurrence. Call it after the last model_finish(). */

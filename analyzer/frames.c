@@ -1,11 +1,13 @@
 /* What happens to frames, step by step; see frames.h. */
 #include "frames.h"
 
-void frames_init(struct frames *f, struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs)
+void frames_init(struct frames *f, struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs,
+		 struct budget *budget)
 {
 	static const struct model_observer nobody;
 
 	f->n = n;
+	f->map.budget = budget;
 	f->obs = obs ? obs : &nobody;
 	for (size_t i = 0; i < n; i++) {
 		const struct ioflush_policy_ops *ops = policies[i]->ops;

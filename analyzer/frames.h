@@ -74,12 +74,14 @@ struct step {
 	struct ioflush_span span; /* what policies are told; the fields of the frame and the place are filled in */
 };
 
-void frames_init(struct frames *f, struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs);
+/* Frames are of the budget, which may be NULL. */
+void frames_init(struct frames *f, struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs,
+		 struct budget *budget);
 
 /* Before each event, and between its unmaps and unpins: flushes on either side are not made together. */
 void frames_break(struct frames *f);
 
-/* Each takes the frames lo to hi (inclusive) through one step. 0, or -1: out of memory. */
+/* Each takes the frames lo to hi (inclusive) through one step. 0, or -1: no memory. */
 int frames_map(struct step *s, uint64_t lo, uint64_t hi);			   /* [pin], H1 or H2, exposure, nc */
 int frames_unmap(struct step *s, uint64_t lo, uint64_t hi);			   /* nc, H3, access */
 int frames_unpin(struct step *s, uint64_t lo, uint64_t hi);			   /* H4, release, pin */

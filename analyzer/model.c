@@ -11,7 +11,6 @@
 #include "model.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "frames.h"
@@ -46,6 +45,7 @@ struct dying {
 };
 
 struct model {
+	struct budget *budget;
 	struct objects objects;
 	struct frames frames;
 	struct balancemap balance;
@@ -55,7 +55,7 @@ struct model {
 	size_t n;
 	uint64_t clear_when_idle; /* bits of the policies that ask for it */
 	bool needs_source, watched;
-	bool failed; /* out of memory */
+	bool failed; /* no memory */
 	struct dying *dying;
 	size_t ndying, dying_cap;
 	struct model_totals totals;
@@ -93,7 +93,7 @@ static bool iopt_known(const struct iopt *iopt, const struct area *a)
 
 static void run_init(struct run *r, struct model *m, struct area *a, const struct domain *d)
 {
-	struct device *dev = NULL;
+	const struct device *dev = d && m->watched ? device_find(&m->objects, d->pub.id) : NULL;
 
 	memset(r, 0, sizeof(*r));
 	r->m = m;
@@ -105,8 +105,6 @@ static void run_init(struct run *r, struct model *m, struct area *a, const struc
 	r->step.span.iopt = &a->iopt->pub;
 	r->step.span.area = &a->pub;
 	r->step.span.pages = &a->pages->pub;
-	if (d && m->watched)
-		HASH_FIND(hh, m->objects.devices, &d->pub.id, sizeof(d->pub.id), dev);
 	r->step.device = dev ? dev->name : 0;
 }
 
@@ -129,7 +127,7 @@ static void dying_add(struct run *r, uint64_t lo, uint64_t hi, uint64_t pfn)
 	if (m->ndying == m->dying_cap) {
 		size_t cap = m->dying_cap ? 2 * m->dying_cap : 64;
 
-		d = realloc(m->dying, cap * sizeof(*d));
+		d = budget_resize(m->budget, m->dying, m->dying_cap * sizeof(*d), cap * sizeof(*d));
 		if (!d) {
 			m->failed = true;
 			return;
@@ -918,20 +916,11 @@ static void on_attach(struct model *m, const struct event *ev)
 
 	if (!m->watched || ev->missing & 1 << 1 || !f->device)
 		return;
-	HASH_FIND(hh, m->objects.devices, &f->domain, sizeof(f->domain), dev);
-	if (!dev) {
-		dev = calloc(1, sizeof(*dev));
-		if (dev) {
-			dev->domain = f->domain;
-			HASH_ADD(hh, m->objects.devices, domain, sizeof(dev->domain), dev);
-		}
-		if (!dev || !dev->hh.tbl) {
-			free(dev);
-			m->failed = true;
-			return;
-		}
-	}
-	dev->name = f->device;
+	dev = device_get(&m->objects, f->domain);
+	if (dev)
+		dev->name = f->device;
+	else
+		m->failed = true;
 }
 
 static void on_detach(struct model *m, const struct event *ev)
@@ -957,16 +946,18 @@ static void (*const handlers[EV_KINDS])(struct model *, const struct event *) = 
 #undef EVENT
 };
 
-struct model *model_new(struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs)
+struct model *model_new(struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs,
+			struct budget *budget)
 {
-	struct model *m = calloc(1, sizeof(*m));
+	struct model *m = budget_alloc(budget, sizeof(*m));
 
 	if (!m)
 		return NULL;
+	m->budget = m->objects.budget = m->balance.budget = m->older.budget = budget;
 	m->policies = policies;
 	m->n = n;
 	m->watched = obs;
-	frames_init(&m->frames, policies, n, obs);
+	frames_init(&m->frames, policies, n, obs, budget);
 	for (size_t i = 0; i < n; i++) {
 		m->needs_source |= policies[i]->ops->needs & IOFLUSH_NEEDS_SOURCE;
 		if (policies[i]->ops->clear_area_when_idle)
@@ -983,8 +974,8 @@ void model_free(struct model *m)
 	framemap_clear(&m->frames.map);
 	balancemap_clear(&m->balance);
 	older_clear(&m->older);
-	free(m->dying);
-	free(m);
+	budget_free(m->budget, m->dying, m->dying_cap * sizeof(*m->dying));
+	budget_free(m->budget, m, sizeof(*m));
 }
 
 int model_events(struct model *m, const struct event *ev, size_t n, struct error *e)
@@ -1009,8 +1000,10 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 							.kind = ev->kind};
 		frames_break(&m->frames);
 		handlers[ev->kind](m, ev);
-		if (m->failed)
-			return error_set(e, "event %" PRIu64 ": out of memory", m->totals.events);
+		/* who observes takes from the same budget */
+		if (m->failed || (m->budget && m->budget->over))
+			return error_set(e, "event %" PRIu64 " (%s, t=%" PRIu64 "): %s", m->totals.events,
+					 event_table[ev->kind].name, ev->t, budget_failure(m->budget));
 	}
 	return 0;
 }
@@ -1112,12 +1105,12 @@ static uint64_t set_pages(const struct idxset *set)
 	return n;
 }
 
-/* An area as it is now, a page counted once however many domains map it. 0, or -1: out of memory. */
+/* An area as it is now, a page counted once however many domains map it. 0, or -1: no memory. */
 static int area_state(const struct model *m, const struct area *a, struct model_area *out)
 {
 	const struct idxset_span *s;
 	const struct idxmap_span *i;
-	struct idxset mapped = {0};
+	struct idxset mapped = {.budget = m->budget};
 	int err = 0;
 
 	*out = (struct model_area){
@@ -1179,10 +1172,9 @@ static void visit_domain(const struct model *m, const struct domain *d, const st
 		.coherent = d->unknown ? -1 : !d->pub.noncoherent,
 		.joining = d->joining,
 	};
+	const struct device *dev = device_find(&m->objects, d->pub.id);
 	const struct areamap_span *s;
-	struct device *dev;
 
-	HASH_FIND(hh, m->objects.devices, &d->pub.id, sizeof(d->pub.id), dev);
 	out.device = dev ? dev->name : 0;
 	for (s = areamap_from(areas, 0); s; s = s->hi < UINT64_MAX ? areamap_from(areas, s->hi + 1) : NULL) {
 		const struct link *l = area_link(s->v.area, d);
@@ -1209,7 +1201,7 @@ int model_visit(const struct model *m, const struct model_visitor *v, struct err
 		};
 
 		if (visit_areas(m, iopt, &sum, v))
-			return error_set(e, "out of memory");
+			return error_set(e, "after event %" PRIu64 ": %s", m->totals.events, budget_failure(m->budget));
 		if (v->iopt)
 			v->iopt(v->ctx, &sum);
 	}

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "error.h"
 #include "event.h"
 #include "ioflush-policy.h"
@@ -119,14 +120,15 @@ struct model;
 
 /*
  * policies: n instances, initialised, with bits 1 << 0 to 1 << (n - 1) in order; the caller keeps them and obs (may be
- * NULL) alive. NULL: out of memory.
+ * NULL) alive. What the model knows is of the budget (NULL: no bound), which lives longer than it. NULL: no memory.
  */
-struct model *model_new(struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs);
+struct model *model_new(struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs,
+			struct budget *budget);
 void model_free(struct model *m);
 
 /*
- * Takes n events in time order that passed event_check(). 0, or -1 and the error: out of memory, or one that is earlier
- * than the one before it, which no source gives. The model is of no more use then.
+ * Takes n events in time order that passed event_check(). 0, or -1 and the error, which names the event: no memory, or
+ * one that is earlier than the one before it, which no source gives. The model is of no more use then.
  */
 int model_events(struct model *m, const struct event *ev, size_t n, struct error *e);
 
@@ -175,7 +177,7 @@ struct model_visitor {
 	void (*area)(void *ctx, const struct model_area *area);
 };
 
-/* 0, or -1: out of memory. */
+/* 0, or -1 and the error: no memory. */
 int model_visit(const struct model *m, const struct model_visitor *v, struct error *e);
 
 /* After model_finish(): spans where derived and kernel unpins differ, diff = derived - kernel. Stops at 0 from fn. */

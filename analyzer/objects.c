@@ -3,18 +3,26 @@
 
 #include <stdlib.h>
 
+/* What objects in a hash table take. */
+#define IOPT_MEMORY (sizeof(struct iopt) + BUDGET_HASHED)
+#define DOMAIN_MEMORY (sizeof(struct domain) + BUDGET_HASHED)
+#define PAGES_MEMORY (sizeof(struct pages) + BUDGET_HASHED)
+#define AREA_MEMORY (sizeof(struct area) + BUDGET_HASHED)
+#define DEVICE_MEMORY (sizeof(struct device) + BUDGET_HASHED)
+
 /* Room for one more in a growing array. */
-static int grow(void *array, size_t n, size_t *cap, size_t size)
+static int grow(struct budget *budget, void *array, size_t n, size_t *cap, size_t size)
 {
+	size_t want = *cap ? *cap * 2 : 2;
 	void **p = array, *q;
 
 	if (n < *cap)
 		return 0;
-	q = realloc(*p, (*cap ? *cap * 2 : 2) * size);
+	q = budget_resize(budget, *p, *cap * size, want * size);
 	if (!q)
 		return -1;
 	*p = q;
-	*cap = *cap ? *cap * 2 : 2;
+	*cap = want;
 	return 0;
 }
 
@@ -57,14 +65,15 @@ struct iopt *iopt_get(struct objects *o, uint64_t id)
 
 	if (iopt)
 		return iopt;
-	iopt = calloc(1, sizeof(*iopt));
+	iopt = budget_alloc(o->budget, IOPT_MEMORY);
 	if (!iopt)
 		return NULL;
+	iopt->budget = iopt->areas.budget = o->budget;
 	iopt->pub.id = id;
 	iopt->serial = ++o->serial;
 	HASH_ADD(hh, o->iopts, pub.id, sizeof(id), iopt);
 	if (!iopt->hh.tbl) {
-		free(iopt);
+		budget_free(o->budget, iopt, IOPT_MEMORY);
 		return NULL;
 	}
 	return iopt;
@@ -76,8 +85,8 @@ void iopt_put(struct objects *o, struct iopt *iopt)
 		return;
 	HASH_DEL(o->iopts, iopt);
 	areamap_clear(&iopt->areas);
-	free(iopt->domain);
-	free(iopt);
+	budget_free(o->budget, iopt->domain, iopt->cap * sizeof(struct domain *));
+	budget_free(o->budget, iopt, IOPT_MEMORY);
 }
 
 /* ---- domains ---- */
@@ -92,7 +101,7 @@ struct domain *domain_find(const struct objects *o, uint64_t id)
 
 struct domain *domain_new(struct objects *o, struct iopt *iopt, uint64_t id, bool noncoherent)
 {
-	struct domain *d = calloc(1, sizeof(*d));
+	struct domain *d = budget_alloc(o->budget, DOMAIN_MEMORY);
 
 	if (!d)
 		return NULL;
@@ -103,7 +112,7 @@ struct domain *domain_new(struct objects *o, struct iopt *iopt, uint64_t id, boo
 	d->joining = true;
 	HASH_ADD(hh, o->domains, pub.id, sizeof(id), d);
 	if (!d->hh.tbl) {
-		free(d);
+		budget_free(o->budget, d, DOMAIN_MEMORY);
 		return NULL;
 	}
 	iopt->live++;
@@ -113,11 +122,9 @@ struct domain *domain_new(struct objects *o, struct iopt *iopt, uint64_t id, boo
 int domain_joined(struct domain *d)
 {
 	struct iopt *iopt = d->iopt;
-	size_t cap = iopt->cap;
 
-	if (grow(&iopt->domain, iopt->pub.domains, &cap, sizeof(*iopt->domain)))
+	if (grow(iopt->budget, &iopt->domain, iopt->pub.domains, &iopt->cap, sizeof(struct domain *)))
 		return -1;
-	iopt->cap = cap;
 	iopt->domain[iopt->pub.domains++] = d;
 	d->joining = false;
 	return 0;
@@ -162,16 +169,15 @@ void domain_leaves(struct domain *d)
 
 void domain_end(struct objects *o, struct domain *d)
 {
+	struct device *dev = device_find(o, d->pub.id);
 	struct iopt *iopt = d->iopt;
-	struct device *dev;
 
-	HASH_FIND(hh, o->devices, &d->pub.id, sizeof(d->pub.id), dev);
 	if (dev) {
 		HASH_DEL(o->devices, dev);
-		free(dev);
+		budget_free(o->budget, dev, DEVICE_MEMORY);
 	}
 	HASH_DEL(o->domains, d);
-	free(d);
+	budget_free(o->budget, d, DOMAIN_MEMORY);
 	iopt->live--;
 	iopt_put(o, iopt);
 }
@@ -216,14 +222,15 @@ struct pages *pages_get(struct objects *o, uint64_t id)
 
 	if (p)
 		return p;
-	p = calloc(1, sizeof(*p));
+	p = budget_alloc(o->budget, PAGES_MEMORY);
 	if (!p)
 		return NULL;
+	p->budget = p->idx.budget = o->budget;
 	p->pub.id = id;
 	p->serial = ++o->serial;
 	HASH_ADD(hh, o->pages, pub.id, sizeof(id), p);
 	if (!p->hh.tbl) {
-		free(p);
+		budget_free(o->budget, p, PAGES_MEMORY);
 		return NULL;
 	}
 	return p;
@@ -233,9 +240,36 @@ void pages_end(struct objects *o, struct pages *p)
 {
 	HASH_DEL(o->pages, p);
 	idxmap_clear(&p->idx);
-	free(p->area);
-	free(p->source);
-	free(p);
+	budget_free(o->budget, p->area, p->areas_cap * sizeof(struct area *));
+	budget_free(o->budget, p->source, p->source_cap * sizeof(*p->source));
+	budget_free(o->budget, p, PAGES_MEMORY);
+}
+
+/* ---- devices ---- */
+
+struct device *device_find(const struct objects *o, uint64_t domain)
+{
+	struct device *dev;
+
+	HASH_FIND(hh, o->devices, &domain, sizeof(domain), dev);
+	return dev;
+}
+
+struct device *device_get(struct objects *o, uint64_t domain)
+{
+	struct device *dev = device_find(o, domain);
+
+	if (dev)
+		return dev;
+	dev = budget_alloc(o->budget, DEVICE_MEMORY);
+	if (!dev)
+		return NULL;
+	dev->domain = domain;
+	HASH_ADD(hh, o->devices, domain, sizeof(domain), dev);
+	if (dev->hh.tbl)
+		return dev;
+	budget_free(o->budget, dev, DEVICE_MEMORY);
+	return NULL;
 }
 
 /* ---- areas ---- */
@@ -266,11 +300,12 @@ struct link *area_link_get(struct area *a, const struct domain *d)
 {
 	struct link *l = area_link(a, d);
 
-	if (l || grow(&a->link, a->nlinks, &a->links_cap, sizeof(*a->link)))
+	if (l || grow(a->budget, &a->link, a->nlinks, &a->links_cap, sizeof(*a->link)))
 		return l;
 	l = &a->link[a->nlinks++];
 	memset(l, 0, sizeof(*l));
 	l->domain = d;
+	l->set.budget = a->budget;
 	return l;
 }
 
@@ -312,7 +347,7 @@ static int area_enter(struct area *a)
 {
 	struct pages *p = a->pages;
 
-	if (grow(&p->area, p->nareas, &p->areas_cap, sizeof(*p->area)) ||
+	if (grow(p->budget, &p->area, p->nareas, &p->areas_cap, sizeof(struct area *)) ||
 	    areamap_update(&a->iopt->areas, a->pub.iova, a->pub.last, areamap_set, a))
 		return -1;
 	a->slot = p->nareas;
@@ -320,9 +355,27 @@ static int area_enter(struct area *a)
 	return 0;
 }
 
+static struct area *area_alloc(struct objects *o)
+{
+	struct area *a = budget_alloc(o->budget, AREA_MEMORY);
+
+	if (a)
+		a->budget = a->hooked.budget = o->budget;
+	return a;
+}
+
+static void area_free(struct area *a)
+{
+	while (a->nlinks)
+		area_link_drop(a, a->link);
+	budget_free(a->budget, a->link, a->links_cap * sizeof(*a->link));
+	idxset_clear(&a->hooked);
+	budget_free(a->budget, a, AREA_MEMORY);
+}
+
 struct area *area_new(struct objects *o, struct iopt *iopt, struct pages *pages, const struct event_area_fill *f)
 {
-	struct area *a = calloc(1, sizeof(*a));
+	struct area *a = area_alloc(o);
 
 	if (!a)
 		return NULL;
@@ -335,7 +388,7 @@ struct area *area_new(struct objects *o, struct iopt *iopt, struct pages *pages,
 	a->page_offset = f->page_offset;
 	a->filling = true;
 	if (area_enter(a)) {
-		free(a);
+		area_free(a);
 		return NULL;
 	}
 	return area_bind(o, a, f->area) ? NULL : a;
@@ -387,15 +440,6 @@ void area_sure(struct area *a, bool known)
 	a->pages->tainted |= !known;
 }
 
-static void area_free(struct area *a)
-{
-	while (a->nlinks)
-		area_link_drop(a, a->link);
-	free(a->link);
-	idxset_clear(&a->hooked);
-	free(a);
-}
-
 void area_end(struct objects *o, struct area *a)
 {
 	struct pages *p = a->pages;
@@ -427,7 +471,7 @@ static int idxset_move(struct idxset *left, struct idxset *right, uint64_t from)
 
 struct area *area_split(struct objects *o, struct area *a, uint64_t cut)
 {
-	struct area *r = calloc(1, sizeof(*r));
+	struct area *r = area_alloc(o);
 
 	if (!r)
 		return NULL;
@@ -451,7 +495,7 @@ struct area *area_split(struct objects *o, struct area *a, uint64_t cut)
 	a->pages->source_stale = true;
 	idxset_clear(&a->hooked);
 	if (area_enter(r)) {
-		free(r);
+		area_free(r);
 		return NULL;
 	}
 	for (size_t i = 0; i < a->nlinks; i++) {
@@ -484,7 +528,7 @@ static void source_insert(struct area *a)
 	struct pages *p = a->pages;
 	size_t lo = p->nsource;
 
-	if (p->source_stale || grow(&p->source, p->nsource, &p->source_cap, sizeof(*p->source))) {
+	if (p->source_stale || grow(p->budget, &p->source, p->nsource, &p->source_cap, sizeof(*p->source))) {
 		p->source_stale = true;
 		return;
 	}
@@ -548,7 +592,7 @@ static int source_collect(struct pages *p)
 
 		if (!a->storage[0])
 			continue;
-		if (grow(&p->source, p->nsource, &p->source_cap, sizeof(*p->source)))
+		if (grow(p->budget, &p->source, p->nsource, &p->source_cap, sizeof(*p->source)))
 			return -1;
 		p->source[p->nsource++] = (struct source_area){.first = a->first, .last = a->last_index, .area = a};
 	}
@@ -608,7 +652,7 @@ void objects_clear(struct objects *o)
 	}
 	HASH_ITER(hh, o->domains, d, next_domain) {
 		HASH_DEL(o->domains, d);
-		free(d);
+		budget_free(o->budget, d, DOMAIN_MEMORY);
 	}
 	HASH_ITER(hh, o->iopts, iopt, next_iopt) {
 		iopt->live = 0;
@@ -616,7 +660,6 @@ void objects_clear(struct objects *o)
 	}
 	HASH_ITER(hh, o->devices, dev, next_dev) {
 		HASH_DEL(o->devices, dev);
-		free(dev);
+		budget_free(o->budget, dev, DEVICE_MEMORY);
 	}
-	memset(o, 0, sizeof(*o));
 }

@@ -62,7 +62,8 @@ struct iopt {
 	struct ioflush_iopt pub; /* first: policies see it; pub.domains is the length of the array */
 	uint64_t serial;
 	struct domain **domain; /* the kernel's array of those that have joined */
-	uint32_t cap;
+	size_t cap;
+	struct budget *budget;
 	uint32_t live; /* domains that name this iopt, joining and leaving ones included */
 	bool older;    /* it had a domain that is not known, since proven */
 	bool proven;   /* a fill showed that all its domains are known (semantics, section 9) */
@@ -94,6 +95,7 @@ struct pages {
 	size_t nareas, areas_cap;
 	struct source_area *source; /* areas with a storage domain, by first, then by how long they have had it */
 	size_t nsource, source_cap;
+	struct budget *budget;
 	bool source_stale;
 	bool tainted;	    /* it, or a domain that it was mapped into, may be older than the recording */
 	uint32_t unsure;    /* fills under way whose end tells whether that is so */
@@ -123,6 +125,7 @@ struct area {
 	struct idxset hooked;	/* indexes that had their hook in this fill */
 	struct link *link;
 	size_t nlinks, links_cap;
+	struct budget *budget;
 	struct origin mark, fill; /* the fill that last set a policy's bit here; the operation under way */
 	UT_hash_handle hh;	  /* by pub.id, when that is not 0 */
 };
@@ -135,6 +138,7 @@ struct device {
 };
 
 struct objects {
+	struct budget *budget; /* of all of it; set it before the first event */
 	struct iopt *iopts;
 	struct domain *domains;
 	struct pages *pages;
@@ -146,12 +150,16 @@ struct objects {
 
 void objects_clear(struct objects *o);
 
+/* The device last attached to a domain, by its id. */
+struct device *device_find(const struct objects *o, uint64_t domain);
+struct device *device_get(struct objects *o, uint64_t domain); /* made if need be; NULL: no memory */
+
 struct iopt *iopt_find(const struct objects *o, uint64_t id);
-struct iopt *iopt_get(struct objects *o, uint64_t id); /* made if need be; NULL: out of memory */
+struct iopt *iopt_get(struct objects *o, uint64_t id); /* made if need be; NULL: no memory */
 void iopt_put(struct objects *o, struct iopt *iopt);   /* freed when nothing is in it any more */
 
 struct domain *domain_find(const struct objects *o, uint64_t id);
-/* A joining domain; NULL: out of memory. */
+/* A joining domain; NULL: no memory. */
 struct domain *domain_new(struct objects *o, struct iopt *iopt, uint64_t id, bool noncoherent);
 int domain_joined(struct domain *d); /* appends it to the array */
 /* Out of the array, the last one takes its slot; storage of its areas moves to those left, or goes. */
@@ -167,14 +175,14 @@ struct pages *pages_find(const struct objects *o, uint64_t id);
 struct pages *pages_get(struct objects *o, uint64_t id);
 void pages_end(struct objects *o, struct pages *p); /* no area is left */
 
-/* A new area, entered in its iopt and pages. The range must be free. NULL: out of memory. */
+/* A new area, entered in its iopt and pages. The range must be free. NULL: no memory. */
 struct area *area_new(struct objects *o, struct iopt *iopt, struct pages *pages, const struct event_area_fill *f);
 struct area *area_by_id(const struct objects *o, uint64_t id);
 struct area *area_at(struct objects *o, const struct iopt *iopt, uint64_t iova);
 /* The area of an event that names id, iopt and iova (of the area): see semantics on stale pointers. NULL: none. */
 struct area *area_of(struct objects *o, uint64_t id, uint64_t iopt, uint64_t iova);
 void area_end(struct objects *o, struct area *a); /* its mappings must be gone; its pages stays, perhaps without area */
-/* Splits a after the byte cut: a becomes the left half, the new area the right one; both without id. NULL: memory. */
+/* Splits a after the byte cut: a becomes the left half, the new area the right one; both without id. NULL: no memory. */
 struct area *area_split(struct objects *o, struct area *a, uint64_t cut);
 
 /* The area's fill tells no more of the domains of its iopt; unless they are known now, the pages is tainted. */
@@ -183,7 +191,7 @@ void area_sure(struct area *a, bool known);
 uint64_t area_index(const struct area *a, uint64_t iova);     /* the index of the page that holds byte iova */
 uint64_t area_index_iova(const struct area *a, uint64_t idx); /* the first byte of the area in that page */
 struct link *area_link(const struct area *a, const struct domain *d);
-struct link *area_link_get(struct area *a, const struct domain *d); /* NULL: out of memory */
+struct link *area_link_get(struct area *a, const struct domain *d); /* NULL: no memory */
 void area_link_drop(struct area *a, struct link *l);		    /* frees the set too */
 
 /* Storage by the rules of section 4: what the iopt's array offers, one domain for both rules, or none (NULL). */
@@ -192,7 +200,7 @@ void area_storage_set(struct objects *o, struct area *a, const struct domain *d)
 
 /*
  * The area that a fill of (pages, idx) reads page numbers back from, or NULL: user memory. *last is the last index for
- * which that answer holds. -1: out of memory.
+ * which that answer holds. -1: no memory.
  */
 int objects_source(struct pages *p, uint64_t idx, const struct area **area, uint64_t *last);
 

@@ -1,7 +1,6 @@
 /* One hash table for all of it, keyed by kind and id; see older.h. */
 #include "older.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define HASH_NONFATAL_OOM 1
@@ -20,6 +19,8 @@ struct older_entry {
 	UT_hash_handle hh;
 };
 
+#define ENTRY_MEMORY (sizeof(struct older_entry) + BUDGET_HASHED)
+
 static struct older_entry *find(const struct older *o, enum older_kind kind, uint64_t id)
 {
 	const struct older_key key = {kind, id};
@@ -29,20 +30,20 @@ static struct older_entry *find(const struct older *o, enum older_kind kind, uin
 	return e;
 }
 
-/* Made if need be; NULL: out of memory. */
+/* Made if need be; NULL: no memory. */
 static struct older_entry *get(struct older *o, enum older_kind kind, uint64_t id)
 {
 	struct older_entry *e = find(o, kind, id);
 
 	if (e)
 		return e;
-	e = calloc(1, sizeof(*e));
+	e = budget_alloc(o->budget, ENTRY_MEMORY);
 	if (!e)
 		return NULL;
 	e->key = (struct older_key){kind, id};
 	HASH_ADD(hh, o->hash, key, sizeof(e->key), e);
 	if (!e->hh.tbl) {
-		free(e);
+		budget_free(o->budget, e, ENTRY_MEMORY);
 		return NULL;
 	}
 	return e;
@@ -55,7 +56,7 @@ void older_forget(struct older *o, enum older_kind kind, uint64_t id)
 	if (!e)
 		return;
 	HASH_DEL(o->hash, e);
-	free(e);
+	budget_free(o->budget, e, ENTRY_MEMORY);
 }
 
 void older_clear(struct older *o)
@@ -64,7 +65,7 @@ void older_clear(struct older *o)
 
 	HASH_ITER(hh, o->hash, e, next) {
 		HASH_DEL(o->hash, e);
-		free(e);
+		budget_free(o->budget, e, ENTRY_MEMORY);
 	}
 }
 

@@ -12,11 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "budget.h"
+
 enum older_kind { OLDER_DOMAIN, OLDER_AREA, OLDER_PAGES, OLDER_IOPT, OLDER_STRANGER, OLDER_THREAD };
 
 struct older_entry;
 
 struct older {
+	struct budget *budget; /* of all of it */
 	struct older_entry *hash;
 };
 
@@ -40,11 +43,11 @@ void older_clear(struct older *o);
 
 bool older_has(const struct older *o, enum older_kind kind, uint64_t id);
 
-/* 1: it is new here; 0: it was known; -1: out of memory. */
+/* 1: it is new here; 0: it was known; -1: no memory. */
 int older_add(struct older *o, enum older_kind kind, uint64_t id);
 void older_forget(struct older *o, enum older_kind kind, uint64_t id);
 
-/* A thread begins to fill a range of an iopt, and is at it until it says the end. 0, or -1: out of memory. */
+/* A thread begins to fill a range of an iopt, and is at it until it says the end. 0, or -1: no memory. */
 int older_fill(struct older *o, uint32_t tid, uint64_t iopt, uint64_t iova, uint64_t last);
 
 /* A map into an unknown domain: noted (true) if the thread is filling a range that holds it. */
@@ -53,7 +56,7 @@ bool older_fill_map(struct older *o, uint32_t tid, uint64_t domain, uint64_t iov
 /* Ends the thread's fill. NULL: it was in none. Valid until its next one. */
 const struct older_fill *older_fill_end(struct older *o, uint32_t tid);
 
-/* Counts an event of a domain that nothing has named. 0, or -1: out of memory. */
+/* Counts an event of a domain that nothing has named. 0, or -1: no memory. */
 int older_stranger(struct older *o, uint64_t domain, uint64_t pages);
 
 /* Something names it after all: what it did so far, which is forgotten here. */

@@ -172,16 +172,32 @@ static size_t events_until(const struct batch *b, uint64_t to)
 	return lo;
 }
 
+/* What the model could not do, with where, and how far the replay came. */
+static int model_error(const struct pass *p, const char *why, struct error *e)
+{
+	double share = source_progress(p->ring->source); /* the reader is ahead by what the ring holds */
+	char came[64] = "";
+
+	if (p->capture.events)
+		snprintf(came, sizeof(came), " of %llu events", (unsigned long long)p->capture.events);
+	else if (share >= 0)
+		snprintf(came, sizeof(came), ", about %.0f %% into the trace", 100 * share);
+	return error_set(e, "%s: capture %llu%s: %s", p->ring->source->path, (unsigned long long)p->capture.id, came,
+			 why);
+}
+
 static int consume_batch(struct pass *p, const struct batch *b, struct error *e)
 {
 	size_t n = p->r->until ? events_until(b, p->r->to) : b->n;
+	struct error why;
+	int ret;
 
 	p->cut = n < b->n;
 	if (progress_due(p->progress, n))
 		progress_show(p->progress, source_progress(p->ring->source));
-	if (p->r->batch)
-		return p->r->batch(p->r->ctx, b->ev, n, p->model);
-	return model_events(p->model, b->ev, n, e);
+	why.text[0] = '\0';
+	ret = p->r->batch ? p->r->batch(p->r->ctx, b->ev, n, p->model, &why) : model_events(p->model, b->ev, n, &why);
+	return ret && why.text[0] ? model_error(p, why.text, e) : ret;
 }
 
 /* All events of the capture through the model. 0, -1, or what a callback returned; ring->failed: the input broke off. */
@@ -251,9 +267,9 @@ static int replay_capture(struct pass *p, struct error *e)
 
 	if (check_state(p, &partial, e))
 		return -1;
-	p->model = model_new(r->set->policy, r->set->n, r->obs);
+	p->model = model_new(r->set->policy, r->set->n, r->obs, r->memory);
 	if (!p->model)
-		return error_set(e, "out of memory");
+		return model_error(p, budget_failure(r->memory), e);
 	if (r->begin) {
 		ret = r->begin(r->ctx, p->ring->source, &p->capture, p->model);
 		if (ret)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "error.h"
 #include "model.h"
 #include "policyset.h"
@@ -16,6 +17,7 @@
 struct replay {
 	const struct policy_set *set;
 	const struct model_observer *obs; /* or NULL */
+	struct budget *memory;		  /* of the models, and of whoever keeps what they tell; NULL: no bound */
 	bool allow_partial;		  /* input that breaks off: report what there is, as a part */
 	uint64_t capture;		  /* only this capture of a database; 0: all */
 	bool until; /* only events up to the time to; where one was left out, the capture is a part */
@@ -31,7 +33,8 @@ struct replay {
 
 	/* Each may be NULL; not 0 stops the replay with that as the result. */
 	int (*begin)(void *ctx, struct source *s, const struct capture *c, struct model *m);
-	int (*batch)(void *ctx, const struct event *ev, size_t n, struct model *m); /* in place of model_events() */
+	/* in place of model_events(), whose errors are said with the place */
+	int (*batch)(void *ctx, const struct event *ev, size_t n, struct model *m, struct error *e);
 	/* partial: NULL, or why the events are not all there (place included) */
 	int (*end)(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial);
 	void *ctx;

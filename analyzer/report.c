@@ -75,18 +75,6 @@ static bool any_partial(const struct report *r)
 	return r->nleft_out;
 }
 
-int report_leave_out(struct report *r, const char *what, struct error *e)
-{
-	char **grown = realloc(r->left_out, (r->nleft_out + 1) * sizeof(*grown));
-
-	if (grown)
-		r->left_out = grown;
-	if (!grown || !(grown[r->nleft_out] = strdup(what)))
-		return error_set(e, "out of memory");
-	r->nleft_out++;
-	return 0;
-}
-
 /* The counts of ideal, if it is among the policies. */
 static const struct policy_counts *ideal_counts(const struct report *r)
 {
@@ -106,55 +94,101 @@ int report_init(struct report *r, const struct policy_set *set, struct error *e)
 	return r->counts ? 0 : error_set(e, "out of memory");
 }
 
-static void capture_clear(struct report_capture *c)
+/* Room for one more in an array that doubles. 0, or -1: no memory. */
+static int grow(struct budget *budget, void *array, size_t n, size_t *cap, size_t size)
 {
-	free(c->source);
-	free(c->format);
-	free(c->host);
-	free(c->kernel);
-	free(c->clock);
-	free(c->state);
-	free(c->note);
-	free(c->partial);
+	size_t want = *cap ? 2 * *cap : 4;
+	void **p = array, *grown;
+
+	if (n < *cap)
+		return 0;
+	grown = budget_resize(budget, *p, *cap * size, want * size);
+	if (!grown)
+		return -1;
+	*p = grown;
+	*cap = want;
+	return 0;
+}
+
+/* A copy that free_text() gives back; *failed: there was no memory for it. */
+static char *keep_text(struct report *r, const char *text, bool *failed)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = budget_resize(r->budget, NULL, 0, size);
+
+	*failed |= !copy;
+	return copy ? memcpy(copy, text, size) : NULL;
+}
+
+static void free_text(struct report *r, char *text)
+{
+	budget_free(r->budget, text, text ? strlen(text) + 1 : 0);
+}
+
+static void capture_clear(struct report *r, struct report_capture *c)
+{
+	free_text(r, c->source);
+	free_text(r, c->format);
+	free_text(r, c->host);
+	free_text(r, c->kernel);
+	free_text(r, c->clock);
+	free_text(r, c->state);
+	free_text(r, c->note);
+	free_text(r, c->partial);
 }
 
 void report_clear(struct report *r)
 {
 	for (size_t i = 0; i < r->n; i++)
-		capture_clear(&r->capture[i]);
-	free(r->capture);
+		capture_clear(r, &r->capture[i]);
+	budget_free(r->budget, r->capture, r->captures_cap * sizeof(*r->capture));
 	free(r->counts);
 	for (size_t i = 0; i < r->nleft_out; i++)
-		free(r->left_out[i]);
-	free(r->left_out);
+		free_text(r, r->left_out[i]);
+	budget_free(r->budget, r->left_out, r->left_out_cap * sizeof(char *));
 	*r = (struct report){0};
 }
 
-static int capture_copy(struct report_capture *to, const struct capture *c, const struct model_totals *t,
-			const char *partial, struct error *e)
+int report_leave_out(struct report *r, const char *what, struct error *e)
 {
-	*to = (struct report_capture){
+	bool failed = grow(r->budget, &r->left_out, r->nleft_out, &r->left_out_cap, sizeof(char *));
+	char *text = failed ? NULL : keep_text(r, what, &failed);
+
+	if (failed)
+		return error_set(e, "%s: %s", what, budget_failure(r->budget));
+	r->left_out[r->nleft_out++] = text;
+	return 0;
+}
+
+/* The next capture of the report, without its counts. 0 or -1. */
+static int capture_copy(struct report *r, const struct capture *c, const struct model_totals *t, const char *partial,
+			struct error *e)
+{
+	bool failed = grow(r->budget, &r->capture, r->n, &r->captures_cap, sizeof(*r->capture));
+	struct report_capture copy = {
 		.id = c->id,
 		.events = t->events,
 		.first_t = t->first_t,
 		.last_t = t->last_t,
-		.source = strdup(c->source),
-		.format = strdup(c->format),
-		.host = strdup(c->host),
-		.kernel = strdup(c->kernel),
-		.clock = strdup(c->clock),
-		.state = strdup(partial ? "partial" : c->state),
-		.note = strdup(c->note),
-		.partial = partial ? strdup(partial) : NULL,
 		.midlife = t->midlife,
 		.lacking = lacking_kinds(c->probes, t),
 	};
-	memcpy(to->health, t->health, sizeof(to->health));
-	if (to->source && to->format && to->host && to->kernel && to->clock && to->state && to->note &&
-	    (to->partial || !partial))
-		return 0;
-	capture_clear(to);
-	return error_set(e, "out of memory");
+
+	memcpy(copy.health, t->health, sizeof(copy.health));
+	copy.source = keep_text(r, c->source, &failed);
+	copy.format = keep_text(r, c->format, &failed);
+	copy.host = keep_text(r, c->host, &failed);
+	copy.kernel = keep_text(r, c->kernel, &failed);
+	copy.clock = keep_text(r, c->clock, &failed);
+	copy.state = keep_text(r, partial ? "partial" : c->state, &failed);
+	copy.note = keep_text(r, c->note, &failed);
+	copy.partial = partial ? keep_text(r, partial, &failed) : NULL;
+	if (failed) {
+		capture_clear(r, &copy);
+		return error_set(e, "%s: capture %" PRIu64 ": %s", c->source, c->id, budget_failure(r->budget));
+	}
+	r->capture[r->n++] = copy;
+	return 0;
 }
 
 static void add_totals(struct model_totals *sum, const struct model_totals *t)
@@ -213,14 +247,8 @@ static void add_dropped(struct report *r, const struct dropped *d)
 int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
 	       const struct dropped *dropped, struct error *e)
 {
-	struct report_capture *capture = realloc(r->capture, (r->n + 1) * sizeof(*capture));
-
-	if (!capture)
-		return error_set(e, "out of memory");
-	r->capture = capture;
-	if (capture_copy(&capture[r->n], c, model_totals(m), partial, e))
+	if (capture_copy(r, c, model_totals(m), partial, e))
 		return -1;
-	r->n++;
 	add_totals(&r->totals, model_totals(m));
 	add_dropped(r, dropped);
 	for (size_t i = 0; i < r->set->n; i++)

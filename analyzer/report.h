@@ -30,6 +30,7 @@ struct report_capture {
 
 struct report {
 	const struct policy_set *set;
+	struct budget *budget; /* of what is kept of captures; NULL: no bound */
 	uint64_t cycles_per_page, cpu_mhz;
 	bool cpu_mhz_given;
 	struct policy_counts *counts; /* by policy */
@@ -37,9 +38,9 @@ struct report {
 	struct dropped dropped;
 	bool dropped_unknown; /* of some capture: only a part of it was looked at */
 	struct report_capture *capture;
-	size_t n;
+	size_t n, captures_cap;
 	char **left_out; /* captures that could not be read whole: which, and why */
-	size_t nleft_out;
+	size_t nleft_out, left_out_cap;
 };
 
 /* The set must outlive the report. 0 or -1. */

@@ -17,19 +17,21 @@
  *	SPANMAP_EMPTY(v)	whether *v is the empty value
  *
  * It gives, for SPANMAP foo:
- *	struct foo			zero-initialised is an empty map
+ *	struct foo			zero-initialised is an empty map; set budget after that to bound its memory
  *	struct foo_span			{ lo, hi, v }
  *	foo_update(m, lo, hi, fn, ctx)	calls fn(ctx, lo, hi, &v) for each maximal span in the range, in order, spans of
- *					keys without a value included; fn may change v. 0, or -1: out of memory (the
- *					map is of no more use). fn must not touch the same map, nor move it.
+ *					keys without a value included; fn may change v. 0, or -1: no memory (the map
+ *					is of no more use). fn must not touch the same map, nor move it.
  *	foo_from(m, key)		first span with hi >= key, or NULL; to iterate, go on from hi + 1
  *	foo_at(m, key)			the span that holds key, or NULL
- *	foo_clear(m)			frees all
+ *	foo_clear(m)			frees all; the map is empty then
  */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "budget.h"
 
 #ifndef SPANMAP_LEAF
 #define SPANMAP_LEAF 128
@@ -60,6 +62,7 @@ struct SPANMAP {
 	struct SM(_dirent) * big; /* else */
 	size_t nleaf, cap;	  /* cap 0: only is in use */
 	size_t finger;		  /* leaf used last */
+	struct budget *budget;	  /* of leaves and directory; NULL: no bound */
 };
 
 struct SM(_pos) {
@@ -140,15 +143,25 @@ static inline struct SM(_span) * SM(_prev)(const struct SPANMAP *m, const struct
 	return &d[p->l - 1].leaf->s[d[p->l - 1].leaf->n - 1];
 }
 
-static inline struct SM(_leaf) * SM(_leaf_resize)(struct SM(_leaf) * f, uint32_t cap)
+static inline size_t SM(_leaf_size)(uint32_t cap)
 {
-	struct SM(_leaf) *n = realloc(f, sizeof(*f) + cap * sizeof(f->s[0]));
+	return sizeof(struct SM(_leaf)) + cap * sizeof(struct SM(_span));
+}
+
+static inline struct SM(_leaf) * SM(_leaf_resize)(struct budget *b, struct SM(_leaf) * f, uint32_t cap)
+{
+	struct SM(_leaf) *n = budget_resize(b, f, f ? SM(_leaf_size)(f->cap) : 0, SM(_leaf_size)(cap));
 
 	if (n) {
 		n->n = f ? n->n : 0;
 		n->cap = cap;
 	}
 	return n;
+}
+
+static inline void SM(_leaf_free)(struct SPANMAP *m, struct SM(_leaf) * f)
+{
+	budget_free(m->budget, f, SM(_leaf_size)(f->cap));
 }
 
 /* Enters a leaf in the directory at l. */
@@ -159,7 +172,7 @@ static inline int SM(_dir_insert)(struct SPANMAP *m, size_t l, struct SM(_leaf) 
 	if (m->nleaf && m->nleaf >= m->cap) {
 		size_t cap = m->cap ? 2 * m->cap : 4;
 
-		d = realloc(m->cap ? m->big : NULL, cap * sizeof(*d));
+		d = budget_resize(m->budget, m->cap ? m->big : NULL, m->cap * sizeof(*d), cap * sizeof(*d));
 		if (!d)
 			return -1;
 		if (!m->cap)
@@ -183,20 +196,20 @@ static inline int SM(_make_room)(struct SPANMAP *m, struct SM(_pos) * p)
 	uint32_t at;
 
 	if (f->cap < SPANMAP_LEAF) {
-		f = SM(_leaf_resize)(f, f->cap * 4 < SPANMAP_LEAF ? f->cap * 4 : SPANMAP_LEAF);
+		f = SM(_leaf_resize)(m->budget, f, f->cap * 4 < SPANMAP_LEAF ? f->cap * 4 : SPANMAP_LEAF);
 		if (!f)
 			return -1;
 		d->leaf = f;
 		return 0;
 	}
-	right = SM(_leaf_resize)(NULL, SPANMAP_LEAF);
+	right = SM(_leaf_resize)(m->budget, NULL, SPANMAP_LEAF);
 	if (!right)
 		return -1;
 	at = p->i == f->n ? f->n - 1 : f->n / 2;
 	right->n = f->n - at;
 	memcpy(right->s, f->s + at, right->n * sizeof(f->s[0]));
 	if (SM(_dir_insert)(m, p->l + 1, right, right->s[0].lo)) {
-		free(right);
+		SM(_leaf_free)(m, right);
 		return -1;
 	}
 	f->n = at;
@@ -214,11 +227,10 @@ static inline int SM(_insert)(struct SPANMAP *m, struct SM(_pos) * p, const stru
 	struct SM(_leaf) * f;
 
 	if (!m->nleaf) {
-		f = SM(_leaf_resize)(NULL, SPANMAP_LEAF_MIN);
-		if (!f || SM(_dir_insert)(m, 0, f, s->lo)) {
-			free(f);
+		f = SM(_leaf_resize)(m->budget, NULL, SPANMAP_LEAF_MIN);
+		if (!f)
 			return -1;
-		}
+		SM(_dir_insert)(m, 0, f, s->lo); /* the first needs no memory */
 		p->l = p->i = 0;
 	}
 	if (p->l == m->nleaf) { /* past the end: append to the last leaf */
@@ -249,7 +261,7 @@ static inline void SM(_erase)(struct SPANMAP *m, struct SM(_pos) * p)
 		d[p->l].low = f->s[0].lo;
 	if (f->n || m->nleaf == 1) /* the last leaf is kept, empty: maps fill and empty in turns */
 		return;
-	free(f);
+	SM(_leaf_free)(m, f);
 	m->nleaf--;
 	memmove(d + p->l, d + p->l + 1, (m->nleaf - p->l) * sizeof(*d));
 }
@@ -371,12 +383,14 @@ static inline const struct SM(_span) * SM(_at)(const struct SPANMAP *m, uint64_t
 static inline void SM(_clear)(struct SPANMAP *m)
 {
 	struct SM(_dirent) *d = SM(_dir)(m);
+	struct budget *budget = m->budget;
 
 	for (size_t l = 0; l < m->nleaf; l++)
-		free(d[l].leaf);
+		SM(_leaf_free)(m, d[l].leaf);
 	if (m->cap)
-		free(m->big);
+		budget_free(budget, m->big, m->cap * sizeof(*d));
 	memset(m, 0, sizeof(*m));
+	m->budget = budget;
 }
 
 #undef SM

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -12,28 +11,55 @@
 
 /* What the visitor's functions need; they cannot fail by themselves. */
 struct gathering {
+	struct budget *budget;
 	struct state_capture *c;
 	const struct strings *strings;
-	bool failed; /* out of memory */
+	bool failed; /* no memory */
 };
 
-/* Room for one more of an array that doubles when its length is a power of two. NULL: out of memory. */
-static void *grow(struct gathering *g, void *array, size_t n, size_t size)
+/* How many an array of n has room for: it doubles when its length is a power of two. */
+static size_t room(size_t n)
 {
-	void *grown;
+	size_t cap = n > 0;
 
-	if (g->failed || (n & (n - 1)))
-		return g->failed ? NULL : array;
-	grown = reallocarray(array, n ? 2 * n : 1, size);
-	if (!grown)
-		g->failed = true;
+	while (cap < n)
+		cap *= 2;
+	return cap;
+}
+
+/* Room for one more. NULL: no memory. */
+static void *grow(struct budget *budget, void *array, size_t n, size_t size)
+{
+	return n == room(n) ? budget_resize(budget, array, n * size, room(n + 1) * size) : array;
+}
+
+/* A copy that free_text() gives back. NULL: no memory. */
+static char *keep_text(struct budget *budget, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = budget_resize(budget, NULL, 0, size);
+
+	return copy ? memcpy(copy, text, size) : NULL;
+}
+
+static void free_text(struct budget *budget, char *text)
+{
+	budget_free(budget, text, text ? strlen(text) + 1 : 0);
+}
+
+/* The same of what the visitor gathers; after a failure nothing more is. */
+static void *grow_gathered(struct gathering *g, void *array, size_t n, size_t size)
+{
+	void *grown = g->failed ? NULL : grow(g->budget, array, n, size);
+
+	g->failed |= !grown;
 	return grown;
 }
 
 static void on_iopt(void *ctx, const struct model_iopt *iopt)
 {
 	struct gathering *g = ctx;
-	struct model_iopt *p = grow(g, g->c->iopt, g->c->niopts, sizeof(*p));
+	struct model_iopt *p = grow_gathered(g, g->c->iopt, g->c->niopts, sizeof(*p));
 
 	if (!p)
 		return;
@@ -44,21 +70,21 @@ static void on_iopt(void *ctx, const struct model_iopt *iopt)
 static void on_domain(void *ctx, const struct model_domain *domain)
 {
 	struct gathering *g = ctx;
-	struct state_domain *p = grow(g, g->c->domain, g->c->ndomains, sizeof(*p));
+	struct state_domain *p = grow_gathered(g, g->c->domain, g->c->ndomains, sizeof(*p));
 	const char *device = strings_get(g->strings, domain->device);
 
 	if (!p)
 		return;
 	g->c->domain = p;
 	p += g->c->ndomains++;
-	*p = (struct state_domain){.d = *domain, .device = device ? strdup(device) : NULL};
+	*p = (struct state_domain){.d = *domain, .device = device ? keep_text(g->budget, device) : NULL};
 	g->failed |= device && !p->device;
 }
 
 static void on_area(void *ctx, const struct model_area *area)
 {
 	struct gathering *g = ctx;
-	struct model_area *p = grow(g, g->c->area, g->c->nareas, sizeof(*p));
+	struct model_area *p = grow_gathered(g, g->c->area, g->c->nareas, sizeof(*p));
 
 	if (!p)
 		return;
@@ -66,45 +92,50 @@ static void on_area(void *ctx, const struct model_area *area)
 	p[g->c->nareas++] = *area;
 }
 
+static int no_memory(const struct state *s, const struct capture *c, struct error *e)
+{
+	return error_set(e, "capture %" PRIu64 ": %s", c->id, budget_failure(s->budget));
+}
+
 int state_add(struct state *s, const struct capture *c, const struct model *m, const struct strings *strings,
 	      bool areas, const char *partial, struct error *e)
 {
 	const struct model_totals *t = model_totals(m);
-	struct state_capture *grown = reallocarray(s->capture, s->n + 1, sizeof(*grown));
-	struct gathering g = {.strings = strings};
+	struct state_capture *grown = grow(s->budget, s->capture, s->n, sizeof(*grown));
+	struct gathering g = {.budget = s->budget, .strings = strings};
 	const struct model_visitor v = {.ctx = &g, .iopt = on_iopt, .domain = on_domain, .area = areas ? on_area : NULL};
 
 	if (!grown)
-		return error_set(e, "out of memory");
+		return no_memory(s, c, e);
 	s->capture = grown;
 	g.c = &grown[s->n++];
 	*g.c = (struct state_capture){.id = c->id, .events = t->events, .first_t = t->first_t, .last_t = t->last_t};
 	memcpy(g.c->health, t->health, sizeof(g.c->health));
 	g.c->midlife = t->midlife;
-	g.c->state = strdup(c->state ? c->state : "");
-	g.c->partial = partial ? strdup(partial) : NULL;
+	g.c->state = keep_text(s->budget, c->state ? c->state : "");
+	g.c->partial = partial ? keep_text(s->budget, partial) : NULL;
 	if (model_visit(m, &v, e))
 		return -1;
-	if (g.failed || !g.c->state || (partial && !g.c->partial))
-		return error_set(e, "out of memory");
-	return 0;
+	return g.failed || !g.c->state || (partial && !g.c->partial) ? no_memory(s, c, e) : 0;
 }
 
 void state_clear(struct state *s)
 {
+	struct budget *b = s->budget;
+
 	for (size_t i = 0; i < s->n; i++) {
 		struct state_capture *c = &s->capture[i];
 
 		for (size_t k = 0; k < c->ndomains; k++)
-			free(c->domain[k].device);
-		free(c->state);
-		free(c->partial);
-		free(c->iopt);
-		free(c->domain);
-		free(c->area);
+			free_text(b, c->domain[k].device);
+		free_text(b, c->state);
+		free_text(b, c->partial);
+		budget_free(b, c->iopt, room(c->niopts) * sizeof(*c->iopt));
+		budget_free(b, c->domain, room(c->ndomains) * sizeof(*c->domain));
+		budget_free(b, c->area, room(c->nareas) * sizeof(*c->area));
 	}
-	free(s->capture);
-	*s = (struct state){0};
+	budget_free(b, s->capture, room(s->n) * sizeof(*s->capture));
+	*s = (struct state){.budget = b};
 }
 
 /* ---- text ---- */

@@ -33,6 +33,7 @@ struct state_capture {
 };
 
 struct state {
+	struct budget *budget; /* of all that is gathered; NULL: no bound */
 	struct state_capture *capture;
 	size_t n;
 };

@@ -541,6 +541,25 @@ check_once() {
 	verdict "and nothing was changed" "$(cmp "$db" "$scratch/kept.db" 2>&1)"
 }
 
+# --- what the model may take
+
+check_memory() {
+	local trace=$data/cases/generated-11.jsonl command words
+	for command in "gaps --policy none" "explain --pfn 1" state verify replay; do
+		read -ra words <<<"$command"
+		run "$ioflush" "${words[@]}" --memory 30K "$trace" # explain prints as it goes
+		verdict "${words[0]}: too little memory says where and what to do" "$( ((status == 1)) && grep -qE \
+			"generated-11.jsonl: capture 1.*: event [0-9]+ \([a-z_]+, t=[0-9]+\): more than the 30 KiB of memory that --memory allows: allow more" \
+			"$scratch/err" || run_report)"
+		bad "${words[0]}: next to no memory" 1 "more than the 100 bytes of memory that --memory allows" \
+			"${words[@]}" --memory 100 "$trace"
+		status_is "${words[0]}: enough memory" 0 "${words[@]}" --memory 10M "$trace"
+		for value in 0 -1 many 1T 1.5G ""; do
+			bad "${words[0]}: --memory '$value'" 2 "--memory: a number of bytes" "${words[@]}" --memory "$value" "$trace"
+		done
+	done
+}
+
 # --- exit statuses and usage
 
 status_is() {
@@ -609,5 +628,6 @@ check_doubts
 check_plurals
 check_terminal
 check_once
+check_memory
 check_statuses
 tap_done checks

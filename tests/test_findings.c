@@ -41,7 +41,7 @@ static struct scene *scene_new(const struct strings *strings)
 	struct scene *s = calloc(1, sizeof(*s));
 
 	assert_non_null(s);
-	s->f = findings_new(&tested);
+	s->f = findings_new(&tested, NULL);
 	assert_non_null(s->f);
 	findings_begin(s->f, 1, strings);
 	s->obs = findings_observer(s->f);
@@ -450,7 +450,7 @@ static uint64_t replay_case(const char *path, const char *policy)
 	uint64_t pages;
 
 	assert_int_equal(policy_set_add(&set, policy, &e), 0);
-	t.f = findings_new(set.policy[0]);
+	t.f = findings_new(set.policy[0], NULL);
 	assert_non_null(t.f);
 	r.obs = findings_observer(t.f);
 	if (replay_run(&r, path, &e))

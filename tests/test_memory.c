@@ -30,8 +30,8 @@
 
 #define PEAK_KIB (400u << 10)
 #define IMPORT_KIB (2 * PEAK_KIB) /* it keeps the strings twice: of the file, and of the database */
-#define ADDRESS_SPACE (2ull << 30)
 
+static uint64_t address_space = 2ull << 30;
 static char dir[64], file[128], output[128], messages[128];
 static char long_name[249]; /* seven digits make it as long as may be */
 
@@ -81,7 +81,7 @@ typedef void (*writer)(FILE *out);
 
 static _Noreturn void become(char *const *argv, int in)
 {
-	const struct rlimit space = {ADDRESS_SPACE, ADDRESS_SPACE};
+	const struct rlimit space = {address_space, address_space};
 	int out = open("/dev/null", O_WRONLY), err = open(messages, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 	if (!SANITIZED)
@@ -675,6 +675,81 @@ static void test_databases(void **state)
 	check_database(tasks);
 }
 
+/* --- the model */
+
+/* Pages without end, each in a frame that lies alone. */
+static void write_scattered(FILE *f)
+{
+	uint64_t i, last = (4000000ull << 12) - 1;
+
+	fputs(JSON_HEADER "{\"t\":1,\"cpu\":0,\"tid\":1,\"e\":\"domain_add\",\"iopt\":1,\"domain\":2,\"coherent\":0}\n"
+			  "{\"t\":1,\"cpu\":0,\"tid\":1,\"e\":\"domain_add_end\",\"iopt\":1,\"domain\":2,\"rc\":0}\n",
+	      f);
+	fprintf(f,
+		"{\"t\":1,\"cpu\":0,\"tid\":1,\"e\":\"area_fill\",\"area\":3,\"pages\":4,\"iopt\":1,\"iova\":0,\"last\":%llu,"
+		"\"first\":0,\"last_index\":3999999,\"page_offset\":0}\n",
+		(unsigned long long)last);
+	for (i = 0; i < 4000000 && !ferror(f); i++)
+		fprintf(f,
+			"{\"t\":1,\"cpu\":0,\"tid\":1,\"e\":\"map\",\"domain\":2,\"iova\":%llu,\"paddr\":%llu,\"size\":4096}\n",
+			(unsigned long long)i << 12, (unsigned long long)i << 13);
+}
+
+/* Objects without end, each with an id of its own. */
+static void write_objects(FILE *f)
+{
+	unsigned i;
+
+	fputs(JSON_HEADER, f);
+	for (i = 1; i < 4000000 && !ferror(f); i++)
+		fprintf(f,
+			"{\"t\":1,\"cpu\":0,\"tid\":1,\"e\":\"area_fill\",\"area\":%u,\"pages\":%u,\"iopt\":%u,\"iova\":0,"
+			"\"last\":4095,\"first\":0,\"last_index\":0,\"page_offset\":0}\n",
+			i, i, i);
+}
+
+/* What is older than the recording, without end. */
+static void write_older(FILE *f)
+{
+	unsigned i;
+
+	fputs(JSON_HEADER, f);
+	for (i = 1; i < 4000000 && !ferror(f); i++)
+		fprintf(f, "{\"t\":1,\"cpu\":0,\"tid\":1,\"e\":\"unmap\",\"domain\":%u,\"iova\":0,\"size\":4096}\n", i);
+}
+
+static void test_model(void **state)
+{
+	static const writer writers[] = {write_scattered, write_objects, write_older};
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		const char *argv[] = {getenv("IOFLUSH"),  commands[i].name,   "-", "--memory=64M",
+				      commands[i].arg[0], commands[i].arg[1], NULL};
+
+		if (i == IMPORT || !strcmp(commands[i].name, "export"))
+			continue;
+		for (k = 0; k < sizeof(writers) / sizeof(writers[0]); k++)
+			check((char *const *)argv, writers[k], 1,
+			      "): more than the 64 MiB of memory that --memory allows: allow more, if the machine has it",
+			      100 << 10);
+	}
+}
+
+/* The bound that nobody gave fits the address space that there is. */
+static void test_address_space(void **state)
+{
+	const char *argv[] = {getenv("IOFLUSH"), "gaps", "-", "--policy=none", NULL};
+
+	(void)state;
+	if (SANITIZED)
+		return;
+	address_space = 800ull << 20;
+	check((char *const *)argv, write_scattered, 1, "more than the 416 MiB of memory that --memory allows", 500 << 10);
+	address_space = 2ull << 30;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -689,6 +764,8 @@ int main(void)
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_held_records),
 		cmocka_unit_test(test_databases),
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_address_space),
 	};
 
 	return cmocka_run_group_tests_name("memory", tests, setup, teardown);

@@ -150,7 +150,7 @@ static struct model *run(const struct policy_set *set, const struct event *ev, s
 	struct model *m;
 
 	*obs = (struct model_observer){.ctx = a, .gap = on_gap, .pinned = on_pinned, .released = on_released};
-	m = model_new(set->policy, set->n, obs);
+	m = model_new(set->policy, set->n, obs, NULL);
 	assert_non_null(m);
 	assert_int_equal(model_events(m, ev, n, &e), 0);
 	return m;

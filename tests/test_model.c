@@ -33,7 +33,7 @@ static int setup_with(void **state, const struct model_observer *obs)
 
 	memset(f, 0, sizeof(*f));
 	assert_int_equal(policy_set_add(&f->set, "all", &f->err), 0);
-	f->m = model_new(f->set.policy, f->set.n, obs);
+	f->m = model_new(f->set.policy, f->set.n, obs, NULL);
 	assert_non_null(f->m);
 	*state = f;
 	return 0;

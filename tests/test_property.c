@@ -92,7 +92,7 @@ static struct naive *run_naive(const struct trace *t)
 /* In small batches: where one ends must not matter. */
 static struct model *run_model(const struct trace *t, const struct policy_set *set)
 {
-	struct model *m = model_new(set->policy, set->n, NULL);
+	struct model *m = model_new(set->policy, set->n, NULL, NULL);
 	struct error e = {0};
 	size_t batch = 1 + t->n % 13;
 

@@ -13,7 +13,10 @@
 
 #include <cmocka.h>
 
+#include "findings.h"
 #include "replay.h"
+#include "report.h"
+#include "state.h"
 
 struct fixture {
 	struct policy_set set;
@@ -61,14 +64,14 @@ static int begin(void *ctx, struct source *s, const struct capture *c, struct mo
 	return 0;
 }
 
-static int batch(void *ctx, const struct event *ev, size_t n, struct model *m)
+static int batch(void *ctx, const struct event *ev, size_t n, struct model *m, struct error *e)
 {
 	struct fixture *f = ctx;
 
 	f->events += n;
 	if (f->stop_after && f->events >= f->stop_after)
 		return 7;
-	return model_events(m, ev, n, &f->err);
+	return model_events(m, ev, n, e);
 }
 
 static int end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
@@ -185,6 +188,110 @@ static void test_broken(void **state)
 	assert_non_null(strstr(f->partial, ":27004:"));
 }
 
+/* --- memory */
+
+/* What keeps something of a replay, beside the model, all of one budget. */
+struct keepers {
+	struct findings *findings;
+	struct state state;
+	struct report report;
+	struct error *e;
+	uint64_t gaps;
+};
+
+static int keep_begin(void *ctx, struct source *s, const struct capture *c, struct model *m)
+{
+	struct keepers *k = ctx;
+
+	(void)m;
+	findings_begin(k->findings, c->id, s->strings);
+	return 0;
+}
+
+static int keep_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
+{
+	struct keepers *k = ctx;
+	struct dropped dropped = {0};
+
+	findings_end(k->findings, model_totals(m));
+	k->gaps += model_counts(m, 0)->gaps[GAP_LEAK];
+	return findings_check(k->findings, k->e) || state_add(&k->state, c, m, s->strings, true, partial, k->e) ||
+			       report_add(&k->report, c, m, partial, &dropped, k->e) ?
+		       -1 :
+		       0;
+}
+
+/* Replays the trace within a limit. 0, or -1 and f->err. All that was taken is given back. */
+static int replay_within(struct fixture *f, const char *path, uint64_t limit, uint64_t *gaps)
+{
+	struct keepers k = {.e = &f->err};
+	struct budget b;
+	struct replay r = {.set = &f->set, .memory = &b, .begin = keep_begin, .end = keep_end, .ctx = &k};
+	int ret = -1;
+
+	f->err.text[0] = '\0';
+	budget_init(&b, limit, "this test allows");
+	k.findings = findings_new(f->set.policy[0], &b);
+	if (report_init(&k.report, &f->set, &f->err))
+		goto out;
+	k.state.budget = k.report.budget = &b;
+	if (!k.findings) {
+		error_set(&f->err, "%s", budget_failure(&b));
+		goto out;
+	}
+	r.obs = findings_observer(k.findings);
+	ret = replay_run(&r, path, &f->err);
+	*gaps = k.gaps;
+out:
+	findings_free(k.findings);
+	state_clear(&k.state);
+	report_clear(&k.report);
+	assert_int_equal(b.used, 0);
+	return ret;
+}
+
+/*
+ * Wherever the memory ends, it is said, with the trace, the event and the limit, and nothing is lost or touched that is not
+ * there; with enough of it the result is the same.
+ */
+static void test_memory_limits(void **state)
+{
+	static const char *const names[] = {"odd",	   "split",	    "access-held",
+					    "cut-refused", "failed-beside", "generated-11"};
+	const char *data = getenv("IOFLUSH_TEST_DATA");
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		uint64_t gaps = 0, whole = 0, limit, errors = 0;
+		char path[512];
+
+		snprintf(path, sizeof(path), "%s/cases/%s.jsonl", data ? data : "tests/data", names[i]);
+		assert_int_equal(replay_within(f, path, UINT64_MAX, &whole), 0);
+		for (limit = 0; replay_within(f, path, limit, &gaps); limit += 61 + limit / 200) {
+			assert_non_null(strstr(f->err.text, "of memory that this test allows"));
+			errors++;
+		}
+		assert_true(errors > 20);
+		assert_int_equal(gaps, whole);
+		/* the last refusals were those of single events */
+		assert_true(limit > 20000);
+	}
+}
+
+static void test_memory_error(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t gaps;
+	char want[512];
+
+	write_trace(f, 1, 2);
+	for (uint64_t limit = 0; replay_within(f, f->path, limit, &gaps) && !strstr(f->err.text, "event "); limit += 50)
+		;
+	snprintf(want, sizeof(want), "%s: capture 1, about 100 %% into the trace: event ", f->path);
+	assert_memory_equal(f->err.text, want, strlen(want));
+	assert_non_null(strstr(f->err.text, " bytes of memory that this test allows"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +299,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_capture, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_error, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("replay", tests, NULL, NULL);
