@@ -873,6 +873,58 @@ static void test_hot_journal(void **state)
 	expect_events(f, f->db, 100);
 }
 
+/* A database that takes no new names of commands: threads and devices find room, and what lacks a name is counted. */
+static void test_full_of_names(void **state)
+{
+	struct fixture *f = *state;
+	struct event ev = {.kind = EV_unmap, .tid = 1, .unmap = {.size = 4096}};
+	struct error e = {""};
+	struct source *src;
+	struct capture c;
+	struct store *s;
+
+	make_events(f, 25, 10);
+	store_events(f, f->db, 0, 10);
+	sql(f->db, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1048576) INSERT INTO task (tid) "
+		   "SELECT 10000000 + i FROM n; INSERT INTO string (text) VALUES ('known')");
+	OK(store_open(&s, f->db, 0, &e));
+	OK(store_begin(s, &e));
+	OK(store_capture_begin(s, &example, NULL, &e));
+	OK(store_append(s, &ev, 1, f->strings, &e)); /* a thread without a name */
+	ev.comm = strings_intern(f->strings, "known", 5);
+	OK(store_append(s, &ev, 1, f->strings, &e));
+	assert_int_equal(store_unnamed(s), 1);
+	OK(store_commit(s, &e));
+	sql(f->db,
+	    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1048576) INSERT INTO string (text) "
+	    "SELECT 'n' || i FROM n; DELETE FROM task WHERE tid > 10000000");
+	OK(store_begin(s, &e));
+	ev.tid = 2;
+	OK(store_append(s, &ev, 1, f->strings, &e));
+	assert_int_equal(store_unnamed(s), 1);
+	ev.comm = strings_intern(f->strings, "a device", 8);
+	OK(store_append(s, &ev, 1, f->strings, &e));
+	assert_int_equal(store_unnamed(s), 2);
+	ev = (struct event){.kind = EV_attach, .tid = 1, .attach = {.hwpt = 1, .device = ev.comm}};
+	OK(store_append(s, &ev, 1, f->strings, &e));
+	assert_int_equal(store_unnamed(s), 2);
+	OK(store_capture_end(s, "complete", "why", &e));
+	OK(store_commit(s, &e));
+	store_close(s);
+	expect_query(f->db, "SELECT group_concat(tid || ' ' || ifnull(comm, '-')) FROM \"unmap\" WHERE capture = 2",
+		     "1 -,1 -,2 known,2 -");
+	expect_query(f->db, "SELECT device FROM attach WHERE capture = 2", "a device");
+	OK(source_open(&src, f->db, &e));
+	OK(source_capture(src, &c, &e) <= 0 || source_capture(src, &c, &e) <= 0);
+	assert_string_equal(c.note,
+			    "why; events without the name of their command or device, for which the database had no "
+			    "room: 2");
+	while (source_read(src, &ev, 1, &e) > 0)
+		;
+	OK(e.text[0]); /* with the check sum */
+	source_close(src);
+}
+
 /* More strings and tasks than the store remembers: each is stored once all the same. */
 static void test_many_names(void **state)
 {
@@ -944,7 +996,7 @@ int main(void)
 		TEST(test_truncated),	TEST(test_flipped),	     TEST(test_changed_rows),
 		TEST(test_not_ours),	TEST(test_read_only),	     TEST(test_older_version),
 		TEST(test_full_disk),	TEST(test_hot_journal),	     TEST(test_deterministic),
-		TEST(test_many_names),
+		TEST(test_many_names),	TEST(test_full_of_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

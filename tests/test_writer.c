@@ -1548,7 +1548,6 @@ static void test_retain_age(void **state)
 	check_sound(f->db);
 }
 
-/* Losses among what is deleted stay counted. */
 /* The trace clock stands still while the machine sleeps: events of before the sleep are too old, those after it are not. */
 static void test_retain_slept(void **state)
 {
@@ -1859,6 +1858,7 @@ static void test_overflow_unknown(void **state)
 	assert_int_equal(r.rows + r.queue + r.ring, 2000 * 105);
 }
 
+/* Losses among what is deleted stay counted. */
 static void test_trim_counts(void **state)
 {
 	struct fixture *f = *state;

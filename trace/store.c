@@ -69,7 +69,7 @@ struct store {
 	int64_t all_strings, all_tasks; /* in the database; -1: not counted yet */
 	uint64_t next_event;
 
-	uint32_t *map; /* own number by the caller's, or NO_STRING; 0: not known yet */
+	uint32_t *map; /* own number by the caller's; 0: not known yet, or not in the database */
 	size_t map_room;
 	const struct strings *map_of;
 
@@ -840,11 +840,11 @@ void store_set_unnamed(struct store *s, uint64_t n)
 	s->row.unnamed = n;
 }
 
-/* The caller's string, looked at for the first time. As take_string(). */
+/* The caller's string, not known yet. As take_string(). */
 static uint32_t map_slow(struct store *s, const struct strings *strings, uint64_t id, int64_t most, struct error *e)
 {
 	const char *text = id <= UINT32_MAX ? strings_get(strings, (uint32_t)id) : NULL;
-	uint32_t *grown;
+	uint32_t *grown, own;
 	size_t room;
 
 	if (!text) {
@@ -863,8 +863,9 @@ static uint32_t map_slow(struct store *s, const struct strings *strings, uint64_
 		s->map = grown;
 		s->map_room = room;
 	}
-	s->map[id] = take_string(s, text, most, e);
-	return s->map[id];
+	own = take_string(s, text, most, e);
+	s->map[id] = own != NO_STRING ? own : 0; /* as another's, it may find room */
+	return own;
 }
 
 /* most: how many strings the database may have before this one. */
@@ -909,7 +910,8 @@ static int insert_task(struct store *s, struct task *t, struct error *e)
 	if (sqlite3_reset(stmt) != SQLITE_OK)
 		return db_error(s->db, s->path, "writing a task", e);
 	t->id = sqlite3_last_insert_rowid(s->db);
-	s->all_tasks++;
+	if (s->all_tasks >= 0)
+		s->all_tasks++;
 	return 0;
 }
 
