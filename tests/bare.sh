@@ -127,8 +127,9 @@ judge() {
 		ok "$name in $seconds s${result:+: $result}"
 		grep -E '^SKIP: |: skipped, ' "$out" | sed 's/^/#   /' || true
 	else
-		not_ok "$name" "$(printf 'exit status %s after %s s\n' "$status" "$seconds"; grep -E '^(FAIL|ERROR): ' "$out" || true
-		tail -n 36 "$out")"
+		cp "$out" "$cache/"
+		not_ok "$name" "$(printf 'exit status %s after %s s; all it printed is in %s\n' "$status" "$seconds" \
+			"$cache/${out##*/}"; grep -E '^(FAIL|ERROR): ' "$out" | sort -u || true; tail -n 16 "$out")"
 	fi
 	warnings=$(grep -E ':[0-9]+: warning: ' "$out") || true
 	if [[ -z $warnings ]]; then
