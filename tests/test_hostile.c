@@ -428,7 +428,6 @@ static void test_endless_pages(void **state)
 		const char *table, *message;
 	} bad[] = {
 		{"capture", "capture 1: ids do not rise"},
-		{"task", "task id 1: ids do not rise"},
 		{"event", "event id 1: belongs to no capture"},
 	};
 	struct fixture *f = *state;
@@ -441,6 +440,9 @@ static void test_endless_pages(void **state)
 		if (add_capture(f->db, 0, &e))
 			expect_text(e.text, f->db, "damaged");
 	}
+	fan_out(f, "task"); /* looked up, each by its id: no way leads in a circle */
+	e.text[0] = '\0';
+	assert_int_equal(count_events(f->db, &e), 100);
 	endless_schema(f);
 	refused_to_read(f, "opening: no end to be seen");
 	refused_to_api(f, "opening: no end to be seen");
@@ -463,16 +465,20 @@ static unsigned char *put_varint(unsigned char *p, uint64_t v)
 #define MOST_ROWS 7
 #define TEXT 15000000u
 
-/* The kinds of a capture's 20 columns, as a row begins with them. Of the eight texts the last has so many bytes more. */
-static size_t row_head(unsigned char *head, uint32_t more)
+/*
+ * The kinds of a capture's 20 columns, as a row begins with them. Of the eight texts the last has so many bytes more, and
+ * the fifth takes some of the first, so that no text between is as in another row.
+ */
+static size_t row_head(unsigned char *head, uint32_t more, uint32_t moved)
 {
 	static const char kind[] = "0tttttpt000000tt0000";
 	unsigned char *h = head + 1;
 
-	for (int i = 0; i < 20; i++)
-		h = put_varint(h, kind[i] == 't' ? 13 + 2 * (uint64_t)(i == 15 ? TEXT + more : TEXT) :
-				  kind[i] == 'p' ? 13 + 2 * 4 :
-						   0);
+	for (int i = 0; i < 20; i++) {
+		uint64_t len = TEXT + (i == 15 ? more : i == 5 ? moved : 0) - (i == 1 ? moved : 0);
+
+		h = put_varint(h, kind[i] == 't' ? 13 + 2 * len : kind[i] == 'p' ? 13 + 2 * 4 : 0);
+	}
 	head[0] = (unsigned char)(h - head);
 	return (size_t)(h - head);
 }
@@ -484,12 +490,11 @@ static void large_texts(struct fixture *f)
 {
 	uint32_t root = (uint32_t)root_page(f->base, "capture"), pages, at = PAGE, n, more;
 	unsigned char *data, *page, head[128], cell[LOCAL + 16], *p;
-	size_t len, head_len = row_head(head, 0);
+	size_t len, head_len = row_head(head, 0, 0);
 	uint64_t payload = head_len + 8 * (uint64_t)TEXT + 4;
 
 	more = CHAINED - (uint32_t)((payload - LOCAL) % CHAINED); /* so that just LOCAL bytes are in the row's own page */
 	payload += more;
-	assert_int_equal(row_head(head, more), head_len);
 	load_file(f->base, &data, &len);
 	pages = (uint32_t)(len / PAGE);
 	data = realloc(data, len + PAGE);
@@ -501,6 +506,7 @@ static void large_texts(struct fixture *f)
 	page[0] = 13;
 	put_number(page + 3, MOST_ROWS, 2);
 	for (unsigned i = 0; i < MOST_ROWS; i++) {
+		assert_int_equal(row_head(head, more, i), head_len);
 		p = put_varint(cell, payload);
 		*p++ = (unsigned char)(i + 1);
 		memset(p, 'a' + (int)i, LOCAL);
@@ -536,7 +542,7 @@ static void test_large_texts(void **state)
 		int64_t n = count_events(f->db, &e);
 
 		fprintf(stderr, "# %s\n", e.text);
-		_exit(n < 0 && strstr(e.text, "take more than 256 MiB") ? 0 : 1);
+		_exit(n < 0 && strstr(e.text, "text of a capture: more than the 256 MiB of memory") ? 0 : 1);
 	}
 	assert_int_equal(wait4(pid, &status, 0, &usage), pid);
 	assert_int_equal(status, 0);

@@ -666,7 +666,12 @@ static void test_databases(void **state)
 	static const char captures[] = ROWS(
 		"1500000") "capture (source, format, host, kernel, clock, page_size, probes, events, sum, state, note) "
 			   "SELECT '', '', '', '', '', 4096, '', 0, 0, '', '' FROM c";
-	static const char tasks[] = ROWS("8500000") "task (id) SELECT 1000 + i FROM c";
+	/* what no event names is not read: each has an event */
+	static const char tasks[] = ROWS("2200000") "task (id, tid) SELECT 1000 + i, i FROM c; " ROWS(
+		"2200000") "event SELECT m.id + i, m.capture, m.t, "
+			   "m.cpu, 1000 + i, m.kind, m.f0, m.f1, m.f2, m.f3, m.f4, m.f5, m.f6, m.f7, m.f8, m.f9, m.f10 FROM c, (SELECT * "
+			   "FROM event ORDER BY id DESC LIMIT 1) AS m; UPDATE capture SET events = events + 2200000, last_event = "
+			   "last_event + 2200000";
 
 	(void)state;
 	if (SANITIZED)

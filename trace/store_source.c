@@ -1,10 +1,10 @@
 /*
  * The database as a source; see store.h and store_db.h.
  *
- * All is read in one read transaction, so that a database that is being written gives a consistent picture: captures
- * and the tables of strings and tasks go to memory when it is opened, then one scan of event in order of id for each
- * capture, over the ids between its first and its last event. No join, no index, and columns that the event's kind
- * does not have are not looked at.
+ * All is read in one read transaction, so that a database that is being written gives a consistent picture: the
+ * rows of captures go to memory when it is opened, then one scan of event in order of id for each capture, over the ids
+ * between its first and its last event; strings and tasks are looked up as events name them (store_names.h). No join,
+ * no index, and columns that the event's kind does not have are not looked at.
  *
  * Nothing that is damaged passes for data: ids must rise, numbers of strings and tasks must be there, each event must
  * be possible, and at a capture's end the number of its events and the sum of their hashes must be those of its row.
@@ -18,19 +18,7 @@
 #include <unistd.h>
 
 #include "store_db.h"
-
-/* A row of string or task. Sorted by id, and without gaps unless rows were deleted: then a binary search finds it. */
-struct text_row {
-	int64_t id;
-	uint32_t own; /* in source.strings */
-	uint64_t sum;
-};
-
-struct task_row {
-	int64_t id;
-	uint32_t tid, comm; /* comm: in source.strings */
-	uint64_t sum;
-};
+#include "store_names.h"
 
 struct store_source {
 	struct source source;
@@ -40,10 +28,7 @@ struct store_source {
 	struct strings *texts; /* of captures */
 	struct capture_row *row;
 	size_t rows, next; /* next: the capture to begin next; the present one is row[next - 1] */
-	struct text_row *text;
-	size_t n_texts, texts_cap;
-	struct task_row *task;
-	size_t n_tasks, tasks_cap;
+	struct store_names *names;
 	bool ended, failed;   /* the present capture, the source */
 	struct error error;   /* to be given by the next read */
 	uint64_t events, sum; /* of the present capture so far */
@@ -57,131 +42,6 @@ static struct store_source *store_source(struct source *s)
 }
 
 /* ---- opening ---- */
-
-static int damaged_row(const struct store_source *s, const char *table, int64_t id, const char *why, struct error *e)
-{
-	return error_set(e, "%s: %s id %" PRId64 ": %s: the database is damaged", s->source.path, table, id, why);
-}
-
-/* Doubles an array that is full; what is its table. 0, or -1 and the error. */
-static int grow(struct store_source *s, void **array, size_t n, size_t *cap, size_t size, const char *what,
-		struct error *e)
-{
-	size_t want = *cap ? 2 * *cap : 64;
-	void *grown;
-
-	if (n < *cap)
-		return 0;
-	grown = budget_resize(&s->source.budget, *array, *cap * size, want * size);
-	if (!grown)
-		return error_set(e, "%s: %s row %zu: %s", s->source.path, what, n + 1, budget_failure(&s->source.budget));
-	*array = grown;
-	*cap = want;
-	return 0;
-}
-
-static int load_text(struct store_source *s, sqlite3_stmt *stmt, struct error *e)
-{
-	int64_t id = sqlite3_column_int64(stmt, 0);
-	const char *text = (const char *)sqlite3_column_text(stmt, 1);
-	struct text_row *t;
-
-	if (grow(s, (void **)&s->text, s->n_texts, &s->texts_cap, sizeof(*t), "string", e))
-		return -1;
-	t = &s->text[s->n_texts];
-	if (text && strlen(text) > EVENT_MAX_STRING)
-		return damaged_row(s, "string", id, "longer than 255 bytes", e);
-	if (s->n_texts && id <= t[-1].id)
-		return damaged_row(s, "string", id, "ids do not rise", e);
-	if (!text || !text[0])
-		return damaged_row(s, "string", id, "no text", e);
-	t->id = id;
-	t->sum = sum_text(text);
-	t->own = strings_intern(s->source.strings, text, strlen(text));
-	if (t->own == UINT32_MAX)
-		return error_set(e, "%s: string id %" PRId64 ": %s", s->source.path, id,
-				 strings_failure(s->source.strings));
-	s->n_texts++;
-	return 0;
-}
-
-/*
- * The row of an id, or NULL, among rows of the given size that begin with their ids (int64_t) and are sorted by them.
- * Ids mostly count up from 1 without a hole: there it is looked for first.
- */
-static inline const void *find_row(const void *rows, size_t n, size_t size, int64_t id)
-{
-	size_t lo = 0, hi = n, mid = id > 0 && (uint64_t)id <= n ? (size_t)id - 1 : n / 2;
-	const int64_t *at;
-
-	for (; lo < hi; mid = lo + (hi - lo) / 2) {
-		at = (const int64_t *)((const char *)rows + mid * size);
-		if (*at == id)
-			return at;
-		if (*at < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
-static const struct text_row *find_text(const struct store_source *s, int64_t id)
-{
-	return find_row(s->text, s->n_texts, sizeof(*s->text), id);
-}
-
-static const struct task_row *find_task(const struct store_source *s, int64_t id)
-{
-	return find_row(s->task, s->n_tasks, sizeof(*s->task), id);
-}
-
-static int load_task(struct store_source *s, sqlite3_stmt *stmt, struct error *e)
-{
-	int64_t id = sqlite3_column_int64(stmt, 0), tid = EVENT_NO_TID;
-	const struct text_row *comm = NULL;
-	struct task_row *t;
-
-	if (grow(s, (void **)&s->task, s->n_tasks, &s->tasks_cap, sizeof(*t), "task", e))
-		return -1;
-	t = &s->task[s->n_tasks];
-	if (s->n_tasks && id <= t[-1].id)
-		return damaged_row(s, "task", id, "ids do not rise", e);
-	if (sqlite3_column_type(stmt, 1) != SQLITE_NULL)
-		tid = sqlite3_column_int64(stmt, 1);
-	if (tid < 0 || tid > UINT32_MAX)
-		return damaged_row(s, "task", id, "impossible tid", e);
-	if (sqlite3_column_type(stmt, 2) != SQLITE_NULL) {
-		comm = find_text(s, sqlite3_column_int64(stmt, 2));
-		if (!comm)
-			return damaged_row(s, "task", id, "its comm is no string", e);
-	}
-	t->id = id;
-	t->tid = (uint32_t)tid;
-	t->comm = comm ? comm->own : 0;
-	t->sum = sum_task(t->tid, comm ? comm->sum : sum_text(NULL));
-	s->n_tasks++;
-	return 0;
-}
-
-static int load_table(struct store_source *s, const char *sql,
-		      int (*load)(struct store_source *s, sqlite3_stmt *stmt, struct error *e), struct error *e)
-{
-	sqlite3_stmt *stmt = db_prepare(s->db, s->source.path, sql, e);
-	int rc;
-
-	if (!stmt)
-		return -1;
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		s->guard.rows++;
-		if (load(s, stmt, e))
-			break;
-	}
-	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-		db_error(s->db, s->source.path, "reading", e);
-	sqlite3_finalize(stmt);
-	return rc == SQLITE_DONE ? 0 : -1;
-}
 
 static int by_first_event(const void *a, const void *b)
 {
@@ -263,8 +123,10 @@ static int load(struct store_source *s, struct error *e)
 		return error_set(e, "%s: an empty database, not one of ioflush", s->source.path);
 	/* what is read here is the same in all versions up to now; only who writes must migrate */
 	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, &s->source.budget, e) ||
-	    load_table(s, "SELECT id, text FROM string NOT INDEXED ORDER BY id", load_text, e) ||
-	    load_table(s, "SELECT id, tid, comm FROM task NOT INDEXED ORDER BY id", load_task, e) || check_captures(s, e))
+	    check_captures(s, e))
+		return -1;
+	s->names = store_names_new(s->db, s->source.path, &s->guard, s->source.strings, &s->source.budget, e);
+	if (!s->names)
 		return -1;
 	s->scan = db_prepare(s->db, s->source.path,
 			     "SELECT id, capture, t, cpu, task, kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM event "
@@ -285,8 +147,9 @@ static int damaged(struct store_source *s, uint64_t id, const char *why, uint64_
 static int decode_fields(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
 {
 	const struct event_desc *d = &event_table[ev->kind];
-	const struct text_row *text;
+	const struct name_row *text;
 	unsigned i;
+	int rc;
 
 	for (i = 0; i < d->nfields; i++) {
 		int64_t v = sqlite3_column_int64(s->scan, 6 + (int)i);
@@ -296,9 +159,9 @@ static int decode_fields(struct store_source *s, struct event *ev, uint64_t id, 
 			continue;
 		}
 		if (d->field[i].type == FIELD_STR) {
-			text = find_text(s, v);
-			if (!text)
-				return damaged(s, id, "no string", (uint64_t)v, e);
+			rc = store_names_string(s->names, v, &text, e);
+			if (rc < 1)
+				return rc < 0 ? -1 : damaged(s, id, "no string", (uint64_t)v, e);
 			*sum += text->sum * sum_key[6 + i];
 			v = text->own;
 		}
@@ -310,17 +173,18 @@ static int decode_fields(struct store_source *s, struct event *ev, uint64_t id, 
 static int decode_task(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
 {
 	int64_t v = sqlite3_column_int64(s->scan, 4);
-	const struct task_row *task;
+	const struct name_row *task;
+	int rc;
 
 	if (!v && sqlite3_column_type(s->scan, 4) == SQLITE_NULL) {
 		ev->tid = EVENT_NO_TID;
 		return 0;
 	}
-	task = find_task(s, v);
-	if (!task)
-		return damaged(s, id, "no task", (uint64_t)v, e);
+	rc = store_names_task(s->names, v, &task, e);
+	if (rc < 1)
+		return rc < 0 ? -1 : damaged(s, id, "no task", (uint64_t)v, e);
 	ev->tid = task->tid;
-	ev->comm = task->comm;
+	ev->comm = task->own;
 	*sum = task->sum;
 	return 0;
 }
@@ -486,12 +350,11 @@ static void store_source_close(struct source *src)
 {
 	struct store_source *s = store_source(src);
 
+	store_names_free(s->names);
 	sqlite3_finalize(s->scan);
 	sqlite3_close(s->db);
 	strings_free(s->texts);
 	free(s->row);
-	budget_free(&src->budget, s->text, s->texts_cap * sizeof(*s->text));
-	budget_free(&src->budget, s->task, s->tasks_cap * sizeof(*s->task));
 	source_free(src);
 }
 
