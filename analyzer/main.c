@@ -1,5 +1,5 @@
 /* ioflush: everything is in a library, so that tests and fuzzers link all but this. */
-#include "cli.h"
+#include "analyzer/commands/cli.h"
 
 int main(int argc, char **argv)
 {

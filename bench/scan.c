@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "store_open.h"
+#include "trace/store/open.h"
 
 static int scan(sqlite3_stmt *stmt, uint64_t *rows, uint64_t *sum)
 {

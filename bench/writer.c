@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "store.h"
-#include "store_open.h"
-#include "writer.h"
+#include "trace/store/store.h"
+#include "trace/store/open.h"
+#include "daemon/record/writer.h"
 
 #define CHUNK 512u
 #define BATCH 8192u
@@ -63,7 +63,7 @@ static void remove_db(const char *path)
 /* Seconds, or -1: it failed, and said why. */
 static double run_writer(char *path, uint64_t events)
 {
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct writer_stats s;
 	struct config c = {.db = path, .queue_events = 65536, .batch_rows = BATCH, .batch_time = 500};
 	struct event ev[CHUNK];
@@ -84,7 +84,7 @@ static double run_writer(char *path, uint64_t events)
 		fprintf(stderr, "writer: %s\n", e.text);
 		return -1;
 	}
-	strings_free(strings);
+	intern_free(strings);
 	return now() - start;
 }
 

@@ -5,7 +5,7 @@
  * Precedence: defaults, then the file, then the command line. A value is checked where it is read, so that the error can
  * name its place; what values must be together is config_check()'s.
  */
-#include "config.h"
+#include "daemon/config.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -19,9 +19,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "number.h"
-#include "tracer.h"
+#include "daemon/log.h"
+#include "base/number.h"
+#include "daemon/probes/tracer.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unconfigured"
@@ -44,7 +44,7 @@ struct option_desc {
 
 #define OPTION(type, key, def, ph, doc) {TYPE_##type, offsetof(struct config, key), #key, def, ph, doc},
 static const struct option_desc options[] = {
-#include "options.def"
+#include "schema/options.def"
 };
 #undef OPTION
 

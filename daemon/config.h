@@ -2,14 +2,14 @@
  * Options of ioflushd, from defaults, a config file ("key = value" lines, # comments) and the command line, which wins.
  * Table: options.def. Unknown keys, bad values and keys given twice are errors with file and line.
  */
-#ifndef IOFLUSHD_CONFIG_H
-#define IOFLUSHD_CONFIG_H
+#ifndef IOFLUSH_DAEMON_CONFIG_H
+#define IOFLUSH_DAEMON_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "error.h"
+#include "base/error.h"
 
 #define OPT_TYPE_STR char *
 #define OPT_TYPE_U64 uint64_t
@@ -18,7 +18,7 @@
 
 struct config {
 #define OPTION(type, key, def, ph, doc) OPT_TYPE_##type key;
-#include "options.def"
+#include "schema/options.def"
 #undef OPTION
 	char *config_file; /* read from, or NULL */
 	bool foreground;   /* log to standard error, whatever started us */

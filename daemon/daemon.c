@@ -5,7 +5,7 @@
  * Threads: this one runs the loop and the ring, and alone interns strings; the writer and HTTP read strings by ids that
  * were handed to them under a lock.
  */
-#include "daemon.h"
+#include "daemon/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,18 +22,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api.h"
-#include "check.h"
-#include "config.h"
-#include "health.h"
-#include "http.h"
-#include "log.h"
-#include "loop.h"
-#include "notify.h"
-#include "priv.h"
-#include "ring.h"
-#include "strings.h"
-#include "writer.h"
+#include "daemon/api/api.h"
+#include "daemon/probes/check.h"
+#include "daemon/config.h"
+#include "daemon/ledger.h"
+#include "daemon/http/server.h"
+#include "daemon/log.h"
+#include "daemon/capture/loop.h"
+#include "daemon/notify.h"
+#include "daemon/probes/priv.h"
+#include "daemon/capture/ring.h"
+#include "base/intern.h"
+#include "daemon/record/writer.h"
 
 #ifndef IOFLUSH_PKGDATADIR
 #define IOFLUSH_PKGDATADIR "/usr/share/ioflush"
@@ -61,7 +61,7 @@ struct ioflushd {
 	struct notify notify;
 	struct priv *priv;
 	struct priv_armed armed;
-	struct strings *strings;
+	struct intern *strings;
 	struct ring *ring;
 	_Atomic uint64_t kinds[EV_KINDS]; /* events given to the writer, for the metrics */
 	struct writer *writer;
@@ -211,7 +211,7 @@ static void say_changes(const struct config *old, const struct config *new)
 		changes++;                        \
 		say_change(#key);                 \
 	}
-#include "options.def"
+#include "schema/options.def"
 #undef OPTION
 	if (!changes)
 		log_notice("reload: no option has changed");
@@ -673,7 +673,7 @@ static int start(struct ioflushd *d, struct error *e)
 	if (priv_armed(d->priv, &d->armed, e))
 		return -1;
 	say_armed(&d->armed);
-	d->strings = strings_new();
+	d->strings = intern_new();
 	if (!d->strings)
 		return error_errno(e, "strings");
 	if (start_ring(d, e) || update_cpus(d, true, e) || open_http(d, e) || start_writer(d, e))
@@ -745,7 +745,7 @@ static void free_all(struct ioflushd *d)
 	loop_free(d->loop);
 	priv_armed_free(&d->armed);
 	priv_close(d->priv);
-	strings_free(d->strings);
+	intern_free(d->strings);
 	free(d->cpu);
 }
 

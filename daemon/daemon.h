@@ -5,8 +5,8 @@
  * Exit status: 0 stopped, or --check found all; 1 a run-time error; 2 a usage or configuration error; 10 to 16 the host
  * cannot be recorded, as enum tracer_host says.
  */
-#ifndef IOFLUSHD_DAEMON_H
-#define IOFLUSHD_DAEMON_H
+#ifndef IOFLUSH_DAEMON_DAEMON_H
+#define IOFLUSH_DAEMON_DAEMON_H
 
 enum { DAEMON_EXIT_OK = 0, DAEMON_EXIT_ERROR = 1, DAEMON_EXIT_USAGE = 2 };
 

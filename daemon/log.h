@@ -1,6 +1,6 @@
 /* One logging module: standard error with <N> level prefixes for the journal, or plain with times in the foreground. */
-#ifndef IOFLUSHD_LOG_H
-#define IOFLUSHD_LOG_H
+#ifndef IOFLUSH_DAEMON_LOG_H
+#define IOFLUSH_DAEMON_LOG_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* ioflushd: everything is in a library, so that tests and fuzzers link all but this. */
-#include "daemon.h"
+#include "daemon/daemon.h"
 
 int main(int argc, char **argv)
 {

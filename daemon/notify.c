@@ -2,7 +2,7 @@
  * See notify.h. The process that records is the child of the one that systemd started; the unit says NotifyAccess=all
  * so that it is heard.
  */
-#include "notify.h"
+#include "daemon/notify.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-#include "log.h"
+#include "daemon/log.h"
 
 static void tell(const char *state)
 {

@@ -2,8 +2,8 @@
  * What systemd is told: ready, reloading, stopping, alive, and one line of status. Without systemd (no NOTIFY_SOCKET)
  * all of it does nothing.
  */
-#ifndef IOFLUSHD_NOTIFY_H
-#define IOFLUSHD_NOTIFY_H
+#ifndef IOFLUSH_DAEMON_NOTIFY_H
+#define IOFLUSH_DAEMON_NOTIFY_H
 
 #include <stdint.h>
 

@@ -16,7 +16,7 @@ list=$(for file in "$@"; do printf '%s\t%s\n' "${file##*/}" "$file"; done | sort
 
 cat <<'END'
 /* Made by schema/embed.sh from schema/migrations/: do not edit. */
-#include "migrations.h"
+#include "schema/migrations.h"
 
 #include <stddef.h>
 

@@ -2,8 +2,8 @@
  * The SQL migrations, made from schema/migrations/NNNN_*.sql by schema/embed.sh at build time. Version N of a database
  * is what migrations 1 to N make.
  */
-#ifndef IOFLUSH_MIGRATIONS_H
-#define IOFLUSH_MIGRATIONS_H
+#ifndef IOFLUSH_SCHEMA_MIGRATIONS_H
+#define IOFLUSH_SCHEMA_MIGRATIONS_H
 
 struct migration {
 	int version;

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api.h"
-#include "source.h"
-#include "store.h"
+#include "daemon/api/api.h"
+#include "trace/source.h"
+#include "trace/store/store.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define FIXTURE_ASAN
@@ -64,13 +64,13 @@ static inline uint64_t fixture_interval(void *ctx)
 	return ((struct fixture *)ctx)->config.drain_interval;
 }
 
-static inline uint32_t fixture_string(struct strings *s, const char *text)
+static inline uint32_t fixture_string(struct intern *s, const char *text)
 {
-	return strings_intern(s, text, strlen(text));
+	return intern_add(s, text, strlen(text));
 }
 
 /* One capture: n events, and with extra a device before them and losses behind. */
-static inline int fixture_capture(struct store *st, struct strings *strings, const struct event *ev, size_t n,
+static inline int fixture_capture(struct store *st, struct intern *strings, const struct event *ev, size_t n,
 				  bool extra, const char *state, struct error *e)
 {
 	const struct capture c = {.source = "live",
@@ -133,7 +133,7 @@ out:
 static inline int fixture_large_capture(const struct fixture *f, struct error *e)
 {
 	const struct capture c = {.source = "", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct store *st = NULL;
 	struct event ev;
 	uint64_t id;
@@ -159,7 +159,7 @@ static inline int fixture_large_capture(const struct fixture *f, struct error *e
 		ret = store_commit(st, e);
 out:
 	store_close(st);
-	strings_free(strings);
+	intern_free(strings);
 	return ret;
 }
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "api_fixture.h"
-#include "http.h"
-#include "log.h"
+#include "tests/api_fixture.h"
+#include "daemon/http/server.h"
+#include "daemon/log.h"
 
 int main(int argc, char **argv)
 {

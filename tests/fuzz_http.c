@@ -4,7 +4,7 @@
  * closes of half a connection, of all of it and by a reset. Some questions are answered at once, some by a process, and
  * some of those later than an idle connection may last.
  *
- * What a client sent is read by http_head.h alone, and says how many answers may come: one a request, one for what is
+ * What a client sent is read by daemon/http/head.h alone, and says how many answers may come: one a request, one for what is
  * malformed or not all there, and nothing behind that. More, HTML, a malformed answer, a request without its answer, a
  * connection that ends without a word or not at all, or a broken invariant of the server (http_strict()) ends the
  * program.
@@ -26,10 +26,10 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "api_fixture.h"
-#include "http.h"
-#include "http_head.h"
-#include "log.h"
+#include "tests/api_fixture.h"
+#include "daemon/http/server.h"
+#include "daemon/http/head.h"
+#include "daemon/log.h"
 
 #define CLIENTS 4 /* at once; the last one is on TCP */
 #define SENT_MAX 32768

@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "model.h"
-#include "policyset.h"
-#include "source.h"
+#include "analyzer/model/model.h"
+#include "analyzer/policies/set.h"
+#include "trace/source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

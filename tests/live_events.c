@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "source.h"
+#include "trace/source.h"
 
 #define ARGS 6 /* that are passed in registers */
 #define MAX_THREADS 64
@@ -70,7 +70,7 @@ static const char *const registers[] = {REGISTERS};
 	}
 
 #define EVENT(num, name, fields, doc) FUNCTION(num, name)
-#include "events.def"
+#include "schema/events.def"
 #undef EVENT
 FUNCTION(101, hwpt_alloc)
 FUNCTION(102, hwpt_alloc_end)
@@ -79,7 +79,7 @@ typedef uint64_t (*probed)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uin
 
 static const probed functions[EV_KINDS] = {
 #define EVENT(num, name, fields, doc) [num] = name,
-#include "events.def"
+#include "schema/events.def"
 #undef EVENT
 };
 
@@ -319,7 +319,7 @@ static void play_event(const struct trace *t, const struct event *ev)
 	memcpy(a, ev->f, sizeof(ev->f));
 	for (i = 0; i < d->nfields; i++)
 		if (d->field[i].type == FIELD_STR)
-			a[i] = (uintptr_t)strings_get(t->source->strings, (uint32_t)ev->f[i]);
+			a[i] = (uintptr_t)intern_get(t->source->strings, (uint32_t)ev->f[i]);
 	if (coherent)
 		hwpt_alloc(ev->domain_add.coherent, 0, 0, 0, 0, 0);
 	if (by_pointer(d))

@@ -6,7 +6,7 @@
  * is pinned, but for the short time between its last unmap and its H4. Areas, domains, pages and iopts are short lists.
  * A serial names an object for ever, so that a kernel pointer used again never meets the old object's pages.
  */
-#include "naive.h"
+#include "tests/naive.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ const char *const naive_kind_names[NAIVE_KINDS] = {"map", "unmap", "unpin", "acc
 const char *const naive_gap_names[NAIVE_GAPS] = {"leak", "reexpose", "release", "access"};
 const char *const naive_health_names[NAIVE_HEALTH_COUNT] = {
 #define HEALTH(name, unit, severity, doc, advice) #name,
-#include "health.def"
+#include "schema/health.def"
 #undef HEALTH
 };
 

@@ -40,7 +40,7 @@
 
 #include <stdint.h>
 
-#include "event.h"
+#include "trace/event.h"
 
 #define NAIVE_POLICIES 10
 
@@ -49,7 +49,7 @@ enum naive_gap { NAIVE_LEAK, NAIVE_REEXPOSE, NAIVE_RELEASE, NAIVE_ACCESS_GAP, NA
 
 enum naive_health {
 #define HEALTH(name, unit, severity, doc, advice) NAIVE_##name,
-#include "health.def"
+#include "schema/health.def"
 #undef HEALTH
 	NAIVE_HEALTH_COUNT
 };

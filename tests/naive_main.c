@@ -7,8 +7,8 @@
 
 #include <jansson.h>
 
-#include "naive.h"
-#include "source.h"
+#include "tests/naive.h"
+#include "trace/source.h"
 
 static json_t *number(uint64_t n)
 {

@@ -2,13 +2,13 @@
  * Random events of all kinds for tests: possible ones (event_check() takes them), extremes included. The same seed
  * gives the same events.
  */
-#ifndef IOFLUSH_RANDOM_EVENTS_H
-#define IOFLUSH_RANDOM_EVENTS_H
+#ifndef IOFLUSH_TESTS_RANDOM_EVENTS_H
+#define IOFLUSH_TESTS_RANDOM_EVENTS_H
 
 #include <stdio.h>
 #include <string.h>
 
-#include "event.h"
+#include "trace/event.h"
 
 static inline uint64_t random_next(uint64_t *seed)
 {
@@ -33,7 +33,7 @@ static inline uint64_t random_number(uint64_t *seed)
 	return random_next(seed) >> (r >> 8) % 64;
 }
 
-static inline uint32_t random_string(uint64_t *seed, struct strings *strings)
+static inline uint32_t random_string(uint64_t *seed, struct intern *strings)
 {
 	static const char *const odd[] = {
 		"qemu-system-x86",
@@ -47,9 +47,9 @@ static inline uint32_t random_string(uint64_t *seed, struct strings *strings)
 	char text[32];
 
 	if (r % 3 == 0)
-		return strings_intern(strings, odd[r / 3 % 6], strlen(odd[r / 3 % 6]));
+		return intern_add(strings, odd[r / 3 % 6], strlen(odd[r / 3 % 6]));
 	snprintf(text, sizeof(text), "0000:%02x:%02x.0", (unsigned)(r >> 8) % 8, (unsigned)(r >> 16) % 8);
-	return strings_intern(strings, text, strlen(text));
+	return intern_add(strings, text, strlen(text));
 }
 
 static inline void random_range(uint64_t *seed, uint64_t *lo, uint64_t *hi, uint64_t limit)
@@ -130,7 +130,7 @@ static inline void random_fit(uint64_t *seed, struct event *ev)
 }
 
 /* An event of kind (0: any) at *t or a little later. */
-static inline struct event random_event(uint64_t *seed, struct strings *strings, unsigned kind, uint64_t *t)
+static inline struct event random_event(uint64_t *seed, struct intern *strings, unsigned kind, uint64_t *t)
 {
 	const struct event_desc *d;
 	struct event ev;
@@ -169,18 +169,18 @@ static inline bool same_text(const char *a, const char *b)
 }
 
 /* Whether two events, each with its table of strings, say the same. */
-static inline bool same_event(const struct event *a, const struct strings *sa, const struct event *b,
-			      const struct strings *sb)
+static inline bool same_event(const struct event *a, const struct intern *sa, const struct event *b,
+			      const struct intern *sb)
 {
 	const struct event_desc *d = &event_table[a->kind];
 	unsigned i;
 
 	if (a->kind != b->kind || a->t != b->t || a->cpu != b->cpu || a->tid != b->tid || a->missing != b->missing ||
-	    !same_text(strings_get(sa, a->comm), strings_get(sb, b->comm)))
+	    !same_text(intern_get(sa, a->comm), intern_get(sb, b->comm)))
 		return false;
 	for (i = 0; i < d->nfields; i++) {
 		if (d->field[i].type == FIELD_STR) {
-			if (!same_text(strings_get(sa, (uint32_t)a->f[i]), strings_get(sb, (uint32_t)b->f[i])))
+			if (!same_text(intern_get(sa, (uint32_t)a->f[i]), intern_get(sb, (uint32_t)b->f[i])))
 				return false;
 		} else if (a->f[i] != b->f[i]) {
 			return false;

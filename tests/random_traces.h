@@ -2,21 +2,21 @@
  * Short random traces for property tests, whole as the generator makes them, and the reading of any source's first
  * capture. The same seed gives the same trace. Include it after cmocka.h.
  */
-#ifndef IOFLUSH_RANDOM_TRACES_H
-#define IOFLUSH_RANDOM_TRACES_H
+#ifndef IOFLUSH_TESTS_RANDOM_TRACES_H
+#define IOFLUSH_TESTS_RANDOM_TRACES_H
 
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "generate.h"
-#include "source.h"
+#include "analyzer/generator/generator.h"
+#include "trace/source.h"
 
 struct trace {
 	struct event *ev;
 	size_t n;
-	const struct strings *strings;
+	const struct intern *strings;
 };
 
 /* Random numbers of our own: the same everywhere. */

@@ -44,14 +44,14 @@ has() {
 
 # default_of KEY: of an option, in bytes
 default_of() {
-	sed -n "s/^OPTION([A-Z0-9]*, $1, \"\([^\"]*\)\".*/\1/p" "$src/daemon/options.def" | numfmt --from=iec
+	sed -n "s/^OPTION([A-Z0-9]*, $1, \"\([^\"]*\)\".*/\1/p" "$src/schema/options.def" | numfmt --from=iec
 }
 
 # The replays that the defaults allow, and those for other answers, fit and leave the recorder its part.
 check_memory() {
 	local most recorder answers
 	most=$(sed -n 's/^MemoryMax=//p' "$unit" | numfmt --from=iec)
-	answers=$(sed -n 's/^#define RUNNING_MAX //p' "$src/daemon/query.c")
+	answers=$(sed -n 's/^#define RUNNING_MAX //p' "$src/daemon/api/query.c")
 	recorder=$((most - ($(default_of replay_max) + answers) * $(default_of replay_memory)))
 	# pages to merge, the queue of events of 112 bytes, and caches and tables of names
 	if ((recorder >= $(default_of merge_bytes) + 112 * $(default_of queue_events) + 256 * 1024 * 1024)); then
@@ -105,7 +105,7 @@ check_analyze() {
 # A path may have become a symbolic link since it was made: owner and mode are changed by descriptor, or of the link itself.
 check_links() {
 	local found
-	found=$(grep -nE '(^|[^a-z_])(chown|chmod)[[:space:]]*\(' "$src"/daemon/*.c "$src"/trace/*.c || true)
+	found=$(grep -rnE '(^|[^a-z_])(chown|chmod)[[:space:]]*\(' "$src"/{base,trace,daemon} --include='*.c' || true)
 	if [[ -z $found ]]; then
 		ok "owner and mode are never changed through a symbolic link"
 	else
@@ -174,7 +174,7 @@ dry() {
 }
 
 options() {
-	sed -n 's/^OPTION([A-Z0-9]*, \([a-z_]*\), .*/\1/p' "$src/daemon/options.def"
+	sed -n 's/^OPTION([A-Z0-9]*, \([a-z_]*\), .*/\1/p' "$src/schema/options.def"
 }
 
 check_options() {

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "api_db.h"
-#include "api_fixture.h"
-#include "store_trim.h"
+#include "daemon/api/db.h"
+#include "tests/api_fixture.h"
+#include "trace/store/trim.h"
 
 struct test {
 	struct fixture f;
@@ -338,7 +338,7 @@ static void test_bounded(void **state)
 {
 	enum { ROWS = 100000 };
 	struct test *t = *state;
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct event *ev = calloc(ROWS, sizeof(*ev));
 	const struct capture c = {
 		.source = "live", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
@@ -359,7 +359,7 @@ static void test_bounded(void **state)
 				 store_commit(st, &e),
 			 0);
 	store_close(st);
-	strings_free(strings);
+	intern_free(strings);
 	free(ev);
 	page = get(t, "/v1/events", "kind=map");
 	assert_int_equal(json_array_size(json_object_get(page, "events")), 0);
@@ -383,7 +383,7 @@ static uint64_t add_lost(struct test *t, size_t n, const char *probes)
 {
 	const struct capture c = {
 		.source = "live", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = probes};
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct event *ev = calloc(n, sizeof(*ev));
 	struct error e = {""};
 	struct store *st;
@@ -401,7 +401,7 @@ static uint64_t add_lost(struct test *t, size_t n, const char *probes)
 				 store_commit(st, &e),
 			 0);
 	store_close(st);
-	strings_free(strings);
+	intern_free(strings);
 	free(ev);
 	return id;
 }

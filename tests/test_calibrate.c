@@ -14,8 +14,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "calibrate.h"
-#include "cli.h"
+#include "analyzer/calibrate/calibrate.h"
+#include "analyzer/commands/cli.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define X86 true

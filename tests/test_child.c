@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "child.h"
+#include "base/child.h"
 
 static const struct child_limits limits = {.memory = UINT64_C(1) << 40, .timeout_ms = 20000, .output = 4096};
 

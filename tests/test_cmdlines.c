@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmdlines.h"
+#include "trace/decoder/cmdlines.h"
 
 #define THREADS 24
 

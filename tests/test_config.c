@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "daemon/config.h"
 
 static char *temp_name(char out[4096])
 {
@@ -287,7 +287,7 @@ static void test_sample(void **state)
 	assert_int_equal(c.buffer_size, d.buffer_size);
 	assert_int_equal(c.batch_time, d.batch_time);
 #define OPTION(type, key, def, ph, doc) n--;
-#include "options.def"
+#include "schema/options.def"
 #undef OPTION
 	assert_int_equal(n, 0);
 	config_free(&c);
@@ -301,7 +301,7 @@ static void test_help(void **state)
 
 	(void)state;
 #define OPTION(type, key, def, ph, doc) assert_non_null(strstr(text, doc));
-#include "options.def"
+#include "schema/options.def"
 #undef OPTION
 	assert_non_null(strstr(text, "--buffer-size=BYTES"));
 	assert_non_null(strstr(text, "--overwrite[=yes|no]"));

@@ -8,10 +8,10 @@
 
 #include <cmocka.h>
 
-#include "decoder.h"
+#include "trace/decoder/decoder.h"
 
 struct fixture {
-	struct strings *strings;
+	struct intern *strings;
 	struct decoder *d;
 	struct tep_handle *tep;
 	struct error e;
@@ -26,7 +26,7 @@ static int setup(void **state)
 
 	assert_non_null(f);
 	f->cpu = 1;
-	f->strings = strings_new();
+	f->strings = intern_new();
 	f->d = decoder_new(f->strings, NULL);
 	f->tep = tep_alloc();
 	assert_non_null(f->d);
@@ -44,7 +44,7 @@ static int teardown(void **state)
 
 	tep_free(f->tep);
 	decoder_free(f->d);
-	strings_free(f->strings);
+	intern_free(f->strings);
 	free(f);
 	return 0;
 }
@@ -279,7 +279,7 @@ static void assert_lost(const struct fixture *f, const struct event *ev, uint64_
 	assert_int_equal(ev->lost.count, count);
 	assert_int_equal(ev->t, f->t);
 	assert_int_equal(ev->missing, 1u << 2); /* since */
-	assert_string_equal(strings_get(f->strings, (uint32_t)ev->lost.cause), "decoder");
+	assert_string_equal(intern_get(f->strings, (uint32_t)ev->lost.cause), "decoder");
 }
 
 static void test_unpaired_ends_are_lost(void **state)
@@ -356,13 +356,13 @@ static const char *device_name(struct fixture *f, const struct event *ev)
 {
 	uint64_t id = ev->kind == EV_attach ? ev->attach.device : ev->detach.device;
 
-	return strings_get(f->strings, (uint32_t)id);
+	return intern_get(f->strings, (uint32_t)id);
 }
 
 static void test_attach_gets_its_device(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t nic = strings_intern(f->strings, "0000:00:02.0", 12);
+	uint64_t nic = intern_add(f->strings, "0000:00:02.0", 12);
 
 	assert_int_equal(feed(f, 1, "attach", "hwpt", U(5), "idev", U(6), "domain", U(7), NULL), 0);
 	assert_int_equal(feed(f, 2, "area_fill_end", "area", U(1), NULL), 1); /* another thread: nothing to do with it */
@@ -419,7 +419,7 @@ static void test_attach_before_a_bad_record(void **state)
 static void test_attach_names_its_device(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t nic = strings_intern(f->strings, "nic", 3);
+	uint64_t nic = intern_add(f->strings, "nic", 3);
 
 	assert_int_equal(feed(f, 1, "attach", "hwpt", U(5), "device", nic, NULL), 1);
 	assert_string_equal(device_name(f, &f->ev[0]), "nic");
@@ -495,7 +495,7 @@ static void test_record(void **state)
 	assert_int_equal(f->ev[0].t, 1);
 	assert_int_equal(f->ev[0].cpu, 3);
 	assert_int_equal(f->ev[0].tid, 42);
-	assert_string_equal(strings_get(f->strings, f->ev[0].comm), "qemu");
+	assert_string_equal(intern_get(f->strings, f->ev[0].comm), "qemu");
 	assert_true(f->ev[0].area_fill_end.area == area);
 	assert_int_equal(f->ev[0].area_fill_end.rc, -12);
 	/* Shorter than the format says, and shorter than any record. */
@@ -503,7 +503,7 @@ static void test_record(void **state)
 	assert_non_null(strstr(f->e.text, "area_fill_end: a record of 24 bytes"));
 	assert_int_equal(record(f, data, 4), -1);
 	/* One for whose name there is no room, and one whose name is there. */
-	decoder_limit_names(f->d, strings_count(f->strings));
+	decoder_limit_names(f->d, intern_count(f->strings));
 	tep_register_comm(f->tep, "another", 44);
 	tep_register_comm(f->tep, "qemu", 45);
 	data[4] = 44;
@@ -514,7 +514,7 @@ static void test_record(void **state)
 	}
 	data[4] = 45;
 	assert_int_equal(record(f, data, 28), 1);
-	assert_string_equal(strings_get(f->strings, f->ev[0].comm), "qemu");
+	assert_string_equal(intern_get(f->strings, f->ev[0].comm), "qemu");
 	assert_int_equal(decoder_stats(f->d)->unnamed, 2);
 	/* A thread without a name, and an id without a format. */
 	data[4] = 43;

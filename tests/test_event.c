@@ -5,54 +5,54 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "event.h"
-#include "random_events.h"
+#include "trace/event.h"
+#include "tests/random_events.h"
 
 static void test_strings(void **state)
 {
-	struct strings *s = strings_new();
+	struct intern *s = intern_new();
 	const char *first;
 	char text[32];
 	uint32_t i;
 
 	(void)state;
-	assert_int_equal(strings_intern(s, "", 0), 0);
-	assert_null(strings_get(s, 0));
-	assert_null(strings_get(s, 1));
-	assert_null(strings_get(s, UINT32_MAX));
+	assert_int_equal(intern_add(s, "", 0), 0);
+	assert_null(intern_get(s, 0));
+	assert_null(intern_get(s, 1));
+	assert_null(intern_get(s, UINT32_MAX));
 	for (i = 1; i <= 20000; i++) {
 		snprintf(text, sizeof(text), "text %u", i);
-		assert_int_equal(strings_intern(s, text, strlen(text)), i);
+		assert_int_equal(intern_add(s, text, strlen(text)), i);
 	}
-	first = strings_get(s, 1);
+	first = intern_get(s, 1);
 	for (i = 1; i <= 20000; i++) {
 		snprintf(text, sizeof(text), "text %u", i);
-		assert_int_equal(strings_intern(s, text, strlen(text)), i);
-		assert_string_equal(strings_get(s, i), text);
+		assert_int_equal(intern_add(s, text, strlen(text)), i);
+		assert_string_equal(intern_get(s, i), text);
 	}
-	assert_ptr_equal(strings_get(s, 1), first);
-	assert_int_equal(strings_count(s), 20000);
-	assert_null(strings_get(s, 20001));
-	assert_int_equal(strings_intern(s, "text 12 and more", 7), 12); /* len counts, not a NUL */
-	strings_free(s);
-	strings_free(NULL);
+	assert_ptr_equal(intern_get(s, 1), first);
+	assert_int_equal(intern_count(s), 20000);
+	assert_null(intern_get(s, 20001));
+	assert_int_equal(intern_add(s, "text 12 and more", 7), 12); /* len counts, not a NUL */
+	intern_free(s);
+	intern_free(NULL);
 }
 
 static void test_long_string(void **state)
 {
-	struct strings *s = strings_new();
+	struct intern *s = intern_new();
 	static char text[200000];
 	uint32_t id;
 
 	(void)state;
 	memset(text, 'x', sizeof(text));
-	strings_intern(s, "a", 1);
-	id = strings_intern(s, text, sizeof(text));
+	intern_add(s, "a", 1);
+	id = intern_add(s, text, sizeof(text));
 	assert_int_equal(id, 2);
-	assert_int_equal(strlen(strings_get(s, 2)), sizeof(text));
-	assert_int_equal(strings_intern(s, text, sizeof(text) - 1), 3);
-	assert_int_equal(strings_intern(s, text, sizeof(text)), 2);
-	strings_free(s);
+	assert_int_equal(strlen(intern_get(s, 2)), sizeof(text));
+	assert_int_equal(intern_add(s, text, sizeof(text) - 1), 3);
+	assert_int_equal(intern_add(s, text, sizeof(text)), 2);
+	intern_free(s);
 }
 
 static void test_table(void **state)
@@ -75,7 +75,7 @@ static void test_table(void **state)
 
 static void test_random_pass(void **state)
 {
-	struct strings *s = strings_new();
+	struct intern *s = intern_new();
 	uint64_t seed = 1, t = 0;
 	struct error e;
 	int i;
@@ -88,7 +88,7 @@ static void test_random_pass(void **state)
 		if (event_check(&ev, &e))
 			fail_msg("%s", e.text);
 	}
-	strings_free(s);
+	intern_free(s);
 }
 
 static void refused(const struct event *ev, const char *text)

@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "analyzer/commands/cli.h"
 
 static char calls[256];	 /* "file", "rename" and "folder", as they were made */
 static const char *fail; /* the one of them that fails */

@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-#include "explain.h"
-#include "findings.h"
-#include "policyset.h"
-#include "replay.h"
+#include "analyzer/findings/wording.h"
+#include "analyzer/findings/findings.h"
+#include "analyzer/policies/set.h"
+#include "analyzer/replay/replay.h"
 
 static const struct ioflush_policy_ops ops = {.name = "tested"};
 static struct ioflush_policy tested = {.ops = &ops, .bit = 1};
@@ -36,7 +36,7 @@ static struct origin event(uint64_t seq, enum event_kind kind)
 	return (struct origin){.seq = seq, .t = 1000000000 + seq, .cpu = 1, .tid = 7, .kind = kind};
 }
 
-static struct scene *scene_new(const struct strings *strings)
+static struct scene *scene_new(const struct intern *strings)
 {
 	struct scene *s = calloc(1, sizeof(*s));
 
@@ -218,22 +218,22 @@ static void other_policies_are_not_ours(void **state)
 
 static void a_device_is_one_cause(void **state)
 {
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct scene *s = scene_new(strings);
 	const struct finding *g;
 
 	(void)state;
-	strings_intern(strings, "other", 5);
-	s->gap.device = strings_intern(strings, "0000:00:02.0", 12);
-	s->gap.event.comm = strings_intern(strings, "qemu", 4);
+	intern_add(strings, "other", 5);
+	s->gap.device = intern_add(strings, "0000:00:02.0", 12);
+	s->gap.event.comm = intern_add(strings, "qemu", 4);
 	give(s);
 	s->gap.domain_serial++;
 	give(s);
-	strings_free(strings); /* findings outlive the source */
+	intern_free(strings); /* findings outlive the source */
 	g = expect(s, 1);
 	assert_true(g->more_domains);
-	assert_string_equal(strings_get(findings_strings(s->f), g->device), "0000:00:02.0");
-	assert_string_equal(strings_get(findings_strings(s->f), g->event.comm), "qemu");
+	assert_string_equal(intern_get(findings_strings(s->f), g->device), "0000:00:02.0");
+	assert_string_equal(intern_get(findings_strings(s->f), g->event.comm), "qemu");
 	scene_free(s);
 }
 
@@ -378,12 +378,12 @@ static void scattered_ranges_are_bounded(void **state)
 
 static void names_are_made_fit_to_print(void **state)
 {
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct origin o = event(3, EV_map);
 	char buf[TEXT_MAX];
 
 	(void)state;
-	o.comm = strings_intern(strings, "a\033[2J\nb", 7);
+	o.comm = intern_add(strings, "a\033[2J\nb", 7);
 	text_origin(buf, sizeof(buf), &o, strings);
 	assert_string_equal(buf, "#3  1.000000003  cpu 1  a?[2J?b-7  map");
 	o.comm = 0;
@@ -391,7 +391,7 @@ static void names_are_made_fit_to_print(void **state)
 	o.cpu = EVENT_NO_CPU;
 	text_origin(buf, sizeof(buf), &o, strings);
 	assert_string_equal(buf, "#3  1.000000003  cpu ?  <...>-?  map");
-	strings_free(strings);
+	intern_free(strings);
 }
 
 /* Cases: the pages of the findings are the pages of the gaps, by kind. */

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "source.h"
+#include "trace/source.h"
 
 #define MAX_EVENTS 65536
 
@@ -91,7 +91,7 @@ static size_t parse(const char *text)
 
 static const char *str(uint64_t id)
 {
-	return strings_get(source->strings, (uint32_t)id);
+	return intern_get(source->strings, (uint32_t)id);
 }
 
 /* --- recordings. The counts were made with awk from the text, less what section 3 of the semantics drops. */
@@ -184,13 +184,13 @@ static void same_as_dat(const char *text, const char *dat, uint64_t unit)
 		unsigned k;
 
 		assert_true((a.t + unit / 2) / unit * unit == b.t);
-		assert_string_equal(strings_get(s->strings, a.comm), str(b.comm));
+		assert_string_equal(intern_get(s->strings, a.comm), str(b.comm));
 		a.t = b.t;
 		a.comm = b.comm;
 		assert_int_equal(a.kind, b.kind);
 		for (k = 0; k < d->nfields; k++)
 			if (d->field[k].type == FIELD_STR && a.f[k]) {
-				assert_string_equal(strings_get(s->strings, (uint32_t)a.f[k]), str(b.f[k]));
+				assert_string_equal(intern_get(s->strings, (uint32_t)a.f[k]), str(b.f[k]));
 				a.f[k] = b.f[k];
 			}
 		assert_memory_equal(&a, &b, offsetof(struct event, f) + d->nfields * sizeof(uint64_t));

@@ -14,9 +14,9 @@
 #include <cmocka.h>
 #include <uthash.h>
 
-#include "generate.h"
-#include "jsonl.h"
-#include "source.h"
+#include "analyzer/generator/generator.h"
+#include "trace/formats/jsonl.h"
+#include "trace/source.h"
 
 #define MAX 512 /* areas, domains, holds that the checker can follow */
 
@@ -468,14 +468,14 @@ static void on_unpin(struct checker *c, const struct event_unpin *ev)
 		balance_get(c, ev->pfn + i)->kernel++;
 }
 
-static void check_event(struct checker *c, const struct event *ev, const struct strings *strings)
+static void check_event(struct checker *c, const struct event *ev, const struct intern *strings)
 {
 	struct error e = {0};
 
 	c->n++;
 	if (event_check(ev, &e))
 		fail_msg("event %" PRIu64 ": %s", c->n, e.text);
-	CHECK(c, ev->t > c->t && ev->kind < EV_KINDS && strings_get(strings, ev->comm));
+	CHECK(c, ev->t > c->t && ev->kind < EV_KINDS && intern_get(strings, ev->comm));
 	c->t = ev->t;
 	c->seen.kind[ev->kind]++;
 	switch ((enum event_kind)ev->kind) {
@@ -527,7 +527,7 @@ static void check_event(struct checker *c, const struct event *ev, const struct 
 		break;
 	case EV_attach:
 	case EV_detach:
-		CHECK(c, !c->now && strings_get(strings, (uint32_t)ev->attach.device));
+		CHECK(c, !c->now && intern_get(strings, (uint32_t)ev->attach.device));
 		break;
 	case EV_NONE:
 	case EV_lost:
@@ -604,8 +604,8 @@ static uint64_t hash_trace(const struct generate_options *o, size_t batch)
 				hash = mix(hash, ev[i].f[f]);
 		}
 	assert_int_equal(n, 0);
-	for (uint32_t i = 1; i <= strings_count(s->strings); i++)
-		for (const char *p = strings_get(s->strings, i); *p; p++)
+	for (uint32_t i = 1; i <= intern_count(s->strings); i++)
+		for (const char *p = intern_get(s->strings, i); *p; p++)
 			hash = mix(hash, (unsigned char)*p);
 	s->ops->close(s);
 	return hash;
@@ -793,7 +793,7 @@ static void test_through_json_lines(void **state)
 			assert_int_equal(a[i].t, b[i].t);
 			assert_int_equal(a[i].kind, b[i].kind);
 			assert_int_equal(a[i].missing, b[i].missing);
-			assert_string_equal(strings_get(s->strings, a[i].comm), strings_get(back->strings, b[i].comm));
+			assert_string_equal(intern_get(s->strings, a[i].comm), intern_get(back->strings, b[i].comm));
 			if (a[i].kind != EV_attach && a[i].kind != EV_detach)
 				assert_memory_equal(a[i].f, b[i].f, sizeof(a[i].f));
 		}

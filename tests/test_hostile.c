@@ -21,9 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api_db.h"
-#include "source.h"
-#include "store.h"
+#include "daemon/api/db.h"
+#include "trace/source.h"
+#include "trace/store/store.h"
 
 #define EVENTS 100
 #define SECONDS 300 /* of a test, on a machine that is busy; an endless file takes more */
@@ -55,7 +55,7 @@ static const struct capture example = {
 /* Stores a capture of so many events. 0, or -1 and the error. */
 static int add_capture(const char *path, unsigned flags, struct error *e)
 {
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct store *s = NULL;
 	int rc = store_open(&s, path, flags, e);
 
@@ -66,7 +66,7 @@ static int add_capture(const char *path, unsigned flags, struct error *e)
 	for (uint64_t i = 0; i < EVENTS && !rc; i++) {
 		struct event ev = {.t = 100 + i, .tid = 7, .kind = EV_map, .missing = 1u << 4};
 
-		ev.comm = strings_intern(strings, "qemu", 4);
+		ev.comm = intern_add(strings, "qemu", 4);
 		ev.map.size = 4096;
 		rc = store_append(s, &ev, 1, strings, e);
 	}
@@ -75,7 +75,7 @@ static int add_capture(const char *path, unsigned flags, struct error *e)
 	if (!rc)
 		rc = store_commit(s, e);
 	store_close(s);
-	strings_free(strings);
+	intern_free(strings);
 	return rc;
 }
 

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "jsonl.h"
-#include "random_events.h"
-#include "source.h"
+#include "trace/formats/jsonl.h"
+#include "tests/random_events.h"
+#include "trace/source.h"
 
 #define HEADER "{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"h\",\"clock\":\"mono\"}\n"
 #define MAP "{\"t\":1,\"cpu\":0,\"tid\":7,\"e\":\"map\",\"domain\":\"0xa\",\"iova\":0,\"paddr\":0,\"size\":4096}\n"
@@ -142,7 +142,7 @@ static void test_round_trip(void **state)
 {
 	enum { N = 20000 };
 	struct files *f = *state;
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct event *ev = calloc(N, sizeof(*ev)), back[700];
 	struct capture c = {.host = "h\"\n",
 			    .clock = "mono",
@@ -203,7 +203,7 @@ static void test_round_trip(void **state)
 	free(one);
 	free(two);
 	free(ev);
-	strings_free(strings);
+	intern_free(strings);
 }
 
 /* HEADER as the writer writes it into a file. */
@@ -213,7 +213,7 @@ static void test_round_trip(void **state)
 static void test_canonical(void **state)
 {
 	struct files *f = *state;
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct capture c = {.host = "h", .clock = "mono", .state = "complete"};
 	struct event ev[4] = {
 		{.t = 1, .cpu = 2, .tid = 3, .kind = EV_domain_add, .domain_add = {.iopt = 0x10, .domain = 0xff}, .missing = 4},
@@ -226,8 +226,8 @@ static void test_canonical(void **state)
 	char *text;
 	size_t len;
 
-	ev[0].comm = strings_intern(strings, "a\xff\"\x01", 4);
-	ev[3].attach.device = strings_intern(strings, "0000:00:02.0", 12);
+	ev[0].comm = intern_add(strings, "a\xff\"\x01", 4);
+	ev[3].attach.device = intern_add(strings, "0000:00:02.0", 12);
 	assert_int_equal(jsonl_writer_open(&w, f->a, &e), 0);
 	assert_int_equal(jsonl_write_capture(w, &c, &e), 0);
 	assert_int_equal(jsonl_write_events(w, ev, 4, strings, &e), 0);
@@ -243,7 +243,7 @@ static void test_canonical(void **state)
 						"{\"t\":4,\"cpu\":0,\"tid\":0,\"e\":\"attach\",\"hwpt\":\"0x0\","
 						"\"device\":\"0000:00:02.0\"}\n");
 	free(text);
-	strings_free(strings);
+	intern_free(strings);
 }
 
 /* Each value in each form that a reader takes, and in any order; also what only jansson reads. */
@@ -284,7 +284,7 @@ static void test_forms(void **state)
 	assert_int_equal(ev[0].area_fill_end.area, 7);
 	assert_int_equal(ev[1].area_fill_end.area, INT64_MAX);
 	assert_int_equal(ev[1].area_fill_end.rc, 0);
-	assert_string_equal(strings_get(s->strings, ev[1].comm), "\xc3\xa9\n");
+	assert_string_equal(intern_get(s->strings, ev[1].comm), "\xc3\xa9\n");
 	source_close(s);
 }
 
@@ -417,7 +417,7 @@ static void write_two(struct jsonl_writer *w, uint64_t known)
 {
 	struct capture c = {.host = "h", .clock = "mono", .state = "complete", .events = 2 * known};
 	struct event ev = {.t = 1, .kind = EV_lost, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .missing = 7};
-	struct strings *strings = strings_new();
+	struct intern *strings = intern_new();
 	struct error e = {""};
 
 	assert_int_equal(jsonl_write_capture(w, &c, &e), 0);
@@ -427,7 +427,7 @@ static void write_two(struct jsonl_writer *w, uint64_t known)
 	assert_int_equal(jsonl_write_capture(w, &c, &e), 0);
 	assert_int_equal(jsonl_write_events(w, &ev, 1, strings, &e), 0);
 	assert_int_equal(jsonl_writer_close(w, true, &e), 0);
-	strings_free(strings);
+	intern_free(strings);
 }
 
 #define TWO_COUNTED                                                            \

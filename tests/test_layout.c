@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "layout.h"
+#include "daemon/probes/layout.h"
 
 static struct probe_member members[] = {
 	{(char *)"list_head.prev", 77}, {(char *)"iopt_area.node.last", 32}, {(char *)"in_module.member", 32}};

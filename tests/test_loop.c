@@ -13,7 +13,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "loop.h"
+#include "daemon/capture/loop.h"
 
 #define PIPES 8
 #define NEVER_MS 3600000

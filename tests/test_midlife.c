@@ -23,9 +23,9 @@
 
 #include <uthash.h>
 
-#include "model.h"
-#include "policyset.h"
-#include "random_traces.h"
+#include "analyzer/model/model.h"
+#include "analyzer/policies/set.h"
+#include "tests/random_traces.h"
 
 #define SEEDS 600 /* traces, by default */
 #define CUTS 32	  /* of each */

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "missed.h"
+#include "daemon/probes/missed.h"
 
 static const char events[] = "p:kprobes/map iommu_map\n"
 			     "r16:ioflushd/map_end iommu_map rc=$retval\n"

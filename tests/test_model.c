@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "model.h"
-#include "policyset.h"
+#include "analyzer/model/model.h"
+#include "analyzer/policies/set.h"
 
 #define IOPT 0x1000
 #define NC 0x2000 /* a non-coherent domain */

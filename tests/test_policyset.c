@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model.h"
-#include "policyset.h"
+#include "analyzer/model/model.h"
+#include "analyzer/policies/set.h"
 
 static const char *example(void)
 {

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "query.h"
+#include "daemon/api/query.h"
 
 #define TAKES_MS 200 /* the program */
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue.h"
+#include "daemon/record/queue.h"
 
 static struct event make_event(uint64_t seq)
 {

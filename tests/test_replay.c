@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
-#include "findings.h"
-#include "replay.h"
-#include "report.h"
-#include "state.h"
+#include "analyzer/findings/findings.h"
+#include "analyzer/replay/replay.h"
+#include "analyzer/report/report.h"
+#include "analyzer/report/state.h"
 
 struct fixture {
 	struct policy_set set;

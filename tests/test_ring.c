@@ -26,9 +26,9 @@
 
 #include <cmocka.h>
 
-#include "log.h"
-#include "ring.h"
-#include "source.h"
+#include "daemon/log.h"
+#include "daemon/capture/ring.h"
+#include "trace/source.h"
 
 #define PAGE 4096
 #define MAX_EVENTS 65536
@@ -37,7 +37,7 @@
 #define BIT(i) (1u << (i))
 
 static struct ring *ring;
-static struct strings *strings;
+static struct intern *strings;
 static struct error error;
 static struct event *events; /* that the sink got, without losses */
 static size_t nevents;
@@ -153,11 +153,11 @@ static void new_ring(uint64_t window_ns, uint64_t bytes, uint64_t (*now)(void *)
 	size_t len;
 
 	ring_free(ring);
-	strings_free(strings);
+	intern_free(strings);
 	nevents = nlosses = 0;
 	last_t = 0;
 	error.text[0] = '\0';
-	strings = strings_new();
+	strings = intern_new();
 	ring = ring_new(&o, strings, &error);
 	assert_non_null(ring);
 	len = read_path(data_path("ring/header_page"), text, sizeof(text));
@@ -266,14 +266,14 @@ static void check_loss(size_t i, unsigned cpu, int64_t count, const char *cause)
 	assert_int_equal(losses[i].tid, EVENT_NO_TID);
 	assert_int_equal(losses[i].missing & COUNT_MISSING, count < 0 ? COUNT_MISSING : 0);
 	assert_int_equal(losses[i].lost.count, count < 0 ? 0 : count);
-	assert_string_equal(strings_get(strings, (uint32_t)losses[i].lost.cause), cause);
+	assert_string_equal(intern_get(strings, (uint32_t)losses[i].lost.cause), cause);
 }
 
 /* --- against traces */
 
 static struct event *want;
 static size_t nwant;
-static struct strings *want_strings;
+static struct intern *want_strings;
 static struct source *want_source;
 
 static void read_want(const char *path)
@@ -316,8 +316,8 @@ static void same_fields(const struct event *a, const struct event *b, size_t at)
 	for (i = 0; i < d->nfields; i++) {
 		if (d->field[i].type == FIELD_STR) {
 			if (a->f[i] || b->f[i])
-				assert_string_equal(strings_get(strings, (uint32_t)a->f[i]),
-						    strings_get(want_strings, (uint32_t)b->f[i]));
+				assert_string_equal(intern_get(strings, (uint32_t)a->f[i]),
+						    intern_get(want_strings, (uint32_t)b->f[i]));
 		} else if (a->f[i] != b->f[i]) {
 			fail_msg("event %zu, %s: %s: %" PRIx64 ", not %" PRIx64, at, d->name, d->field[i].name, a->f[i],
 				 b->f[i]);
@@ -1034,7 +1034,7 @@ static void test_commands(void **state)
 	drain();
 	assert_int_equal(nevents, 26);
 	for (i = 0; i < nevents; i++)
-		assert_string_equal(strings_get(strings, events[i].comm), "a name");
+		assert_string_equal(intern_get(strings, events[i].comm), "a name");
 	assert_int_equal(stats().doubtful_names, 0); /* its name is known */
 }
 
@@ -1320,7 +1320,7 @@ static void test_live_strings(void **state)
 	live_run(argv, 20000);
 	read_want(path);
 	check_want();
-	assert_string_equal(strings_get(strings, events[0].comm), "live_events");
+	assert_string_equal(intern_get(strings, events[0].comm), "live_events");
 	close(fd);
 }
 
@@ -1388,7 +1388,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	live_teardown(state);
-	strings_free(strings);
+	intern_free(strings);
 	source_close(want_source);
 	free(events);
 	free(want);

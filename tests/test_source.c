@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "source.h"
+#include "trace/source.h"
 
 #define HEADER "{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"h\",\"clock\":\"mono\"}\n"
 #define LOST "{\"t\":1,\"e\":\"lost\"}\n"

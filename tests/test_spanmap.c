@@ -16,7 +16,7 @@ struct cell {
 #define SPANMAP_VALUE struct cell
 #define SPANMAP_SAME(a, b) ((a)->v == (b)->v)
 #define SPANMAP_EMPTY(c) (!(c)->v)
-#include "spanmap.h"
+#include "analyzer/model/spanmap.h"
 
 #define KEYS 6000
 

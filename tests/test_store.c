@@ -15,16 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "random_events.h"
-#include "source.h"
-#include "store.h"
+#include "tests/random_events.h"
+#include "trace/source.h"
+#include "trace/store/store.h"
 
 #define MAX_EVENTS 8192
 
 struct fixture {
 	char dir[64];
 	char db[96], copy[96];
-	struct strings *strings;
+	struct intern *strings;
 	struct event *ev;
 	size_t n;
 };
@@ -38,7 +38,7 @@ static int setup(void **state)
 		return -1;
 	snprintf(f->db, sizeof(f->db), "%s/a.db", f->dir);
 	snprintf(f->copy, sizeof(f->copy), "%s/b %%?#.db", f->dir);
-	f->strings = strings_new();
+	f->strings = intern_new();
 	f->ev = calloc(MAX_EVENTS, sizeof(*f->ev));
 	*state = f;
 	return 0;
@@ -63,7 +63,7 @@ static int teardown(void **state)
 	remove_db(f->db);
 	remove_db(f->copy);
 	rmdir(f->dir);
-	strings_free(f->strings);
+	intern_free(f->strings);
 	free(f->ev);
 	free(f);
 	return 0;
@@ -342,13 +342,13 @@ static void test_views(void **state)
 				  .kind = EV_map,
 				  .missing = 1 << 4,
 				  .map = {.domain = 0xff11000000000040, .iova = 0x1000, .paddr = 0x2000, .size = 0x3000}};
-	f->ev[0].comm = strings_intern(f->strings, "qemu", 4);
+	f->ev[0].comm = intern_add(f->strings, "qemu", 4);
 	f->ev[1] = (struct event){.t = 2, .kind = EV_attach, .attach = {.hwpt = 1}, .missing = 1 << 1};
-	f->ev[1].attach.device = strings_intern(f->strings, "0000:00:02.0", 12);
+	f->ev[1].attach.device = intern_add(f->strings, "0000:00:02.0", 12);
 	f->ev[2] = (struct event){.t = 3, .kind = EV_domain_add, .domain_add = {.iopt = UINT64_MAX}, .missing = 1 << 2};
 	f->ev[3] =
 		(struct event){.t = 4, .cpu = 1, .tid = EVENT_NO_TID, .kind = EV_lost, .lost = {.count = 5, .since = 2}};
-	f->ev[3].lost.cause = strings_intern(f->strings, "overrun", 7);
+	f->ev[3].lost.cause = intern_add(f->strings, "overrun", 7);
 	f->n = 4;
 	store_events(f, f->db, 0, 4);
 	expect_events(f, f->db, 4);
@@ -891,7 +891,7 @@ static void test_full_of_names(void **state)
 	OK(store_begin(s, &e));
 	OK(store_capture_begin(s, &example, NULL, &e));
 	OK(store_append(s, &ev, 1, f->strings, &e)); /* a thread without a name */
-	ev.comm = strings_intern(f->strings, "known", 5);
+	ev.comm = intern_add(f->strings, "known", 5);
 	OK(store_append(s, &ev, 1, f->strings, &e));
 	assert_int_equal(store_unnamed(s), 1);
 	OK(store_commit(s, &e));
@@ -902,7 +902,7 @@ static void test_full_of_names(void **state)
 	ev.tid = 2;
 	OK(store_append(s, &ev, 1, f->strings, &e));
 	assert_int_equal(store_unnamed(s), 1);
-	ev.comm = strings_intern(f->strings, "a device", 8);
+	ev.comm = intern_add(f->strings, "a device", 8);
 	OK(store_append(s, &ev, 1, f->strings, &e));
 	assert_int_equal(store_unnamed(s), 2);
 	ev = (struct event){.kind = EV_attach, .tid = 1, .attach = {.hwpt = 1, .device = ev.comm}};
@@ -945,8 +945,7 @@ static void test_many_names(void **state)
 	for (unsigned i = 0; i < 2 * tids; i++) {
 		ev.t = i;
 		ev.tid = i % tids;
-		ev.comm = strings_intern(f->strings, name,
-					 (size_t)snprintf(name, sizeof(name), "name%u", i % tids % names));
+		ev.comm = intern_add(f->strings, name, (size_t)snprintf(name, sizeof(name), "name%u", i % tids % names));
 		OK(store_append(s, &ev, 1, f->strings, &e));
 	}
 	assert_int_equal(store_unnamed(s), 0);
@@ -959,7 +958,7 @@ static void test_many_names(void **state)
 	OK(source_capture(src, &c, &e) <= 0);
 	while ((n = source_read(src, &ev, 1, &e)) > 0) {
 		snprintf(name, sizeof(name), "name%u", ev.tid % names);
-		found += !strcmp(strings_get(src->strings, ev.comm), name);
+		found += !strcmp(intern_get(src->strings, ev.comm), name);
 	}
 	OK(n < 0); /* with the check sum */
 	source_close(src);

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "source.h"
+#include "trace/source.h"
 
 #define MAX_EVENTS 131072
 
@@ -61,7 +61,7 @@ static size_t read_all(size_t batch)
 
 static const char *str(uint64_t id)
 {
-	return strings_get(source->strings, (uint32_t)id);
+	return intern_get(source->strings, (uint32_t)id);
 }
 
 /* --- recordings. The counts were made with awk from what trace-cmd report prints. */

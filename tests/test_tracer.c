@@ -26,12 +26,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.h"
-#include "config.h"
-#include "log.h"
-#include "priv.h"
-#include "probeset.h"
-#include "tracer.h"
+#include "daemon/probes/check.h"
+#include "daemon/config.h"
+#include "daemon/log.h"
+#include "daemon/probes/priv.h"
+#include "daemon/probes/probeset.h"
+#include "daemon/probes/tracer.h"
 
 #define TRACEFS "/sys/kernel/tracing"
 

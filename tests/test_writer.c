@@ -31,11 +31,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "source.h"
-#include "store.h"
-#include "store_sweep.h"
-#include "store_trim.h"
-#include "writer.h"
+#include "trace/source.h"
+#include "trace/store/store.h"
+#include "trace/store/sweep.h"
+#include "trace/store/trim.h"
+#include "daemon/record/writer.h"
 
 #define CHUNK 500
 #define PATIENCE 3000 /* times 10 ms until what must happen counts as not happening */
@@ -43,7 +43,7 @@
 struct fixture {
 	char dir[64];
 	char db[96];
-	struct strings *strings;
+	struct intern *strings;
 	struct config c;
 	struct writer *w;
 	uint64_t put; /* events, all of them maps, the first of them number 0 */
@@ -123,7 +123,7 @@ static int setup(void **state)
 	if (!mkdtemp(f->dir))
 		return -1;
 	snprintf(f->db, sizeof(f->db), "%s/a.db", f->dir);
-	f->strings = strings_new();
+	f->strings = intern_new();
 	f->c.db = f->db;
 	f->c.queue_events = 65536;
 	f->c.batch_rows = 1000;
@@ -155,7 +155,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	writer_close(f->w, NULL);
-	strings_free(f->strings);
+	intern_free(f->strings);
 	remove_all(f->dir);
 	free(f);
 	return 0;
@@ -193,7 +193,7 @@ static void put(struct fixture *f, size_t n)
 			ev[i].t = f->t++;
 			ev[i].cpu = (uint32_t)(f->put & 1);
 			ev[i].tid = 7;
-			ev[i].comm = strings_intern(f->strings, "qemu", 4);
+			ev[i].comm = intern_add(f->strings, "qemu", 4);
 			ev[i].kind = EV_map;
 			ev[i].map.domain = 0xff11000000000100ull;
 			ev[i].map.iova = f->put++ << 12;
@@ -258,9 +258,9 @@ struct found {
 	bool lost_first; /* the last capture begins with a lost event */
 };
 
-static void find_lost(struct found *r, const struct event *ev, const struct strings *strings)
+static void find_lost(struct found *r, const struct event *ev, const struct intern *strings)
 {
-	const char *cause = strings_get(strings, (uint32_t)ev->lost.cause);
+	const char *cause = intern_get(strings, (uint32_t)ev->lost.cause);
 
 	r->lost_events++;
 	if (ev->missing & 1)
@@ -1598,7 +1598,7 @@ static void put_names(struct fixture *f, const char *prefix, unsigned n)
 		ev.kind = EV_unmap;
 		ev.t = f->t++;
 		ev.tid = i;
-		ev.comm = strings_intern(f->strings, name, (size_t)snprintf(name, sizeof(name), "%s%u", prefix, i));
+		ev.comm = intern_add(f->strings, name, (size_t)snprintf(name, sizeof(name), "%s%u", prefix, i));
 		ev.unmap.size = 4096;
 		writer_put(f->w, &ev, 1);
 	}
@@ -1773,7 +1773,7 @@ static void put_loss(struct fixture *f, uint64_t count)
 	struct event lost = {.kind = EV_lost, .cpu = 1, .tid = EVENT_NO_TID, .t = f->t - 1, .missing = count ? 0 : 1};
 
 	lost.lost.count = count;
-	lost.lost.cause = strings_intern(f->strings, "ring buffer", 11);
+	lost.lost.cause = intern_add(f->strings, "ring buffer", 11);
 	writer_put(f->w, &lost, 1);
 }
 
@@ -1873,7 +1873,7 @@ static void test_trim_counts(void **state)
 	put(f, 10);
 	lost.t = f->t;
 	lost.lost.count = 90;
-	lost.lost.cause = strings_intern(f->strings, "ring buffer", 11);
+	lost.lost.cause = intern_add(f->strings, "ring buffer", 11);
 	writer_put(f->w, &lost, 1);
 	put(f, 10);
 	stop(f);

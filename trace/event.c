@@ -2,7 +2,7 @@
  * The event table and what an event must satisfy to be possible at all; see event.h. What is checked here nobody
  * behind a source needs to check again: no range wraps, no size is 0, every index fits.
  */
-#include "event.h"
+#include "trace/event.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -21,18 +21,18 @@
 #define OPT_STR(n) {#n, FIELD_STR, true},
 const struct event_desc event_table[EV_KINDS] = {
 #define EVENT(num, name, fields, doc) [num] = {#name, doc, sizeof(struct event_##name) / sizeof(uint64_t), {fields}},
-#include "events.def"
+#include "schema/events.def"
 #undef EVENT
 };
 
 #define EVENT(num, name, fields, doc) \
 	_Static_assert(sizeof(struct event_##name) <= sizeof(((struct event *)0)->f), #name " has too many fields");
-#include "events.def"
+#include "schema/events.def"
 #undef EVENT
 
 static const uint8_t name_len[EV_KINDS] = {
 #define EVENT(num, name, fields, doc) [num] = sizeof(#name) - 1,
-#include "events.def"
+#include "schema/events.def"
 #undef EVENT
 };
 

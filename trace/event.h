@@ -5,15 +5,15 @@
  * Units: t in nanoseconds of the capture's trace clock; iova, paddr, last, size in bytes ("last" is inclusive);
  * first, last_index, npages in 4 KiB pages. Field i of the kind's table is f[i], whatever its name.
  */
-#ifndef IOFLUSH_EVENT_H
-#define IOFLUSH_EVENT_H
+#ifndef IOFLUSH_TRACE_EVENT_H
+#define IOFLUSH_TRACE_EVENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "error.h"
-#include "strings.h"
+#include "base/error.h"
+#include "base/intern.h"
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE_BYTES (1ull << PAGE_SHIFT)
@@ -35,7 +35,7 @@
 	struct event_##name {         \
 		fields                \
 	};
-#include "events.def"
+#include "schema/events.def"
 #undef EVENT
 #undef ID
 #undef HEX
@@ -50,7 +50,7 @@
 enum event_kind {
 	EV_NONE = 0,
 #define EVENT(num, name, fields, doc) EV_##name = num,
-#include "events.def"
+#include "schema/events.def"
 #undef EVENT
 	EV_KINDS /* one more than the largest number */
 };
@@ -66,7 +66,7 @@ struct event {
 	union {
 		uint64_t f[EVENT_MAX_FIELDS];
 #define EVENT(num, name, fields, doc) struct event_##name name;
-#include "events.def"
+#include "schema/events.def"
 #undef EVENT
 	};
 };

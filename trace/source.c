@@ -2,7 +2,7 @@
  * Opens a trace by its content: reads its head, decides, and hands the descriptor to the format's opener. A name never
  * matters. A file is handed over at its start; of a pipe, which cannot go back, the bytes read so far go along.
  */
-#include "source.h"
+#include "trace/source.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -200,13 +200,13 @@ int source_init(struct source *s, const struct source_ops *ops, const char *path
 	s->ops = ops;
 	source_budget(&s->budget);
 	s->path = strdup(path);
-	s->strings = strings_new_within(&s->budget);
+	s->strings = intern_new_within(&s->budget);
 	return s->path && s->strings ? 0 : error_set(e, "%s: out of memory", path);
 }
 
 void source_free(struct source *s)
 {
-	strings_free(s->strings);
+	intern_free(s->strings);
 	free(s->path);
 	free(s);
 }

@@ -10,17 +10,17 @@
  * capture if that can be found; if it cannot, what is there instead is a capture whose first read tells the error. After
  * -1 from source_capture() there is nothing more at all.
  */
-#ifndef IOFLUSH_SOURCE_H
-#define IOFLUSH_SOURCE_H
+#ifndef IOFLUSH_TRACE_SOURCE_H
+#define IOFLUSH_TRACE_SOURCE_H
 
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "budget.h"
-#include "error.h"
-#include "event.h"
-#include "file_id.h"
-#include "strings.h"
+#include "base/budget.h"
+#include "base/error.h"
+#include "trace/event.h"
+#include "base/file_id.h"
+#include "base/intern.h"
 
 /* What is known of a capture beside its events. Strings are the source's, until the next capture; "" where unknown. */
 struct capture {
@@ -65,10 +65,10 @@ void source_budget(struct budget *b); /* makes one of that size */
 /* What every source begins with. */
 struct source {
 	const struct source_ops *ops;
-	struct strings *strings; /* owned by the source; ids in its events are of this table */
-	char *path;		 /* owned */
-	struct file_id file;	 /* that lay at path when it was opened */
-	struct budget budget;	 /* SOURCE_MEMORY: all that the file can make large is taken from it */
+	struct intern *strings; /* owned by the source; ids in its events are of this table */
+	char *path;		/* owned */
+	struct file_id file;	/* that lay at path when it was opened */
+	struct budget budget;	/* SOURCE_MEMORY: all that the file can make large is taken from it */
 };
 
 /* Opens path ("-": standard input) by its content. 0, or -1 and the error. */

@@ -1,5 +1,5 @@
 /* always: flush at every fill and before every unpin, whatever the coherency. The upper bound that is never wrong. */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 static bool always(struct ioflush_policy *self, const struct ioflush_span *s)
 {

@@ -3,7 +3,7 @@
  * fill that sets it flushes, and unmaps through the area flush before they unpin. It falls when the iopt's last domain
  * goes. What an in-kernel access lets go is not flushed, for no area is at hand there.
  */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 static void fill(struct ioflush_policy *self, const struct ioflush_fill *f)
 {

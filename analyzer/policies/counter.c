@@ -2,7 +2,7 @@
  * counter: flush while the iopt counts a non-coherent domain, at fills and before unpins. The count falling to zero does
  * not mean that the pages were flushed: whatever else still holds them lets them go unflushed later.
  */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 static bool map(struct ioflush_policy *self, const struct ioflush_span *s)
 {

@@ -2,7 +2,7 @@
  * ideal: knows each frame's state and flushes only where a gap would open otherwise. No kernel could know so much; it is
  * the least that any policy without gaps can flush.
  */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 static bool dirty(const struct ioflush_policy *self, const struct ioflush_span *s)
 {

@@ -1,5 +1,5 @@
 /* none: what upstream does today. The other end of the scale from always, and the speed limit of a replay. */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 const struct ioflush_policy_ops policy_none = {
 	.name = "none",

@@ -1,8 +1,8 @@
-/* The policies that ioflush brings, each in a file of its own; policyset.c registers them. */
-#ifndef IOFLUSH_POLICIES_H
-#define IOFLUSH_POLICIES_H
+/* The policies that ioflush brings, each in a file of its own; set.c registers them. */
+#ifndef IOFLUSH_ANALYZER_POLICIES_POLICIES_H
+#define IOFLUSH_ANALYZER_POLICIES_POLICIES_H
 
-#include "ioflush-policy.h"
+#include "analyzer/ioflush-policy.h"
 
 extern const struct ioflush_policy_ops policy_none, policy_always, policy_sticky_v1, policy_sticky_always,
 	policy_sticky_max, policy_span, policy_span_prefer_noncoherent, policy_counter, policy_area_flag, policy_ideal;

@@ -2,7 +2,7 @@
  * span: no tracking in the pages. A fill for a non-coherent domain flushes, except for pages that the kernel reads back
  * from a non-coherent storage domain: those are exposed already. Each unmap from a non-coherent domain flushes.
  */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 bool span_map(const struct ioflush_span *s, enum ioflush_storage rule)
 {

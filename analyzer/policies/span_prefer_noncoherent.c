@@ -1,5 +1,5 @@
 /* span-prefer-noncoherent: span, where an area takes a non-coherent domain as its storage whenever there is one. */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 static bool map(struct ioflush_policy *self, const struct ioflush_span *s)
 {

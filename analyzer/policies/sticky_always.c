@@ -2,7 +2,7 @@
  * sticky-always: flush every fill for a non-coherent domain; a bit in the pages, once set by such a fill, makes every
  * unpin flush. The bit only ever adds flushes, so it cannot be wrong about pages that came later.
  */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 static void fill(struct ioflush_policy *self, const struct ioflush_fill *f)
 {

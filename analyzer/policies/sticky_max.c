@@ -2,7 +2,7 @@
  * sticky-max: a bit in the pages, set by the first fill for a non-coherent domain, makes every later map and unmap flush,
  * whatever the domain. The simplest thing that is safe, and the one that flushes most.
  */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 static void fill(struct ioflush_policy *self, const struct ioflush_fill *f)
 {

@@ -3,7 +3,7 @@
  * not, and with the bit set every page is flushed before it is unpinned. The bit speaks for the whole pages although
  * fills are partial and pages are unpinned in between, so it promises what was never done.
  */
-#include "policies.h"
+#include "analyzer/policies/policies.h"
 
 static void fill(struct ioflush_policy *self, const struct ioflush_fill *f)
 {

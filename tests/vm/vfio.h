@@ -2,8 +2,8 @@
  * What the workloads in the guest share: iommufd and vfio devices, a call a function. Numbers are ids of iommufd. Those
  * that must succeed say where they did not, and end the program; the others return what the ioctl did.
  */
-#ifndef IOFLUSH_TESTS_VFIO_H
-#define IOFLUSH_TESTS_VFIO_H
+#ifndef IOFLUSH_TESTS_VM_VFIO_H
+#define IOFLUSH_TESTS_VM_VFIO_H
 
 #include <errno.h>
 #include <fcntl.h>

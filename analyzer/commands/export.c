@@ -1,0 +1,270 @@
+/*
+ * ioflush export: any trace as JSON Lines. What goes to a file is written beside it and renamed when it is on the disk, so a
+ * failed export leaves what was there before, or nothing; it never leaves half a file that looks like one. What is no
+ * regular file (a pipe, a device) is written as it goes, like standard output.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "analyzer/commands/cli.h"
+#include "trace/formats/jsonl.h"
+#include "analyzer/replay/progress.h"
+#include "trace/source.h"
+#include "trace/store/store.h"
+
+#define BATCH_EVENTS 1024
+
+struct export
+{
+	struct source *source;
+	struct jsonl_writer *writer;
+	struct progress progress;
+	struct event *batch;
+	uint64_t capture; /* only this one; 0: all */
+	uint64_t found;
+	uint64_t moved; /* events that got a later time */
+};
+
+static int export_events(struct export *x, struct error *e)
+{
+	ssize_t n;
+
+	while ((n = source_read(x->source, x->batch, BATCH_EVENTS, e)) > 0) {
+		if (jsonl_write_events(x->writer, x->batch, (size_t)n, x->source->strings, e))
+			return -1;
+		if (progress_due(&x->progress, (uint64_t)n))
+			progress_show(&x->progress, source_progress(x->source));
+	}
+	return n < 0 ? -1 : 0;
+}
+
+static int export_captures(struct export *x, struct error *e)
+{
+	struct capture c = {0};
+	struct dropped dropped;
+	int ret;
+
+	while ((ret = source_capture(x->source, &c, e)) > 0) {
+		if (x->capture && c.id != x->capture)
+			continue;
+		if (jsonl_write_capture(x->writer, &c, e) || export_events(x, e))
+			return -1;
+		source_dropped(x->source, &dropped);
+		x->moved += dropped.moved;
+		x->found++;
+	}
+	if (ret || x->found)
+		return ret;
+	if (x->capture)
+		return error_set(e, "%s: it has no capture %llu", x->source->path, (unsigned long long)x->capture);
+	return error_set(e, "%s: it has no capture", x->source->path);
+}
+
+/* From an open source to a file as it is; the writer removes what it could not finish. */
+static int export_to(struct export *x, const char *path, struct error *e)
+{
+	int ret;
+
+	if (jsonl_writer_open(&x->writer, path, e))
+		return -1;
+	ret = export_captures(x, e);
+	if (jsonl_writer_close(x->writer, !ret, e))
+		ret = -1;
+	x->writer = NULL;
+	return ret;
+}
+
+/* The file that a path names through its links, or the path itself while there is none. The caller frees it. */
+static char *real_target(const char *path, struct error *e)
+{
+	char *target = realpath(path, NULL);
+
+	if (!target)
+		target = strdup(path);
+	if (!target)
+		error_set(e, "out of memory");
+	return target;
+}
+
+/* A new empty file beside target, for no more eyes than the database. The caller frees its name. */
+static char *make_beside(const char *target, struct error *e)
+{
+	mode_t mask = umask(0);
+	char *name = NULL;
+	int fd;
+
+	umask(mask);
+	if (asprintf(&name, "%s.XXXXXX", target) < 0) {
+		error_set(e, "out of memory");
+		return NULL;
+	}
+	fd = mkstemp(name);
+	if (fd < 0) {
+		error_errno(e, "cannot create %s", target);
+		free(name);
+		return NULL;
+	}
+	/* a file system without modes is no reason to fail */
+	(void)fchmod(fd, STORE_MODE & ~mask);
+	close(fd);
+	return name;
+}
+
+/* Waits until a file, or a folder's names, are on the disk. what is for the message. */
+static int sync_path(const char *path, int flags, const char *what, struct error *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | flags), ret = 0;
+
+	if (fd < 0 && flags & O_DIRECTORY && errno == EACCES) { /* one that may be written, but not listed */
+		sync();
+		return 0;
+	}
+	if (fd < 0)
+		return error_errno(e, "cannot open %s, to %s", path, what);
+	/* a file system that cannot do it for a folder says EINVAL */
+	if (fsync(fd) && errno != EINVAL)
+		ret = error_errno(e, "cannot %s %s", what, path);
+	close(fd);
+	return ret;
+}
+
+static int sync_folder(const char *target, struct error *e)
+{
+	char *copy = strdup(target);
+	int ret = copy ? sync_path(dirname(copy), O_DIRECTORY, "sync the folder", e) : error_set(e, "out of memory");
+
+	free(copy);
+	return ret;
+}
+
+/*
+ * The name comes to mean the new file when that is on the disk; a machine that stops leaves the old one or the new one.
+ * 1: it was renamed, but the name may not be on the disk.
+ */
+static int put_in_place(const char *name, const char *target, struct error *e)
+{
+	if (sync_path(name, 0, "sync", e))
+		return -1;
+	if (rename(name, target))
+		return error_errno(e, "cannot rename %s to %s", name, target);
+	return sync_folder(target, e) ? 1 : 0;
+}
+
+static int export_beside(struct export *x, const char *path, struct error *e)
+{
+	char *target = real_target(path, e);
+	char *name = target ? make_beside(target, e) : NULL;
+	int ret = -1;
+
+	if (!name)
+		goto out;
+	ret = export_to(x, name, e);
+	if (!ret)
+		ret = put_in_place(name, target, e);
+	/* the writer has removed it already, unless it is whole and could not be put in place */
+	if (ret < 0)
+		unlink(name);
+out:
+	free(name);
+	free(target);
+	return ret;
+}
+
+/* Whether what is read is the regular file at path: it would be replaced by its own copy. */
+static bool is_source(const struct export *x, const char *path)
+{
+	const char *from = x->source->path;
+	struct stat a, b;
+
+	return !(strcmp(from, "-") ? stat(from, &a) : fstat(STDIN_FILENO, &a)) && !stat(path, &b) &&
+	       S_ISREG(b.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int export_path(struct export *x, const char *path, struct error *e)
+{
+	struct stat st;
+
+	if (strcmp(path, "-") && is_source(x, path))
+		return error_set(e, "%s: cannot be exported into itself; give another -o", path);
+
+	if (!strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode)))
+		return export_to(x, path, e);
+	return export_beside(x, path, e);
+}
+
+static int run_export(const struct command *cmd, const char *from, const char *to, uint64_t capture)
+{
+	struct export x = {.capture = capture};
+	struct error e = {0};
+	int status = STATUS_ERROR;
+	char text[128];
+
+	progress_begin(&x.progress, from);
+	x.batch = malloc(BATCH_EVENTS * sizeof(*x.batch));
+	if (!x.batch)
+		error_set(&e, "out of memory");
+	else if (!source_open(&x.source, from, &e) && !export_path(&x, to, &e))
+		status = STATUS_OK;
+	progress_end(&x.progress);
+	if (status)
+		cli_message(cmd, "%s", e.text);
+	else
+		status = cli_flush(cmd);
+	if (!status && x.moved)
+		cli_message(cmd, "%s: %s", from, cli_moved(text, sizeof(text), x.moved));
+	source_close(x.source);
+	free(x.batch);
+	return status;
+}
+
+static int run(const struct command *cmd, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"output", required_argument, NULL, 'o'},
+		{"capture", required_argument, NULL, 'c'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	const char *to = "-";
+	uint64_t capture = 0;
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'o':
+			to = optarg;
+			break;
+		case 'c':
+			if (parse_u64(optarg, 1, UINT64_MAX, &capture))
+				return cli_usage_error(cmd, "--capture '%s' is not a whole number from 1", optarg);
+			break;
+		case 'h':
+			return cli_help(cmd);
+		default:
+			return cli_bad_option(cmd, c, argv);
+		}
+	}
+	if (argc - optind != 1)
+		return cli_usage_error(cmd, argc == optind ? "no trace given" : "more than one trace given");
+	return run_export(cmd, argv[optind], to, capture);
+}
+
+const struct command cmd_export = {
+	.name = "export",
+	.summary = "write a trace as JSON Lines",
+	.usage = "TRACE [-o FILE] [--capture N]\n"
+		 "\n"
+		 "Writes a database, or any other trace, in the canonical text form: JSON Lines, one header line\n"
+		 "a capture and one line an event.\n"
+		 "\n"
+		 "  -o, --output FILE  where to; '-' is standard output (default). A file appears when it is whole\n"
+		 "  --capture N        only this capture of a database (default: all, one after the other)\n"
+		 "  -h, --help         this help\n",
+	.run = run,
+};

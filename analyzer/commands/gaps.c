@@ -1,0 +1,670 @@
+/*
+ * ioflush gaps: where one policy is wrong, as findings one can act on.
+ *
+ * JSON, stable (members may be added). Ids, addresses and PFNs are "0x..." strings; lo and hi are inclusive; an origin
+ * is {"event", "name", "t", "cpu", "tid", "comm"} or null, "event" being its number in the capture, from 1:
+ *
+ *	{"findings": [{
+ *		"kind": "leak|reexpose|release|access", "severity": "error|warning", "what": sentence, "capture": N,
+ *		"pages": N, "spans": N, "events": N,		occurrences, as pages, as spans, as violating events
+ *		"pfn": {"lo", "hi", "ranges": [{"lo", "hi"}], "more_spans": N}, "iova": the same, in bytes,
+ *		"iopt", "domain", "more_domains": bool, "device", "pages_id", "more_pages": N,
+ *		"area",						of the first occurrence; N others
+ *		"event": origin, "within": origin,		that violates; the fill, unfill or removal around it
+ *		"setup": origin and "role": "pinned|bit-set|hidden|exposed",
+ *		"history": {"bit_set": origin, "bit_of": "pages|area" or null, "pinned", "exposed", "hidden": origins},
+ *		"last": {"event", "t"},
+ *		"missing": {"hook": "map|unmap|unpin|access", "where": sentence}, "why": sentence,
+ *		"lost_before": N,				lost events before it
+ *		"uncertain": bool, "if_new_pages": N		the recording began in mid-life; of the pages, those that
+ *								are gaps if their memory was new to iommufd
+ *	}], "summary": {"trace", "policy", "findings": N, "shown": N, "not_shown": N, "errors": N, "warnings": N,
+ *		"pages": {"leak", "reexpose", "release", "access"},
+ *		"uncertain": N, "if_new_pages": {"leak", ...},	uncertain findings; of the pages, as above
+ *		"causes": [{"kind", "event": NAME, "within": NAME or null, "cause": words, "findings": N, "pages": N}],
+ *		"health": {NAME: N}, "lacking": [NAME]: events that every policy needs and no probe gave,
+ *		"midlife": {"event", "name", "t"} or null: of the first capture that began so,
+ *		"partial": sentence or null}}
+ *
+ * errors and warnings count findings. Exit status: 0 with or without findings; replay --fail-on is for scripts.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyzer/commands/cli.h"
+#include "analyzer/findings/wording.h"
+#include "analyzer/findings/findings.h"
+#include "analyzer/report/lacking.h"
+#include "analyzer/replay/replay.h"
+
+#define TEXT_LIMIT 20
+
+struct gaps {
+	const struct command *cmd;
+	const char *path;
+	const char *policy;
+	struct policy_set set;
+	struct findings *findings;
+	struct error *error;
+	unsigned kinds; /* bits of enum gap_kind to show */
+	size_t limit;	/* SIZE_MAX: none */
+	bool json;
+	bool many_captures;
+	bool help;
+	struct budget memory;
+	struct replay replay;
+	uint64_t captures, events;
+	uint64_t health[HEALTH_COUNT];
+	struct midlife midlife; /* of the first capture that has it */
+	uint64_t lacking;	/* events that a capture has no probe for, and no policy can be judged without */
+	char partial[TEXT_MAX];
+};
+
+#define MAX_CAUSES 64 /* more than there are combinations that can happen */
+
+/* Findings that are alike in all but the objects. */
+struct cause {
+	enum gap_kind kind;
+	enum finding_reason reason;
+	uint8_t event, within; /* kinds; EV_NONE: none */
+	size_t findings;
+	uint64_t pages;
+};
+
+/* What the findings come to, shown or not. */
+struct summary {
+	size_t findings, shown, errors, warnings, uncertain;
+	uint64_t pages[GAPS], new_pages[GAPS];
+	struct cause cause[MAX_CAUSES]; /* in the order of the findings */
+	size_t causes;
+};
+
+static int on_begin(void *ctx, struct source *s, const struct capture *c, struct model *m)
+{
+	struct gaps *a = ctx;
+
+	(void)m;
+	findings_begin(a->findings, c->id, s->strings);
+	return 0;
+}
+
+static int on_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
+{
+	const struct model_totals *t = model_totals(m);
+	struct gaps *a = ctx;
+
+	(void)s;
+	a->lacking |= lacking_needed(lacking_kinds(c->probes, t));
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		a->health[i] += t->health[i];
+	a->events += t->events;
+	if (!a->midlife.seq)
+		a->midlife = t->midlife;
+	findings_end(a->findings, t);
+	if (a->captures++)
+		a->many_captures = true;
+	if (partial) {
+		snprintf(a->partial, sizeof(a->partial), "%s", partial);
+		cli_printable(a->partial);
+	}
+	return findings_check(a->findings, a->error);
+}
+
+static void count_cause(struct summary *s, const struct finding *g)
+{
+	uint8_t within = g->within.seq ? g->within.kind : EV_NONE;
+	struct cause *c = s->cause, *end = c + s->causes;
+
+	while (c < end &&
+	       (c->kind != g->kind || c->reason != g->reason || c->event != g->event.kind || c->within != within))
+		c++;
+	if (c == end) {
+		if (s->causes == MAX_CAUSES)
+			return;
+		*c = (struct cause){.kind = g->kind, .reason = g->reason, .event = g->event.kind, .within = within};
+		s->causes++;
+	}
+	c->findings++;
+	c->pages += g->npages;
+}
+
+static struct summary summarize(const struct gaps *a)
+{
+	struct summary s = {.findings = findings_count(a->findings)};
+
+	for (size_t i = 0; i < s.findings; i++) {
+		const struct finding *g = findings_get(a->findings, i);
+
+		*(gap_is_error[g->kind] ? &s.errors : &s.warnings) += 1;
+		s.pages[g->kind] += g->npages;
+		s.uncertain += g->uncertain;
+		if (g->uncertain)
+			s.new_pages[g->kind] += g->new_pages;
+		count_cause(&s, g);
+		if (a->kinds & 1u << g->kind && s.shown < a->limit)
+			s.shown++;
+	}
+	return s;
+}
+
+/* Text */
+
+static void ranges_text(char *buf, size_t len, const struct finding_ranges *x)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < x->n && at < len; i++)
+		at += (size_t)snprintf(buf + at, len - at, "%s0x%" PRIx64 "-0x%" PRIx64, i ? ", " : "", x->r[i].lo,
+				       x->r[i].hi);
+	if (x->more && at < len)
+		snprintf(buf + at, len - at, " and %s more span%s, in all 0x%" PRIx64 " to 0x%" PRIx64,
+			 cli_thousands(x->more), cli_s(x->more), x->lo, x->hi);
+}
+
+static void print_objects(const struct gaps *a, const struct finding *g)
+{
+	char buf[TEXT_MAX], device[128], domain[64] = "none", others[64] = "";
+
+	text_string(device, sizeof(device), findings_strings(a->findings), g->device, "unknown");
+	if (g->domain)
+		snprintf(domain, sizeof(domain), "0x%" PRIx64 "%s", g->domain, g->more_domains ? " and others" : "");
+	if (g->more_pages)
+		snprintf(others, sizeof(others), " and %s other%s", cli_thousands(g->more_pages), cli_s(g->more_pages));
+	snprintf(buf, sizeof(buf), "iopt 0x%" PRIx64 ", domain %s, device %s, pages 0x%" PRIx64 "%s, area 0x%" PRIx64,
+		 g->iopt, domain, device, g->pages, others, g->area);
+	text_item(stdout, "objects", buf);
+}
+
+static void print_origin(const struct gaps *a, const char *label, const struct origin *o, const char *note)
+{
+	char buf[TEXT_MAX];
+	size_t n;
+
+	text_origin(buf, sizeof(buf), o, findings_strings(a->findings));
+	n = strlen(buf);
+	snprintf(buf + n, sizeof(buf) - n, "%s", note);
+	text_item(stdout, label, buf);
+}
+
+/* Both sides: what violates, what set it up, and what else is known of the frames. */
+static void print_sides(const struct gaps *a, const struct finding *g)
+{
+	char note[64] = "";
+
+	if (g->within.seq)
+		snprintf(note, sizeof(note), ", in %s #%" PRIu64, event_table[g->within.kind].name, g->within.seq);
+	print_origin(a, "event", &g->event, note);
+	snprintf(note, sizeof(note), " (%s%s)", finding_roles[g->reason],
+		 !g->setup.seq		      ? "" :
+		 g->setup.seq == g->event.seq ? ", the same event" :
+		 g->setup.seq != g->mark.seq  ? "" :
+		 g->mark_in_area	      ? ", in the area" :
+						", in the pages");
+	print_origin(a, "set up", &g->setup, note);
+	if (g->setup.seq != g->pinned.seq)
+		print_origin(a, "pinned", &g->pinned, "");
+	if (g->exposed.seq && g->setup.seq != g->exposed.seq)
+		print_origin(a, "exposed", &g->exposed, "");
+	if (g->hidden.seq && g->setup.seq != g->hidden.seq)
+		print_origin(a, "hidden", &g->hidden, "");
+}
+
+static void print_uncertain(const struct finding *g)
+{
+	char buf[TEXT_MAX], fresh[32];
+
+	snprintf(fresh, sizeof(fresh), "%s", g->new_pages ? cli_thousands(g->new_pages) : "none");
+	snprintf(buf, sizeof(buf),
+		 "the recording began in mid-life: of %s page%s, %s %s sure to be in gaps if their memory was new to "
+		 "iommufd then; what is older may have flushed a page that was not, or pin or expose it still",
+		 cli_thousands(g->npages), cli_s(g->npages), fresh, g->new_pages == 1 ? "is" : "are");
+	text_item(stdout, "uncertain", buf);
+}
+
+static void print_finding(const struct gaps *a, const struct finding *g, size_t number)
+{
+	char buf[TEXT_MAX], when[32];
+
+	printf("%zu. %s (%s%s): %s page%s in %s span%s, by %s event%s\n", number, gap_names[g->kind],
+	       g->uncertain ? "uncertain " : "", gap_is_error[g->kind] ? "error" : "warning", cli_thousands(g->npages),
+	       cli_s(g->npages), cli_thousands(g->spans), cli_s(g->spans), cli_thousands(g->events), cli_s(g->events));
+	text_item(stdout, "what", finding_what(g));
+	if (a->many_captures) {
+		snprintf(buf, sizeof(buf), "%" PRIu64, g->capture);
+		text_item(stdout, "capture", buf);
+	}
+	ranges_text(buf, sizeof(buf), &g->pfn);
+	text_item(stdout, "pfn", buf);
+	ranges_text(buf, sizeof(buf), &g->iova);
+	text_item(stdout, "iova", buf);
+	print_objects(a, g);
+	print_sides(a, g);
+	if (g->events > 1) {
+		text_time(when, sizeof(when), g->last_t);
+		snprintf(buf, sizeof(buf), "#%" PRIu64 "  %s", g->last_seq, when);
+		text_item(stdout, "last", buf);
+	}
+	finding_missing(g, buf, sizeof(buf));
+	text_item(stdout, "missing", buf);
+	finding_why(g, a->policy, buf, sizeof(buf));
+	text_item(stdout, "why", buf);
+	if (g->uncertain)
+		print_uncertain(g);
+	if (g->lost) {
+		snprintf(buf, sizeof(buf), "records were lost before it, in %s place%s: it may be an artefact",
+			 cli_thousands(g->lost), cli_s(g->lost));
+		text_item(stdout, "lost", buf);
+	}
+	putchar('\n');
+}
+
+static void print_notes(const struct gaps *a)
+{
+	char buf[TEXT_MAX];
+	int any = 0;
+
+	if (a->partial[0])
+		printf("PARTIAL: the trace ends early, after %s event%s: %s\n", cli_thousands(a->events),
+		       cli_s(a->events), a->partial);
+	if (a->lacking) {
+		lacking_text(a->lacking, buf);
+		printf("The policy cannot be judged, for no probe gave what every policy needs:\n");
+		text_item(stdout, "lacking", buf);
+	}
+	if (a->midlife.seq) {
+		text_midlife(buf, sizeof(buf), &a->midlife, a->health);
+		printf("Began in mid-life:\n");
+		text_item(stdout, "midlife", buf);
+	}
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		if (!a->health[i] || health_table[i].severity == 'i')
+			continue;
+		if (!any++)
+			printf("What is wrong with the trace (findings may be artefacts, others may be missing):\n");
+		text_health(stdout, (enum health)i, a->health[i]);
+	}
+}
+
+/* What many findings have in common, if they are more than their causes. */
+static void print_causes(const struct summary *s)
+{
+	char buf[TEXT_MAX];
+
+	if (s->findings <= s->causes)
+		return;
+	printf("By cause:\n");
+	for (const struct cause *c = s->cause; c < s->cause + s->causes; c++) {
+		snprintf(buf, sizeof(buf), "%s finding%s, %s page%s: %s%s%s; %s", cli_thousands(c->findings),
+			 cli_s(c->findings), cli_thousands(c->pages), cli_s(c->pages), event_table[c->event].name,
+			 c->within ? " in " : "", c->within ? event_table[c->within].name : "",
+			 finding_reason_text(c->reason));
+		text_item(stdout, gap_names[c->kind], buf);
+	}
+}
+
+static void print_summary(const struct gaps *a, const struct summary *s)
+{
+	printf("SUMMARY: %s: %s finding%s (%s error%s, %s warning%s); pages:", a->policy, cli_thousands(s->findings),
+	       cli_s(s->findings), cli_thousands(s->errors), cli_s(s->errors), cli_thousands(s->warnings),
+	       cli_s(s->warnings));
+	for (int k = 0; k < GAPS; k++)
+		printf("%s %s %s", k ? "," : "", gap_names[k], cli_thousands(s->pages[k]));
+	if (s->uncertain)
+		printf("; %s uncertain", cli_thousands(s->uncertain));
+	if (s->shown < s->findings)
+		printf("; %s not shown", cli_thousands(s->findings - s->shown));
+	if (a->partial[0])
+		printf("; PARTIAL");
+	if (a->lacking)
+		printf("; CANNOT BE JUDGED");
+	putchar('\n');
+}
+
+static void print_text(const struct gaps *a, const struct summary *s)
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < s->findings && shown < s->shown; i++) {
+		const struct finding *g = findings_get(a->findings, i);
+
+		if (a->kinds & 1u << g->kind)
+			print_finding(a, g, ++shown);
+	}
+	print_causes(s);
+	print_notes(a);
+	print_summary(a, s);
+}
+
+/* JSON */
+
+static json_t *ranges_json(const struct finding_ranges *x)
+{
+	json_t *obj = json_object(), *list = json_array(), *range;
+
+	json_object_set_new(obj, "lo", json_hex(x->lo));
+	json_object_set_new(obj, "hi", json_hex(x->hi));
+	for (unsigned i = 0; i < x->n; i++) {
+		range = json_object();
+		json_object_set_new(range, "lo", json_hex(x->r[i].lo));
+		json_object_set_new(range, "hi", json_hex(x->r[i].hi));
+		json_array_append_new(list, range);
+	}
+	json_object_set_new(obj, "ranges", list);
+	json_object_set_new(obj, "more_spans", json_integer((json_int_t)x->more));
+	return obj;
+}
+
+static void objects_json(const struct gaps *a, const struct finding *g, json_t *obj)
+{
+	char device[128];
+
+	text_string(device, sizeof(device), findings_strings(a->findings), g->device, "");
+	json_object_set_new(obj, "iopt", json_hex(g->iopt));
+	json_object_set_new(obj, "domain", g->domain ? json_hex(g->domain) : json_null());
+	json_object_set_new(obj, "more_domains", json_boolean(g->more_domains));
+	json_object_set_new(obj, "device", g->device ? json_string(device) : json_null());
+	json_object_set_new(obj, "pages_id", json_hex(g->pages));
+	json_object_set_new(obj, "more_pages", json_integer((json_int_t)g->more_pages));
+	json_object_set_new(obj, "area", json_hex(g->area));
+}
+
+static void sides_json(const struct gaps *a, const struct finding *g, json_t *obj)
+{
+	const struct intern *s = findings_strings(a->findings);
+	json_t *setup = json_origin(&g->setup, s), *history = json_object();
+
+	json_object_set_new(obj, "event", json_origin(&g->event, s));
+	json_object_set_new(obj, "within", json_origin(&g->within, s));
+	if (json_is_object(setup))
+		json_object_set_new(setup, "role", json_string(finding_roles[g->reason]));
+	json_object_set_new(obj, "setup", setup);
+	json_object_set_new(history, "bit_set", json_origin(&g->mark, s));
+	json_object_set_new(history, "bit_of",
+			    g->mark.seq ? json_string(g->mark_in_area ? "area" : "pages") : json_null());
+	json_object_set_new(history, "pinned", json_origin(&g->pinned, s));
+	json_object_set_new(history, "exposed", json_origin(&g->exposed, s));
+	json_object_set_new(history, "hidden", json_origin(&g->hidden, s));
+	json_object_set_new(obj, "history", history);
+}
+
+static json_t *finding_json(const struct gaps *a, const struct finding *g)
+{
+	json_t *obj = json_object(), *last = json_object(), *missing = json_object();
+	char buf[TEXT_MAX];
+
+	json_object_set_new(obj, "kind", json_string(gap_names[g->kind]));
+	json_object_set_new(obj, "severity", json_string(gap_is_error[g->kind] ? "error" : "warning"));
+	json_object_set_new(obj, "what", json_string(finding_what(g)));
+	json_object_set_new(obj, "capture", json_integer((json_int_t)g->capture));
+	json_object_set_new(obj, "pages", json_integer((json_int_t)g->npages));
+	json_object_set_new(obj, "spans", json_integer((json_int_t)g->spans));
+	json_object_set_new(obj, "events", json_integer((json_int_t)g->events));
+	json_object_set_new(obj, "pfn", ranges_json(&g->pfn));
+	json_object_set_new(obj, "iova", ranges_json(&g->iova));
+	objects_json(a, g, obj);
+	sides_json(a, g, obj);
+	json_object_set_new(last, "event", json_integer((json_int_t)g->last_seq));
+	json_object_set_new(last, "t", json_integer((json_int_t)g->last_t));
+	json_object_set_new(obj, "last", last);
+	finding_missing(g, buf, sizeof(buf));
+	json_object_set_new(missing, "hook", json_string(hook_names[g->hook]));
+	json_object_set_new(missing, "where", json_string(buf));
+	json_object_set_new(obj, "missing", missing);
+	finding_why(g, a->policy, buf, sizeof(buf));
+	json_object_set_new(obj, "why", json_string(buf));
+	json_object_set_new(obj, "lost_before", json_integer((json_int_t)g->lost));
+	json_object_set_new(obj, "uncertain", json_boolean(g->uncertain));
+	json_object_set_new(obj, "if_new_pages", json_integer(g->uncertain ? (json_int_t)g->new_pages : 0));
+	return obj;
+}
+
+static json_t *causes_json(const struct summary *s)
+{
+	json_t *list = json_array(), *obj;
+
+	for (const struct cause *c = s->cause; c < s->cause + s->causes; c++) {
+		obj = json_object();
+		json_object_set_new(obj, "kind", json_string(gap_names[c->kind]));
+		json_object_set_new(obj, "event", json_string(event_table[c->event].name));
+		json_object_set_new(obj, "within", c->within ? json_string(event_table[c->within].name) : json_null());
+		json_object_set_new(obj, "cause", json_string(finding_reason_text(c->reason)));
+		json_object_set_new(obj, "findings", json_integer((json_int_t)c->findings));
+		json_object_set_new(obj, "pages", json_integer((json_int_t)c->pages));
+		json_array_append_new(list, obj);
+	}
+	return list;
+}
+
+static json_t *summary_json(const struct gaps *a, const struct summary *s)
+{
+	json_t *obj = json_object(), *pages = json_object(), *new_pages = json_object(), *health = json_object();
+
+	for (int k = 0; k < GAPS; k++) {
+		json_object_set_new(pages, gap_names[k], json_integer((json_int_t)s->pages[k]));
+		json_object_set_new(new_pages, gap_names[k], json_integer((json_int_t)s->new_pages[k]));
+	}
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		json_object_set_new(health, health_table[i].name, json_integer((json_int_t)a->health[i]));
+	json_object_set_new(obj, "trace", json_text(a->path));
+	json_object_set_new(obj, "policy", json_string(a->policy));
+	json_object_set_new(obj, "findings", json_integer((json_int_t)s->findings));
+	json_object_set_new(obj, "shown", json_integer((json_int_t)s->shown));
+	json_object_set_new(obj, "not_shown", json_integer((json_int_t)(s->findings - s->shown)));
+	json_object_set_new(obj, "errors", json_integer((json_int_t)s->errors));
+	json_object_set_new(obj, "warnings", json_integer((json_int_t)s->warnings));
+	json_object_set_new(obj, "pages", pages);
+	json_object_set_new(obj, "uncertain", json_integer((json_int_t)s->uncertain));
+	json_object_set_new(obj, "if_new_pages", new_pages);
+	json_object_set_new(obj, "causes", causes_json(s));
+	json_object_set_new(obj, "health", health);
+	json_object_set_new(obj, "lacking", lacking_json(a->lacking));
+	json_object_set_new(obj, "midlife", json_midlife(&a->midlife));
+	json_object_set_new(obj, "partial", a->partial[0] ? json_text(a->partial) : json_null());
+	return obj;
+}
+
+/* One finding in memory at a time: there can be many. */
+static int print_json(const struct gaps *a, const struct summary *s)
+{
+	size_t shown = 0;
+	int err = 0;
+
+	printf("{\"findings\": [");
+	for (size_t i = 0; i < s->findings && shown < s->shown && !err; i++) {
+		const struct finding *g = findings_get(a->findings, i);
+
+		if (!(a->kinds & 1u << g->kind))
+			continue;
+		printf(shown++ ? ",\n" : "\n");
+		err = json_print(stdout, finding_json(a, g));
+	}
+	printf("],\n\"summary\": ");
+	if (!err)
+		err = json_print(stdout, summary_json(a, s));
+	printf("}\n");
+	return err ? error_set(a->error, "out of memory while printing") : 0;
+}
+
+/* Options */
+
+static int parse_kinds(const struct gaps *a, const char *list, unsigned *kinds)
+{
+	*kinds = 0;
+	for (;;) {
+		size_t n = strcspn(list, ",");
+		int k = 0;
+
+		while (k < GAPS && (strlen(gap_names[k]) != n || strncmp(gap_names[k], list, n)))
+			k++;
+		if (k == GAPS)
+			return cli_usage_error(a->cmd,
+					       "--kind: no gap \"%.*s\"; there are leak, reexpose, release, access",
+					       (int)n, list);
+		*kinds |= 1u << k;
+		if (!list[n])
+			return STATUS_OK;
+		list += n + 1;
+	}
+}
+
+/* 0 means no limit. */
+static int parse_limit(const struct gaps *a, uint64_t *limit)
+{
+	if (parse_u64(optarg, 0, SIZE_MAX - 1, limit))
+		return cli_usage_error(a->cmd, "--limit: a number of findings (0: all), not \"%s\"", optarg);
+	if (!*limit)
+		*limit = SIZE_MAX;
+	return STATUS_OK;
+}
+
+static int add_policy(struct gaps *a, bool plugin)
+{
+	struct error e = {0};
+
+	if (plugin ? policy_set_add_plugin(&a->set, optarg, &e) : policy_set_add(&a->set, optarg, &e))
+		return cli_usage_error(a->cmd, "%s", e.text);
+	return STATUS_OK;
+}
+
+static int parse_option(struct gaps *a, int c, char **argv, uint64_t *limit)
+{
+	switch (c) {
+	case 'p':
+	case 'P':
+		return add_policy(a, c == 'P');
+	case 'k':
+		return parse_kinds(a, optarg, &a->kinds);
+	case 'l':
+		return parse_limit(a, limit);
+	case 'f':
+		return cli_format(a->cmd, optarg, &a->json);
+	case 'a':
+		a->replay.allow_partial = true;
+		return STATUS_OK;
+	case 'c':
+		return cli_capture(a->cmd, optarg, &a->replay.capture);
+	case 'm':
+		return cli_memory(a->cmd, optarg, &a->memory);
+	case 't':
+		if (parse_u64(optarg, 0, UINT64_MAX, &a->replay.to))
+			return cli_usage_error(a->cmd, "--to: a time in nanoseconds, not \"%s\"", optarg);
+		a->replay.until = true;
+		return STATUS_OK;
+	case 'i':
+		return cli_inode(a->cmd, optarg, &a->replay.file);
+	case 'h':
+		a->help = true;
+		return STATUS_OK;
+	default:
+		return cli_bad_option(a->cmd, c, argv);
+	}
+}
+
+static int parse(struct gaps *a, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"policy", required_argument, NULL, 'p'},  {"plugin", required_argument, NULL, 'P'},
+		{"kind", required_argument, NULL, 'k'},	   {"limit", required_argument, NULL, 'l'},
+		{"format", required_argument, NULL, 'f'},  {"allow-partial", no_argument, NULL, 'a'},
+		{"capture", required_argument, NULL, 'c'}, {"to", required_argument, NULL, 't'},
+		{"inode", required_argument, NULL, 'i'},   {"memory", required_argument, NULL, 'm'},
+		{"help", no_argument, NULL, 'h'},	   {0},
+	};
+	uint64_t limit = 0;
+	int c, status;
+
+	a->kinds = (1u << GAPS) - 1;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		status = parse_option(a, c, argv, &limit);
+		if (status || a->help)
+			return status;
+	}
+	if (argc - optind != 1)
+		return cli_usage_error(a->cmd, "one TRACE, not %d", argc - optind);
+	if (a->set.n != 1)
+		return cli_usage_error(a->cmd, "one policy (--policy or --plugin), not %zu: findings are of one policy",
+				       a->set.n);
+	a->path = argv[optind];
+	a->policy = a->set.policy[0]->ops->name;
+	a->limit = limit ? (size_t)limit : a->json ? SIZE_MAX : TEXT_LIMIT;
+	return STATUS_OK;
+}
+
+static int run(struct gaps *a)
+{
+	struct summary s;
+
+	a->findings = findings_new(a->set.policy[0], &a->memory);
+	if (!a->findings)
+		return error_set(a->error, "findings: %s", budget_failure(&a->memory));
+	a->replay.set = &a->set;
+	a->replay.memory = &a->memory;
+	a->replay.obs = findings_observer(a->findings);
+	a->replay.progress = "gaps";
+	a->replay.begin = on_begin;
+	a->replay.end = on_end;
+	a->replay.ctx = a;
+	if (replay_run(&a->replay, a->path, a->error))
+		return -1;
+	findings_sort(a->findings);
+	s = summarize(a);
+	if (a->json)
+		return print_json(a, &s);
+	print_text(a, &s);
+	return 0;
+}
+
+static int gaps_main(const struct command *cmd, int argc, char **argv)
+{
+	struct error e = {0};
+	struct gaps a = {.cmd = cmd, .error = &e};
+	int status;
+
+	cli_default_memory(&a.memory);
+	status = parse(&a, argc, argv);
+	if (status)
+		goto out;
+	if (a.help) {
+		status = cli_help(cmd);
+		goto out;
+	}
+	if (run(&a)) {
+		cli_message(cmd, "%s", e.text);
+		status = STATUS_ERROR;
+		goto out;
+	}
+	status = cli_flush(cmd);
+out:
+	findings_free(a.findings);
+	policy_set_clear(&a.set);
+	return status;
+}
+
+const struct command cmd_gaps = {
+	.name = "gaps",
+	.summary = "where a policy is wrong: findings with both of their sides",
+	.usage = "TRACE --policy P [OPTION]...\n"
+		 "\n"
+		 "Groups the gaps of one policy so that one cause is one finding, errors first. A cause is a way to\n"
+		 "be wrong in one operation, for one device (or domain) of one iopt, whatever pages it hits.\n"
+		 "TRACE: trace.dat, ftrace text, JSON Lines, an ioflush database, or - for standard input.\n"
+		 "\n"
+		 "  --policy P        the policy, NAME[:key=value]...; see ioflush policies\n"
+		 "  --plugin SPEC     a policy of a shared object, PATH[:key=value]..., in place of --policy\n"
+		 "  --kind K[,K]...   show only these gaps: leak, reexpose, release, access\n"
+		 "  --limit N         show at most N findings, 0: all (default: 20 in text, all in JSON)\n"
+		 "  --format F        text (default) or json\n"
+		 "  --capture N       only this capture of a database\n"
+		 "  --to T            only events up to this time, in ns of the trace clock\n"
+		 "  --inode D:I       refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them\n"
+		 "  --allow-partial   a trace that breaks off: report what there is, as a part\n"
+		 "  --memory SIZE     what the model may take (" CLI_MEMORY_DEFAULT ")\n"
+		 "  --help            this text\n"
+		 "\n"
+		 "The SUMMARY line counts all findings, shown or not.\n"
+		 "Exit status: 0 done, with findings or without; 1 input or system error; 2 usage.\n",
+	.run = gaps_main,
+};

@@ -1,0 +1,59 @@
+/*
+ * ioflush recover: brings databases whose writer died back to their last commit. Reading commands do not write, not even
+ * this; whoever writes next does it by itself.
+ */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "analyzer/commands/cli.h"
+#include "trace/store/store.h"
+
+static void tell(const char *path, const struct store_recovered *r)
+{
+	if (r->rolled_back)
+		printf("%s: what was not committed was rolled back\n", path);
+	if (r->moved)
+		printf("%s: its log was moved into it\n", path);
+	if (r->in_use)
+		printf("%s: another process has it open, and keeps its log\n", path);
+	if (!r->rolled_back && !r->moved && !r->in_use)
+		printf("%s: nothing to recover\n", path);
+}
+
+static int run(const struct command *cmd, int argc, char **argv)
+{
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	struct store_recovered r;
+	int c, status = STATUS_OK;
+
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (c == 'h')
+			return cli_help(cmd);
+		return cli_bad_option(cmd, c, argv);
+	}
+	if (optind == argc)
+		return cli_usage_error(cmd, "no database given");
+	for (; optind < argc; optind++) {
+		struct error e = {""};
+
+		if (store_recover(argv[optind], &r, &e)) {
+			cli_message(cmd, "%s", e.text);
+			status = STATUS_ERROR;
+		} else {
+			tell(argv[optind], &r);
+		}
+	}
+	return cli_flush(cmd) ? STATUS_ERROR : status;
+}
+
+const struct command cmd_recover = {
+	.name = "recover",
+	.summary = "bring a database whose writer died back to its last commit",
+	.usage = "DB...\n"
+		 "\n"
+		 "Rolls back what was not committed (from DB-journal), and moves what was (from the log, DB-wal) into\n"
+		 "the database. What only reads does neither; ioflushd and ioflush import do it when they open one.\n"
+		 "\n"
+		 "  -h, --help  this help\n",
+	.run = run,
+};

@@ -1,0 +1,399 @@
+/*
+ * ioflush verify: does a trace fit the model? Two questions, for each capture:
+ *
+ * - Invariants: the health counters that a complete trace never shows. Each error or warning that is not 0 is broken.
+ * - Unpins: the pages that the model says were unpinned, against the kernel's own unpin events, by PFN and count.
+ *   missing: derived more often than the kernel did. Violated: the model (or the trace) is wrong.
+ *   not derived: the kernel did more often. Information: pages that only accesses pinned have no known PFN.
+ *
+ * A capture that began in mid-life explains what names older objects, and differences of either sign: what is older
+ * may pin a page as well, or have pinned it before. The counters for that are not broken then.
+ *
+ * Result of a capture: PASS, FAIL, or "cannot verify" if the model derives unpins but the trace has no unpin event, or
+ * if some are missing and the capture began in mid-life, or if no probe gave events that the model needs.
+ *
+ * JSON, stable (members may be added): {"captures": [{"trace", "capture": N, "result": "pass|fail|cannot-verify",
+ *	"partial": sentence or null, "midlife": {"event", "name", "t"} or null, "events": N, "health": {NAME: N},
+ *	"broken": [NAME],
+ *	"unpins": {"derived", "confirmed", "missing_in_kernel", "kernel", "not_derived": N,
+ *		"differences": [{"lo", "hi": PFN, "derived_less_kernel": N}], "more_differences": N}}],
+ *	"result": the worst of all: fail, then cannot-verify, then pass}
+ *
+ * Exit status: 0 if all hold or cannot be verified; 1 if any fails, or on an input or system error; 2 usage.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyzer/commands/cli.h"
+#include "analyzer/findings/wording.h"
+#include "analyzer/report/lacking.h"
+#include "analyzer/replay/replay.h"
+
+#define DIFFERENCES 10	     /* shown */
+#define CAPTURE_MEMORY 32768 /* what is kept of a capture in JSON, at most */
+
+enum result { RESULT_PASS, RESULT_CANNOT, RESULT_FAIL };
+
+struct difference {
+	uint64_t lo, hi;
+	int64_t diff;
+};
+
+struct differences {
+	struct difference d[DIFFERENCES];
+	size_t n;
+	uint64_t more;
+};
+
+struct verify {
+	const struct command *cmd;
+	struct policy_set set; /* none: the model alone */
+	struct error *error;
+	struct budget memory;
+	struct replay replay;
+	const char *path;
+	bool json, help;
+	json_t *captures;
+	enum result worst;
+};
+
+static const char *const result_names[] = {"pass", "cannot-verify", "fail"};
+
+/* Counters that say nothing against a trace that began in mid-life. */
+static bool is_explained(const struct model_totals *t, int i)
+{
+	switch (i) {
+	case HEALTH_unknown_area:
+	case HEALTH_unknown_domain:
+	case HEALTH_midlife_iopts:
+	case HEALTH_midlife_domains:
+	case HEALTH_midlife_areas:
+	case HEALTH_midlife_pages:
+	case HEALTH_midlife_map_pages:
+		return t->midlife.seq;
+	default:
+		return false;
+	}
+}
+
+static bool is_broken(const struct model_totals *t, int i)
+{
+	return t->health[i] && health_table[i].severity != 'i' && !is_explained(t, i);
+}
+
+static enum result judge(const struct capture *c, const struct model_totals *t)
+{
+	if (lacking_needed(lacking_kinds(c->probes, t)))
+		return RESULT_CANNOT;
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		if (is_broken(t, i))
+			return RESULT_FAIL;
+	if (!t->by_kind[EV_unpin])
+		return t->derived_unpins ? RESULT_CANNOT : RESULT_PASS;
+	if (!t->missing_in_kernel)
+		return RESULT_PASS;
+	return t->midlife.seq ? RESULT_CANNOT : RESULT_FAIL;
+}
+
+static const char *result_text(const struct capture *c, const struct model_totals *t, enum result result)
+{
+	if (lacking_needed(lacking_kinds(c->probes, t)))
+		return "cannot verify: no probe gave what the model needs";
+	switch (result) {
+	case RESULT_PASS:
+		return t->midlife.seq ? "PASS, as far as a recording that began in mid-life can" : "PASS";
+	case RESULT_CANNOT:
+		return t->by_kind[EV_unpin] ? "cannot verify: the recording began in mid-life" :
+					      "cannot verify: no unpin events";
+	default:
+		return "FAIL";
+	}
+}
+
+static int add_difference(void *ctx, uint64_t lo, uint64_t hi, int64_t diff)
+{
+	struct differences *x = ctx;
+
+	if (x->n < DIFFERENCES)
+		x->d[x->n++] = (struct difference){lo, hi, diff};
+	else
+		x->more++;
+	return 1;
+}
+
+/* What is missing first: only that is a failure. */
+static int difference_order(const void *a, const void *b)
+{
+	const struct difference *x = a, *y = b;
+
+	if ((x->diff > 0) != (y->diff > 0))
+		return x->diff > 0 ? -1 : 1;
+	return (x->lo > y->lo) - (x->lo < y->lo);
+}
+
+static void find_differences(const struct model *m, struct differences *x)
+{
+	*x = (struct differences){0};
+	if (!model_totals(m)->by_kind[EV_unpin])
+		return;
+	model_unpin_differences(m, add_difference, x);
+	qsort(x->d, x->n, sizeof(x->d[0]), difference_order);
+}
+
+/* Text */
+
+static void print_invariants(const struct model_totals *t)
+{
+	char buf[TEXT_MAX];
+	unsigned broken = 0;
+
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		broken += is_broken(t, i);
+	printf("  invariants: %s\n", broken ? "broken" : "all hold");
+	if (t->midlife.seq) {
+		text_midlife(buf, sizeof(buf), &t->midlife, t->health);
+		text_item(stdout, "midlife", buf);
+	}
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		if (t->health[i])
+			text_health(stdout, (enum health)i, t->health[i]);
+}
+
+static void print_unpins(const struct model_totals *t, const struct differences *x)
+{
+	if (!t->by_kind[EV_unpin]) {
+		printf("  unpins: %s page%s derived, none recorded%s\n", cli_thousands(t->derived_unpins),
+		       cli_s(t->derived_unpins),
+		       t->derived_unpins ? "; record unpin too (unpin_user_page_range_dirty_lock)" : "");
+		return;
+	}
+	printf("  unpins: %s page%s derived, %s confirmed, %s missing in the kernel, %s not derived\n",
+	       cli_thousands(t->derived_unpins), cli_s(t->derived_unpins),
+	       cli_thousands(t->derived_unpins - t->missing_in_kernel), cli_thousands(t->missing_in_kernel),
+	       cli_thousands(t->not_derived));
+	for (size_t i = 0; i < x->n; i++) {
+		const struct difference *d = &x->d[i];
+
+		printf("  %-9s pfn 0x%" PRIx64 "-0x%" PRIx64 ": %s by %s\n", d->diff > 0 ? "missing" : "info", d->lo,
+		       d->hi,
+		       d->diff > 0 ? "derived more often than the kernel unpinned," : "unpinned more often than derived,",
+		       cli_thousands((uint64_t)llabs(d->diff)));
+	}
+	if (x->more)
+		printf("            %s more range%s differ%s\n", cli_thousands(x->more), cli_s(x->more),
+		       x->more == 1 ? "s" : "");
+	if (t->midlife.seq && (t->missing_in_kernel || t->not_derived))
+		printf("            the recording began in mid-life: what is older may pin a page as well (missing), or\n"
+		       "            have pinned it before (info)\n");
+	if (t->missing_in_kernel && (t->health[HEALTH_lost_records] || t->health[HEALTH_lost_unknown]))
+		printf("            records were lost, which can explain it\n");
+}
+
+static void print_partial(const char *partial)
+{
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%s", partial);
+	cli_printable(text);
+	printf("  PARTIAL: %s\n", text);
+}
+
+static void print_capture(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
+			  enum result result)
+{
+	const struct model_totals *t = model_totals(m);
+	struct differences x;
+
+	find_differences(m, &x);
+	printf("%s, capture %" PRIu64 ": %s event%s\n", v->path, c->id, cli_thousands(t->events), cli_s(t->events));
+	if (partial)
+		print_partial(partial);
+	print_invariants(t);
+	print_unpins(t, &x);
+	printf("  %s%s\n", result_text(c, t, result), partial ? " (of the part that is there)" : "");
+}
+
+/* JSON */
+
+static json_t *differences_json(const struct differences *x)
+{
+	json_t *list = json_array(), *obj;
+
+	for (size_t i = 0; i < x->n; i++) {
+		obj = json_object();
+		json_object_set_new(obj, "lo", json_hex(x->d[i].lo));
+		json_object_set_new(obj, "hi", json_hex(x->d[i].hi));
+		json_object_set_new(obj, "derived_less_kernel", json_integer(x->d[i].diff));
+		json_array_append_new(list, obj);
+	}
+	return list;
+}
+
+static json_t *unpins_json(const struct model *m)
+{
+	const struct model_totals *t = model_totals(m);
+	json_t *obj = json_object();
+	struct differences x;
+
+	find_differences(m, &x);
+	json_object_set_new(obj, "derived", json_integer((json_int_t)t->derived_unpins));
+	json_object_set_new(obj, "confirmed", json_integer((json_int_t)(t->derived_unpins - t->missing_in_kernel)));
+	json_object_set_new(obj, "missing_in_kernel", json_integer((json_int_t)t->missing_in_kernel));
+	json_object_set_new(obj, "kernel", json_integer((json_int_t)t->kernel_unpins));
+	json_object_set_new(obj, "not_derived", json_integer((json_int_t)t->not_derived));
+	json_object_set_new(obj, "differences", differences_json(&x));
+	json_object_set_new(obj, "more_differences", json_integer((json_int_t)x.more));
+	return obj;
+}
+
+static json_t *capture_json(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
+			    enum result result)
+{
+	const struct model_totals *t = model_totals(m);
+	json_t *obj = json_object(), *health = json_object(), *broken = json_array();
+
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		json_object_set_new(health, health_table[i].name, json_integer((json_int_t)t->health[i]));
+		if (is_broken(t, i))
+			json_array_append_new(broken, json_string(health_table[i].name));
+	}
+	json_object_set_new(obj, "trace", json_text(v->path));
+	json_object_set_new(obj, "capture", json_integer((json_int_t)c->id));
+	json_object_set_new(obj, "result", json_string(result_names[result]));
+	json_object_set_new(obj, "partial", partial ? json_text(partial) : json_null());
+	json_object_set_new(obj, "midlife", json_midlife(&t->midlife));
+	json_object_set_new(obj, "events", json_integer((json_int_t)t->events));
+	json_object_set_new(obj, "health", health);
+	json_object_set_new(obj, "broken", broken);
+	json_object_set_new(obj, "unpins", unpins_json(m));
+	return obj;
+}
+
+static int on_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
+{
+	struct verify *v = ctx;
+	enum result result = judge(c, model_totals(m));
+
+	(void)s;
+	if (result > v->worst)
+		v->worst = result;
+	if (!v->json)
+		print_capture(v, c, m, partial, result);
+	else if (budget_take(&v->memory, CAPTURE_MEMORY))
+		json_array_append_new(v->captures, capture_json(v, c, m, partial, result));
+	else
+		return error_set(v->error, "%s: capture %" PRIu64 ": %s", v->path, c->id, budget_failure(&v->memory));
+	return 0;
+}
+
+static int parse_option(struct verify *v, int c, char **argv)
+{
+	switch (c) {
+	case 'f':
+		return cli_format(v->cmd, optarg, &v->json);
+	case 'a':
+		v->replay.allow_partial = true;
+		return STATUS_OK;
+	case 'm':
+		return cli_memory(v->cmd, optarg, &v->memory);
+	case 'h':
+		v->help = true;
+		return STATUS_OK;
+	default:
+		return cli_bad_option(v->cmd, c, argv);
+	}
+}
+
+static int parse(struct verify *v, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"format", required_argument, NULL, 'f'},
+		{"allow-partial", no_argument, NULL, 'a'},
+		{"memory", required_argument, NULL, 'm'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int c, status;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		status = parse_option(v, c, argv);
+		if (status || v->help)
+			return status;
+	}
+	if (optind == argc)
+		return cli_usage_error(v->cmd, "no TRACE given");
+	return cli_traces(v->cmd, argv + optind, (size_t)(argc - optind));
+}
+
+static int run(struct verify *v, char *const *paths)
+{
+	v->replay.set = &v->set;
+	v->replay.memory = &v->memory;
+	v->replay.progress = "verify";
+	v->replay.end = on_end;
+	v->replay.ctx = v;
+	v->captures = json_array();
+	for (; *paths; paths++) {
+		v->path = *paths;
+		if (replay_run(&v->replay, v->path, v->error))
+			return -1;
+	}
+	return 0;
+}
+
+static int print_json(struct verify *v)
+{
+	json_t *doc = json_object();
+
+	json_object_set(doc, "captures", v->captures);
+	json_object_set_new(doc, "result", json_string(result_names[v->worst]));
+	return json_print(stdout, doc) ? error_set(v->error, "out of memory while printing") : 0;
+}
+
+static int verify_main(const struct command *cmd, int argc, char **argv)
+{
+	struct error e = {0};
+	struct verify v = {.cmd = cmd, .error = &e};
+	int status, err;
+
+	cli_default_memory(&v.memory);
+	status = parse(&v, argc, argv);
+	if (status)
+		return status;
+	if (v.help)
+		return cli_help(cmd);
+	err = run(&v, argv + optind);
+	if (!err && v.json)
+		err = print_json(&v);
+	json_decref(v.captures);
+	policy_set_clear(&v.set);
+	status = cli_flush(cmd);
+	if (err) {
+		cli_message(cmd, "%s", e.text);
+		return STATUS_ERROR;
+	}
+	return status == STATUS_OK && v.worst == RESULT_FAIL ? STATUS_ERROR : status;
+}
+
+const struct command cmd_verify = {
+	.name = "verify",
+	.summary = "check a trace against the model's invariants and the kernel's unpins",
+	.usage = "TRACE... [OPTION]...\n"
+		 "\n"
+		 "Says PASS, FAIL, or that it cannot verify, for each capture. FAIL: a health counter that is a\n"
+		 "warning or an error is not 0, or the kernel did not unpin pages that the model says it did. Pages\n"
+		 "that the kernel unpinned and the model did not derive are information: those pinned by accesses\n"
+		 "alone have no known PFN. A recording that began in mid-life does not fail for what is older.\n"
+		 "\n"
+		 "  --format F        text (default) or json\n"
+		 "  --allow-partial   a trace that breaks off: check what there is, as a part\n"
+		 "  --memory SIZE     what the model may take (" CLI_MEMORY_DEFAULT ")\n"
+		 "  --help            this text\n"
+		 "\n"
+		 "Exit status: 0 no failure (without unpin events there is nothing to compare: said, and 0);\n"
+		 "1 a failure, or an input or system error; 2 usage.\n",
+	.run = verify_main,
+};

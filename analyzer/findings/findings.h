@@ -1,0 +1,118 @@
+/*
+ * Findings: the gaps of one policy, grouped so that one cause is one finding, each with both of its sides: the event
+ * that violates and the earlier event that set the state up.
+ *
+ *	findings_new -> { findings_begin -> a model that runs with findings_observer() -> findings_end }...
+ *		-> findings_sort -> read
+ *
+ * A finding is what has the same key: capture, gap kind, hook, iopt, domain (or its device, so that a device that
+ * comes and goes is one cause), operation that violates, fill around it, reason, and kind of set-up event. Which pages
+ * is not in it: what is wrong is how the policy treats an operation, or where it keeps its bit, not one more pages that
+ * shows it; a workload that maps and unmaps all day has no more findings than one that did it once.
+ * Its events and objects are those of its first occurrence. Memory: one struct a finding, one serial for each pages
+ * in it, and one span a run of pinned frames with the same history; what is released is forgotten.
+ */
+#ifndef IOFLUSH_ANALYZER_FINDINGS_FINDINGS_H
+#define IOFLUSH_ANALYZER_FINDINGS_FINDINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "analyzer/model/model.h"
+#include "base/intern.h"
+
+#define FINDING_RANGES 8
+
+/* lo and hi are inclusive. */
+struct finding_range {
+	uint64_t lo, hi;
+};
+
+/* Ranges merged as they touch: the first few, in order once sorted; spans outside of them are counted. */
+struct finding_ranges {
+	struct finding_range r[FINDING_RANGES];
+	unsigned n;
+	uint64_t more;	 /* spans that lie in none of r */
+	uint64_t lo, hi; /* the lowest and the highest of all */
+};
+
+/* What about the earlier state makes it a gap. */
+enum finding_reason {
+	REASON_PINNED,	/* leak: no flush since the frames were pinned */
+	REASON_PRE_PIN, /* leak: the policy's bit was set by a fill before the frames were pinned */
+	REASON_POST_PIN, /* leak: the policy's bit was set by a fill after the frames were pinned, but they got no flush */
+	REASON_HIDDEN,	/* reexpose: no flush since the frames were hidden */
+	REASON_EXPOSED, /* release, access: a device could write them, and no flush since they were hidden */
+};
+
+/* Which event set the state up, by reason. */
+extern const char *const finding_roles[]; /* "pinned", "bit-set", "bit-set", "hidden", "exposed" */
+
+struct finding {
+	enum gap_kind kind;
+	enum finding_reason reason;
+	enum hook hook; /* where a flush would have prevented it */
+	bool filling;	/* exposures: a new area's fill; else a domain that joins */
+
+	uint64_t capture;
+	uint64_t iopt, domain, pages, area; /* ids, of the first occurrence; domain 0: none */
+	uint32_t device;		    /* findings_strings() id, 0: unknown */
+	bool more_domains;		    /* the device's other domains are in it too */
+	uint64_t more_pages;		    /* how many other pages are in it too */
+	bool mark_in_area;		    /* mark is the area's bit, else the pages' */
+
+	/* Of the first occurrence; comm is a findings_strings() id. seq 0: unknown or none. */
+	struct origin event;		       /* that violates */
+	struct origin within;		       /* the fill, unfill or removal around it */
+	struct origin setup;		       /* the earlier event that set the state up: one of the next four */
+	struct origin mark;		       /* set the policy's bit, if it was set before */
+	struct origin pinned, exposed, hidden; /* last did so to the frames */
+	uint64_t lost;			       /* lost events before it */
+	bool uncertain;			       /* the recording began in mid-life; valid after findings_end() */
+	uint64_t new_pages;		       /* of an uncertain one: in gaps if their memory was new to iommufd */
+
+	uint64_t last_seq, last_t; /* of the last occurrence */
+	uint64_t events;	   /* that violate so */
+	uint64_t spans, npages;
+	struct finding_ranges pfn, iova; /* iova: of whole pages, in bytes */
+};
+
+struct findings;
+
+/*
+ * policy is the one that the model runs, alone; the caller keeps it alive, and the budget, which is the model's (NULL: no
+ * bound). NULL: no memory.
+ */
+struct findings *findings_new(const struct ioflush_policy *policy, struct budget *budget);
+void findings_free(struct findings *f);
+
+/* A capture begins: its number, and the strings of its events. Forgets the frames of the one before. */
+void findings_begin(struct findings *f, uint64_t capture, const struct intern *strings);
+
+/* The capture ends: only now it is known whether it began in mid-life, after model_finish(). */
+void findings_end(struct findings *f, const struct model_totals *t);
+
+/* For model_new(); valid as long as f. */
+const struct model_observer *findings_observer(const struct findings *f);
+
+/* What went wrong while observing: 0, or -1: no memory. */
+int findings_check(const struct findings *f, struct error *e);
+
+/* Errors before warnings, then by first occurrence. Call it after the last model_finish(). */
+void findings_sort(struct findings *f);
+
+size_t findings_count(const struct findings *f);
+const struct finding *findings_get(const struct findings *f, size_t i);
+const struct intern *findings_strings(const struct findings *f);
+
+/* "no flush since they were pinned" */
+const char *finding_reason_text(enum finding_reason r);
+
+/* Sentences: what happens, what flush was missing and where in the kernel it belonged, and why. Cut to len. */
+const char *finding_what(const struct finding *g);
+void finding_missing(const struct finding *g, char *buf, size_t len);
+void finding_why(const struct finding *g, const char *policy, char *buf, size_t len);
+
+#endif

@@ -1,0 +1,234 @@
+/*
+ * How events and their origins are shown. See wording.h.
+ */
+#include "analyzer/findings/wording.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "analyzer/commands/cli.h"
+
+#define LABEL_WIDTH 10 /* of text_item, after two blanks */
+#define NAME_SHOWN 64  /* characters of a string of the trace */
+
+/* Appends to buf at *at; what does not fit is cut. */
+__attribute__((format(printf, 4, 5))) static void append(char *buf, size_t len, size_t *at, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (*at + 1 >= len)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(buf + *at, len - *at, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		*at = (size_t)n < len - *at ? *at + (size_t)n : len - 1;
+}
+
+void text_time(char *buf, size_t len, uint64_t t)
+{
+	snprintf(buf, len, "%" PRIu64 ".%09" PRIu64, t / 1000000000, t % 1000000000);
+}
+
+void text_string(char *buf, size_t len, const struct intern *s, uint64_t id, const char *fallback)
+{
+	const char *text = s && id <= UINT32_MAX ? intern_get(s, (uint32_t)id) : NULL;
+
+	snprintf(buf, len, "%.*s", NAME_SHOWN, text ? text : fallback);
+	for (char *p = buf; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+}
+
+void text_origin(char *buf, size_t len, const struct origin *o, const struct intern *s)
+{
+	char comm[NAME_SHOWN + 1], when[32];
+	size_t at = 0;
+
+	if (!o->seq) {
+		snprintf(buf, len, "unknown");
+		return;
+	}
+	text_time(when, sizeof(when), o->t);
+	text_string(comm, sizeof(comm), s, o->comm, "<...>");
+	append(buf, len, &at, "#%" PRIu64 "  %s  ", o->seq, when);
+	if (o->cpu == EVENT_NO_CPU)
+		append(buf, len, &at, "cpu ?  ");
+	else
+		append(buf, len, &at, "cpu %" PRIu32 "  ", o->cpu);
+	if (o->tid == EVENT_NO_TID)
+		append(buf, len, &at, "%s-?  ", comm);
+	else
+		append(buf, len, &at, "%s-%" PRIu32 "  ", comm, o->tid);
+	append(buf, len, &at, "%s", event_table[o->kind].name);
+}
+
+static void append_field(char *buf, size_t len, size_t *at, const struct field_desc *d, uint64_t v,
+			 const struct intern *s)
+{
+	char text[NAME_SHOWN + 1];
+
+	append(buf, len, at, "%s%s=", *at ? " " : "", d->name);
+	switch (d->type) {
+	case FIELD_ID:
+	case FIELD_HEX:
+		append(buf, len, at, "0x%" PRIx64, v);
+		break;
+	case FIELD_INT:
+		append(buf, len, at, "%" PRId64, (int64_t)v);
+		break;
+	case FIELD_STR:
+		text_string(text, sizeof(text), s, v, "?");
+		append(buf, len, at, "%s", text);
+		break;
+	case FIELD_DEC:
+	case FIELD_FLAG:
+		append(buf, len, at, "%" PRIu64, v);
+		break;
+	}
+}
+
+void text_fields(char *buf, size_t len, const struct event *ev, const struct intern *s)
+{
+	const struct event_desc *d = &event_table[ev->kind];
+	size_t at = 0;
+
+	buf[0] = 0;
+	for (unsigned i = 0; i < d->nfields; i++)
+		if (!(ev->missing & 1u << i))
+			append_field(buf, len, &at, &d->field[i], ev->f[i], s);
+}
+
+void text_item(FILE *out, const char *label, const char *text)
+{
+	int col = fprintf(out, "  %-*s", LABEL_WIDTH, label);
+	bool first = true;
+
+	while (*text) {
+		int n = (int)strcspn(text, " ");
+
+		if (!first && col + 1 + n > TEXT_COLUMNS) {
+			fputc('\n', out);
+			col = fprintf(out, "  %*s", LABEL_WIDTH, "");
+			first = true;
+		}
+		col += fprintf(out, "%s%.*s", first ? "" : " ", n, text);
+		first = false;
+		text += n;
+		while (*text == ' ' && text[1] == ' ') { /* columns of an origin */
+			col += fprintf(out, " ");
+			text++;
+		}
+		text += *text == ' ';
+	}
+	fputc('\n', out);
+}
+
+void text_health(FILE *out, enum health h, uint64_t value)
+{
+	const struct health_desc *d = &health_table[h];
+	char buf[TEXT_MAX], counted[64];
+
+	cli_counted(counted, sizeof(counted), value, d->unit);
+	snprintf(buf, sizeof(buf), "%s: %s: %s%s%s", d->name, counted, d->doc, d->advice[0] ? "; advice: " : "",
+		 d->advice);
+	text_item(out, d->severity == 'e' ? "error" : d->severity == 'w' ? "warning" : "info", buf);
+}
+
+static json_t *json_name(const struct intern *s, uint64_t id)
+{
+	const char *text = s && id <= UINT32_MAX ? intern_get(s, (uint32_t)id) : NULL;
+	char shown[NAME_SHOWN + 1];
+
+	if (!text)
+		return json_null();
+	text_string(shown, sizeof(shown), s, id, "");
+	return json_string(shown);
+}
+
+json_t *json_origin(const struct origin *o, const struct intern *s)
+{
+	json_t *obj;
+
+	if (!o->seq)
+		return json_null();
+	obj = json_object();
+	json_object_set_new(obj, "event", json_integer((json_int_t)o->seq));
+	json_object_set_new(obj, "name", json_string(event_table[o->kind].name));
+	json_object_set_new(obj, "t", json_integer((json_int_t)o->t));
+	json_object_set_new(obj, "cpu", o->cpu == EVENT_NO_CPU ? json_null() : json_integer(o->cpu));
+	json_object_set_new(obj, "tid", o->tid == EVENT_NO_TID ? json_null() : json_integer(o->tid));
+	json_object_set_new(obj, "comm", json_name(s, o->comm));
+	return obj;
+}
+
+json_t *json_fields(const struct event *ev, const struct intern *s)
+{
+	const struct event_desc *d = &event_table[ev->kind];
+	json_t *obj = json_object(), *v;
+
+	for (unsigned i = 0; i < d->nfields; i++) {
+		if (ev->missing & 1u << i)
+			continue;
+		if (d->field[i].type == FIELD_ID || d->field[i].type == FIELD_HEX)
+			v = json_hex(ev->f[i]);
+		else if (d->field[i].type == FIELD_STR)
+			v = json_name(s, ev->f[i]);
+		else
+			v = json_integer((json_int_t)ev->f[i]);
+		json_object_set_new(obj, d->field[i].name, v);
+	}
+	return obj;
+}
+
+int json_print(FILE *out, json_t *doc)
+{
+	int err = doc ? json_dumpf(doc, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
+
+	json_decref(doc);
+	fputc('\n', out);
+	return err;
+}
+
+void text_midlife(char *buf, size_t len, const struct midlife *m, const uint64_t *health)
+{
+	static const struct {
+		enum health h;
+		const char *unit;
+	} part[] = {
+		{HEALTH_midlife_iopts, "iopts"},
+		{HEALTH_midlife_domains, "domains"},
+		{HEALTH_midlife_areas, "areas"},
+		{HEALTH_midlife_pages, "objects (iopt_pages)"},
+	};
+	char counted[64], when[32];
+	uint64_t sum = 0;
+	size_t at = 0;
+
+	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+		uint64_t n = health[part[i].h];
+
+		if (!n)
+			continue;
+		cli_counted(counted, sizeof(counted), n, part[i].unit);
+		at += (size_t)snprintf(buf + at, len - at, "%s%s", at ? ", " : "", counted);
+		sum += n;
+	}
+	text_time(when, sizeof(when), m->t);
+	snprintf(buf + at, len - at, " %s older than the recording; event %" PRIu64 " (%s at %s) is the first to show it",
+		 sum == 1 ? "is" : "are", m->seq, event_table[m->kind].name, when);
+}
+
+json_t *json_midlife(const struct midlife *m)
+{
+	json_t *obj;
+
+	if (!m->seq)
+		return json_null();
+	obj = json_object();
+	json_object_set_new(obj, "event", json_integer((json_int_t)m->seq));
+	json_object_set_new(obj, "name", json_string(event_table[m->kind].name));
+	json_object_set_new(obj, "t", json_integer((json_int_t)m->t));
+	return obj;
+}

@@ -1,0 +1,62 @@
+/*
+ * How events and their origins are shown: the texts and JSON values that the commands about single events share.
+ * Texts go into buffers of the caller and are cut if they do not fit. What a trace says (commands, devices) is data
+ * of others: characters that are not printable ASCII are shown as '?', and long names are cut.
+ *
+ * Formats: an event by its number in the capture, "#16"; times in seconds with nine digits; ids, addresses and PFNs
+ * in hex; a thread as "comm-tid", with "<...>" and "?" for what is unknown.
+ */
+#ifndef IOFLUSH_ANALYZER_FINDINGS_WORDING_H
+#define IOFLUSH_ANALYZER_FINDINGS_WORDING_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "trace/event.h"
+#include "base/jsontext.h"
+#include "analyzer/model/model.h"
+#include "base/intern.h"
+
+#define TEXT_COLUMNS 100
+#define TEXT_MAX 1024 /* enough for any one sentence or event here */
+
+/* "1.000035219" */
+void text_time(char *buf, size_t len, uint64_t t);
+
+/* A string of a trace, made fit to print; fallback if id is unknown. */
+void text_string(char *buf, size_t len, const struct intern *s, uint64_t id, const char *fallback);
+
+/* "#16  1.000035219  cpu 0  qemu-100  map"; "unknown" if o has no event. */
+void text_origin(char *buf, size_t len, const struct origin *o, const struct intern *s);
+
+/* "domain=0xff.. iova=0x1000 ...", the fields that are known. */
+void text_fields(char *buf, size_t len, const struct event *ev, const struct intern *s);
+
+/* Prints "  label     text", wrapped at TEXT_COLUMNS between words. */
+void text_item(FILE *out, const char *label, const char *text);
+
+/* Prints a health counter, its meaning and the advice. */
+void text_health(FILE *out, enum health h, uint64_t value);
+
+/* {"event", "name", "t", "cpu", "tid", "comm"}; null if o has no event; unknown members are null. */
+json_t *json_origin(const struct origin *o, const struct intern *s);
+
+/* {"iova": "0x..", ...}: the fields that are known. */
+json_t *json_fields(const struct event *ev, const struct intern *s);
+
+/* Prints a document with its keys in the order of their making, and a newline. Takes the reference. -1: no memory. */
+int json_print(FILE *out, json_t *doc);
+
+/*
+ * What a recording that began in mid-life shows to be older, by its health counters, and the first event that does:
+ * "1 iopt and 2 domains are older than the recording, as event 12 (domain_remove at 1.000000000) is the first to show"
+ */
+void text_midlife(char *buf, size_t len, const struct midlife *m, const uint64_t *health);
+
+/* {"event", "name", "t"} of that event, or null. */
+json_t *json_midlife(const struct midlife *m);
+
+#endif

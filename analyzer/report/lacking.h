@@ -1,0 +1,27 @@
+/*
+ * Which events a capture cannot have, because its probes are known and none gives them. Without some of these no policy
+ * can be judged: what is mapped where, and why, is not known then, and every policy would look flawless.
+ */
+#ifndef IOFLUSH_ANALYZER_REPORT_LACKING_H
+#define IOFLUSH_ANALYZER_REPORT_LACKING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "analyzer/model/model.h"
+
+#define LACKING_TEXT 512 /* enough for lacking_text() */
+
+/* Bit k: no event of kind k came, and no probe is for it. probes: the capture's lines; "" (not known) lacks nothing. */
+uint64_t lacking_kinds(const char *probes, const struct model_totals *t);
+
+/* Of these, the ones that no policy can be judged without. */
+uint64_t lacking_needed(uint64_t lacking);
+
+/* Their names, separated by commas; as a JSON array. */
+void lacking_text(uint64_t kinds, char out[LACKING_TEXT]);
+json_t *lacking_json(uint64_t kinds);
+
+#endif

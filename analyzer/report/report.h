@@ -1,0 +1,76 @@
+/*
+ * What a replay has to say, gathered over captures and printed once at the end: as text for a person at 100 columns, as
+ * JSON and as CSV (ioflush-replay(1) documents both). Pages are 4 KiB. Counts of several captures are added up.
+ */
+#ifndef IOFLUSH_ANALYZER_REPORT_REPORT_H
+#define IOFLUSH_ANALYZER_REPORT_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "analyzer/model/model.h"
+#include "analyzer/policies/set.h"
+#include "trace/source.h"
+
+#define REPORT_CYCLES_PER_PAGE 588   /* measured by the author of the patches, a flush on the map side */
+#define REPORT_CPU_MHZ 4494	     /* the CPU that this was measured on */
+#define REPORT_MAX_CYCLES 1000000000 /* a page */
+#define REPORT_MAX_MHZ 1000000
+
+struct report_capture {
+	uint64_t id, events, first_t, last_t;
+	char *source, *format, *host, *kernel, *clock, *state, *note;
+	char *partial; /* NULL, or why the events are not all there */
+	struct midlife midlife;
+	uint64_t health[HEALTH_COUNT];
+	uint64_t lacking; /* bit k: its probes are known, and none is for event kind k */
+};
+
+struct report {
+	const struct policy_set *set;
+	struct budget *budget; /* of what is kept of captures; NULL: no bound */
+	uint64_t cycles_per_page, cpu_mhz;
+	bool cpu_mhz_given;
+	struct policy_counts *counts; /* by policy */
+	struct model_totals totals;   /* peak_exposed is the highest of any capture */
+	struct dropped dropped;
+	bool dropped_unknown; /* of some capture: only a part of it was looked at */
+	struct report_capture *capture;
+	size_t n, captures_cap;
+	char **left_out; /* captures that could not be read whole: which, and why */
+	size_t nleft_out, left_out_cap;
+};
+
+/* The set must outlive the report. 0 or -1. */
+int report_init(struct report *r, const struct policy_set *set, struct error *e);
+void report_clear(struct report *r);
+
+/*
+ * Adds a capture whose model is finished. partial: NULL, or why not all of its events are there. dropped: the records that
+ * gave no events, or NULL if that is not known of the events that are there. 0 or -1.
+ */
+int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
+	       const struct dropped *dropped, struct error *e);
+
+/* Says in the report that a capture is not in it: which, and why. 0 or -1. */
+int report_leave_out(struct report *r, const char *what, struct error *e);
+
+/* Pages that a policy flushes. */
+uint64_t report_flushed(const struct policy_counts *c);
+
+/* Whether some capture began in mid-life. */
+bool report_midlife(const struct report *r);
+
+/* Whether a capture has no probe for events without which no policy can be judged. */
+bool report_unjudged(const struct report *r);
+
+/* Whether the traces say that records were lost. */
+bool report_lost(const struct report *r);
+
+void report_text(const struct report *r, FILE *out);
+void report_csv(const struct report *r, FILE *out);
+int report_json(const struct report *r, FILE *out, struct error *e);
+
+#endif

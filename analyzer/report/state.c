@@ -1,0 +1,295 @@
+/* Gathering and printing what exists; see state.h. Texts are copied: the source that owns them is closed before. */
+#include "analyzer/report/state.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "analyzer/commands/cli.h"
+#include "analyzer/findings/wording.h"
+#include "base/jsontext.h"
+
+/* What the visitor's functions need; they cannot fail by themselves. */
+struct gathering {
+	struct budget *budget;
+	struct state_capture *c;
+	const struct intern *strings;
+	bool failed; /* no memory */
+};
+
+/* How many an array of n has room for: it doubles when its length is a power of two. */
+static size_t room(size_t n)
+{
+	size_t cap = n > 0;
+
+	while (cap < n)
+		cap *= 2;
+	return cap;
+}
+
+/* Room for one more. NULL: no memory. */
+static void *grow(struct budget *budget, void *array, size_t n, size_t size)
+{
+	return n == room(n) ? budget_resize(budget, array, n * size, room(n + 1) * size) : array;
+}
+
+/* A copy that free_text() gives back. NULL: no memory. */
+static char *keep_text(struct budget *budget, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = budget_resize(budget, NULL, 0, size);
+
+	return copy ? memcpy(copy, text, size) : NULL;
+}
+
+static void free_text(struct budget *budget, char *text)
+{
+	budget_free(budget, text, text ? strlen(text) + 1 : 0);
+}
+
+/* The same of what the visitor gathers; after a failure nothing more is. */
+static void *grow_gathered(struct gathering *g, void *array, size_t n, size_t size)
+{
+	void *grown = g->failed ? NULL : grow(g->budget, array, n, size);
+
+	g->failed |= !grown;
+	return grown;
+}
+
+static void on_iopt(void *ctx, const struct model_iopt *iopt)
+{
+	struct gathering *g = ctx;
+	struct model_iopt *p = grow_gathered(g, g->c->iopt, g->c->niopts, sizeof(*p));
+
+	if (!p)
+		return;
+	g->c->iopt = p;
+	p[g->c->niopts++] = *iopt;
+}
+
+static void on_domain(void *ctx, const struct model_domain *domain)
+{
+	struct gathering *g = ctx;
+	struct state_domain *p = grow_gathered(g, g->c->domain, g->c->ndomains, sizeof(*p));
+	const char *device = intern_get(g->strings, domain->device);
+
+	if (!p)
+		return;
+	g->c->domain = p;
+	p += g->c->ndomains++;
+	*p = (struct state_domain){.d = *domain, .device = device ? keep_text(g->budget, device) : NULL};
+	g->failed |= device && !p->device;
+}
+
+static void on_area(void *ctx, const struct model_area *area)
+{
+	struct gathering *g = ctx;
+	struct model_area *p = grow_gathered(g, g->c->area, g->c->nareas, sizeof(*p));
+
+	if (!p)
+		return;
+	g->c->area = p;
+	p[g->c->nareas++] = *area;
+}
+
+static int no_memory(const struct state *s, const struct capture *c, struct error *e)
+{
+	return error_set(e, "capture %" PRIu64 ": %s", c->id, budget_failure(s->budget));
+}
+
+int state_add(struct state *s, const struct capture *c, const struct model *m, const struct intern *strings, bool areas,
+	      const char *partial, struct error *e)
+{
+	const struct model_totals *t = model_totals(m);
+	struct state_capture *grown = grow(s->budget, s->capture, s->n, sizeof(*grown));
+	struct gathering g = {.budget = s->budget, .strings = strings};
+	const struct model_visitor v = {.ctx = &g, .iopt = on_iopt, .domain = on_domain, .area = areas ? on_area : NULL};
+
+	if (!grown)
+		return no_memory(s, c, e);
+	s->capture = grown;
+	g.c = &grown[s->n++];
+	*g.c = (struct state_capture){.id = c->id, .events = t->events, .first_t = t->first_t, .last_t = t->last_t};
+	memcpy(g.c->health, t->health, sizeof(g.c->health));
+	g.c->midlife = t->midlife;
+	g.c->state = keep_text(s->budget, c->state ? c->state : "");
+	g.c->partial = partial ? keep_text(s->budget, partial) : NULL;
+	if (model_visit(m, &v, e))
+		return -1;
+	return g.failed || !g.c->state || (partial && !g.c->partial) ? no_memory(s, c, e) : 0;
+}
+
+void state_clear(struct state *s)
+{
+	struct budget *b = s->budget;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct state_capture *c = &s->capture[i];
+
+		for (size_t k = 0; k < c->ndomains; k++)
+			free_text(b, c->domain[k].device);
+		free_text(b, c->state);
+		free_text(b, c->partial);
+		budget_free(b, c->iopt, room(c->niopts) * sizeof(*c->iopt));
+		budget_free(b, c->domain, room(c->ndomains) * sizeof(*c->domain));
+		budget_free(b, c->area, room(c->nareas) * sizeof(*c->area));
+	}
+	budget_free(b, s->capture, room(s->n) * sizeof(*s->capture));
+	*s = (struct state){.budget = b};
+}
+
+/* ---- text ---- */
+
+static const char *coherency(int coherent)
+{
+	return coherent < 0 ? "unknown" : coherent ? "coherent" : "non-coherent";
+}
+
+/* text, which is of the trace, as far as it fits into buf */
+static const char *shown(char *buf, size_t len, const char *text)
+{
+	snprintf(buf, len, "%s", text);
+	cli_printable(buf);
+	return buf;
+}
+
+static void iopt_text(const struct state_capture *c, const struct model_iopt *o, FILE *out)
+{
+	char device[128];
+
+	fprintf(out, "iopt 0x%" PRIx64 ": %" PRIu32 " domain%s (%" PRIu32 " non-coherent), %s area%s\n", o->id,
+		o->domains, cli_s(o->domains), o->noncoherent, cli_thousands(o->areas), cli_s(o->areas));
+	fprintf(out, "  pages: %s mapped, %s exposed, %s held by accesses\n", cli_thousands(o->mapped),
+		cli_thousands(o->exposed), cli_thousands(o->held));
+	for (size_t i = 0; i < c->ndomains; i++) {
+		const struct model_domain *d = &c->domain[i].d;
+
+		if (d->iopt != o->id)
+			continue;
+		fprintf(out, "  domain 0x%" PRIx64 ": %s%s, device %s, %s page%s mapped, %s exposed\n", d->id,
+			coherency(d->coherent), d->joining ? ", joining" : "",
+			shown(device, sizeof(device), c->domain[i].device ? c->domain[i].device : "unknown"),
+			cli_thousands(d->mapped), cli_s(d->mapped), cli_thousands(d->exposed));
+	}
+	for (size_t i = 0; i < c->nareas; i++) {
+		const struct model_area *a = &c->area[i];
+
+		if (a->iopt != o->id)
+			continue;
+		fprintf(out,
+			"  area 0x%" PRIx64 "-0x%" PRIx64 ": pages 0x%" PRIx64 ", %s mapped, %s exposed, %s held%s\n",
+			a->iova, a->last, a->pages, cli_thousands(a->mapped), cli_thousands(a->exposed),
+			cli_thousands(a->held), a->filling ? ", filling" : "");
+	}
+}
+
+void state_text(const struct state *s, FILE *out)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct state_capture *c = &s->capture[i];
+		char text[1024];
+
+		fprintf(out, "%scapture %" PRIu64 " (%s): after %s event%s, t=%" PRIu64 "\n", i ? "\n" : "", c->id,
+			shown(text, sizeof(text), c->state), cli_thousands(c->events), cli_s(c->events), c->last_t);
+		if (c->partial)
+			fprintf(out, "a part: %s\n", shown(text, sizeof(text), c->partial));
+		if (c->midlife.seq) {
+			text_midlife(text, sizeof(text), &c->midlife, c->health);
+			fprintf(out, "began in mid-life, so more may be there: %s\n", text);
+		}
+		for (int h = 0; h < HEALTH_COUNT; h++) {
+			if (!c->health[h] || health_table[h].severity == 'i')
+				continue;
+			cli_counted(text, sizeof(text), c->health[h], health_table[h].doc);
+			fprintf(out, "%s: %s\n", health_table[h].severity == 'e' ? "error" : "warning", text);
+		}
+		if (!c->niopts)
+			fputs("nothing is there\n", out);
+		for (size_t k = 0; k < c->niopts; k++)
+			iopt_text(c, &c->iopt[k], out);
+	}
+}
+
+/* ---- JSON: members that cannot be made are NULL, which the packing above them reports ---- */
+
+static json_t *iopt_json(const struct model_iopt *o)
+{
+	return json_pack("{s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "iopt", json_hex(o->id), "domains", (int)o->domains,
+			 "noncoherent", (int)o->noncoherent, "areas", json_number(o->areas), "mapped_pages",
+			 json_number(o->mapped), "exposed_pages", json_number(o->exposed), "held_pages",
+			 json_number(o->held));
+}
+
+static json_t *domain_json(const struct state_domain *s)
+{
+	const struct model_domain *d = &s->d;
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "domain", json_hex(d->id), "iopt",
+			 json_hex(d->iopt), "coherent", d->coherent < 0 ? json_null() : json_integer(d->coherent),
+			 "device", json_text(s->device), "joining", d->joining, "areas", json_number(d->areas),
+			 "mapped_pages", json_number(d->mapped), "exposed_pages", json_number(d->exposed));
+}
+
+static json_t *area_json(const struct model_area *a)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "area",
+			 a->id ? json_hex(a->id) : json_null(), "iopt", json_hex(a->iopt), "pages", json_hex(a->pages),
+			 "iova", json_hex(a->iova), "last", json_hex(a->last), "first", json_number(a->first),
+			 "last_index", json_number(a->last_index), "storage",
+			 a->has_storage ? json_hex(a->storage) : json_null(), "filling", a->filling, "mapped_pages",
+			 json_number(a->mapped), "exposed_pages", json_number(a->exposed), "held_pages",
+			 json_number(a->held));
+}
+
+static json_t *health_json(const uint64_t *health)
+{
+	json_t *all = json_object();
+
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		if (json_object_set_new(all, health_table[i].name, json_number(health[i]))) {
+			json_decref(all);
+			return NULL;
+		}
+	}
+	return all;
+}
+
+static json_t *capture_json(const struct state_capture *c, bool *failed)
+{
+	json_t *iopts = json_array(), *domains = json_array(), *areas = json_array(), *all;
+
+	for (size_t i = 0; i < c->niopts; i++)
+		*failed |= json_array_append_new(iopts, iopt_json(&c->iopt[i]));
+	for (size_t i = 0; i < c->ndomains; i++)
+		*failed |= json_array_append_new(domains, domain_json(&c->domain[i]));
+	for (size_t i = 0; i < c->nareas; i++)
+		*failed |= json_array_append_new(areas, area_json(&c->area[i]));
+	all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "capture", json_number(c->id), "state",
+			json_text(c->state), "events", json_number(c->events), "first_t", json_number(c->first_t),
+			"last_t", json_number(c->last_t), "partial", json_text(c->partial), "midlife",
+			json_midlife(&c->midlife), "health", health_json(c->health), "iopts", iopts, "domains", domains);
+	if (all && c->area)
+		*failed |= json_object_set(all, "areas", areas);
+	json_decref(areas);
+	return all;
+}
+
+int state_json(const struct state *s, FILE *out, struct error *e)
+{
+	json_t *all = json_object(), *captures = json_array();
+	bool failed = false;
+	int ret = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		failed |= json_array_append_new(captures, capture_json(&s->capture[i], &failed));
+	failed |= json_object_set_new(all, "captures", captures);
+	/* what cannot be written shows when the stream is flushed */
+	if (failed)
+		ret = error_set(e, "out of memory");
+	else if (json_dumpf(all, out, JSON_INDENT(1)) && !ferror(out))
+		ret = error_set(e, "cannot print the state as JSON");
+	else
+		fputc('\n', out);
+	json_decref(all);
+	return ret;
+}

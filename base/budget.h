@@ -1,0 +1,41 @@
+/*
+ * A bound on memory. Whoever makes what input may make large takes it from a budget and gives it back when it is freed,
+ * so that a few bytes of input cannot cost gigabytes: beyond the limit nothing is given, and that is an error in words.
+ * Each file that is read has one (source.h), and so has the model.
+ *
+ * used is never above limit. It counts what malloc() takes for a block, and is kept at growth, never for each event.
+ * A budget belongs to one thread. NULL stands for no bound, and costs nothing.
+ */
+#ifndef IOFLUSH_BASE_BUDGET_H
+#define IOFLUSH_BASE_BUDGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define BUDGET_HASHED 16 /* beside an object that is in a hash table of uthash: its share of the table */
+
+struct budget {
+	uint64_t limit, used; /* bytes */
+	bool over;	      /* something was refused */
+	char refusal[256];    /* what is said then */
+};
+
+/* may: what the limit is of, as in "more than the 256 MiB of memory that MAY". */
+void budget_init(struct budget *b, uint64_t limit, const char *may);
+
+/* For memory that somebody else allocates. False: it is refused. */
+bool budget_take(struct budget *b, uint64_t size);
+void budget_give(struct budget *b, uint64_t size);
+
+/* calloc(1, size), realloc() from the old size (0: p is NULL) and free(), within the budget. NULL: see budget_failure(). */
+void *budget_alloc(struct budget *b, size_t size);
+void *budget_resize(struct budget *b, void *p, size_t old, size_t size);
+void budget_free(struct budget *b, void *p, size_t size);
+
+/* Why nothing was given: the limit is reached, or "out of memory". */
+const char *budget_failure(const struct budget *b);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * The monotonic clock, in nanoseconds. How long ago something was is asked with clock_since() and never by a subtraction
+ * of two times: of these one may have been taken before the other, and the difference would wrap to centuries.
+ */
+#ifndef IOFLUSH_BASE_CLOCK_H
+#define IOFLUSH_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* From then until now; 0 if then is yet to come. */
+static inline uint64_t clock_since(uint64_t then)
+{
+	uint64_t now = clock_ns();
+
+	return now > then ? now - then : 0;
+}
+
+#endif

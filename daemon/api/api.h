@@ -1,0 +1,79 @@
+/*
+ * What the HTTP API answers: requests in, JSON (or metrics text) out. Knows neither sockets nor the event loop; reads the
+ * database through a connection of its own, read-only, with a limit on rows a request. Described in schema/openapi.yaml.
+ */
+#ifndef IOFLUSH_DAEMON_API_API_H
+#define IOFLUSH_DAEMON_API_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trace/event.h"
+#include "daemon/capture/ring.h"
+#include "daemon/config.h"
+#include "base/error.h"
+#include "daemon/probes/priv.h"
+#include "daemon/record/writer.h"
+
+struct api_request {
+	const char *method; /* "GET", "POST", "DELETE", ... */
+	const char *path;   /* decoded, without the query */
+	const char *query;  /* after '?', not decoded; or NULL */
+	const char *body;
+	size_t body_len;
+};
+
+struct api_response {
+	int status;
+	const char *content_type;
+	char *body; /* malloc'ed */
+	size_t body_len;
+	const char *location; /* for 202, or NULL; lives as long as the api */
+	int retry_after;      /* seconds, for 429 and 503; 0: none */
+	const char *allow;    /* for 405: the methods that the path takes, or NULL; static */
+};
+
+/* What is live: filled in by the daemon, called on the HTTP thread, must be quick. */
+struct api_live {
+	void *ctx;
+	void (*capture)(void *ctx, struct ring_stats *out);
+	void (*writer)(void *ctx, struct writer_stats *out);
+	const struct priv_armed *armed;			      /* the probes in use; does not change */
+	void (*kinds)(void *ctx, uint64_t by_kind[EV_KINDS]); /* events recorded, by kind; NULL: not counted */
+	uint64_t (*drain_interval)(void *ctx);		      /* the option as it is now, in milliseconds */
+};
+
+struct api;
+
+/* Takes copies of what it needs of c and live. */
+struct api *api_new(const struct config *c, const struct api_live *live, struct error *e);
+void api_free(struct api *a); /* ends replays that are running */
+
+/* A late answer: as api_handle() would have filled it in. The callee frees the body. */
+typedef void (*api_done_fn)(void *ctx, struct api_response *r);
+
+/*
+ * Answers in *r and returns true; the body is always set, and the caller's to free; errors are
+ * {"error":{"code","message","field"}}. Or returns false: what answers is a process that was started, and done(ctx, ...)
+ * is called once from a later api_tick(), unless api_cancel(a, ctx) comes first. ctx tells requests apart.
+ */
+bool api_handle(struct api *a, const struct api_request *q, struct api_response *r, api_done_fn done, void *ctx);
+void api_cancel(struct api *a, void *ctx);
+
+/* Whether a request of this method for this path has a body. Nothing else has. */
+bool api_takes_body(const char *method, const char *path);
+
+/*
+ * Called on the HTTP thread: reaps and limits what runs, gives late answers. Returns in how many milliseconds it wants
+ * to be called again; after an api_handle(), at once.
+ */
+unsigned api_tick(struct api *a);
+
+/* For HTTP errors that the transport finds itself (413, 431, 408, ...). */
+void api_error(struct api_response *r, int status, const char *code, const char *message, const char *field);
+
+/* Counted in the metrics: one answer sent. */
+void api_count(struct api *a, int status);
+
+#endif

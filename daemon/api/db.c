@@ -1,0 +1,602 @@
+/*
+ * See db.h. Every question is one or a few statements of its own, so that no read transaction lasts: one that did
+ * would keep the writer's log from being folded back into the database.
+ *
+ * Events are read by windows of ids: ids are given in order and without gaps by whoever writes, so a window bounds the
+ * rows whatever the filter lets through. Times rise with ids within a capture; the ids that a time range spans are found
+ * by bisection. Captures of two writers at a time may be mixed: bisection then gives up, and the window does it alone.
+ */
+#include "daemon/api/db.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "trace/store/rows.h"
+
+#define BUSY_MS 50	    /* the HTTP thread waits no longer */
+#define STEP_NS 1000000000u /* nor does a statement take longer */
+#define MAX_TEXT 65536	    /* bytes of a text, and of all of a capture: many of them are one answer */
+#define WINDOW 16384	    /* ids looked at for one answer */
+#define LOSS_CACHE 1024	    /* captures; as many as one answer has */
+
+enum {
+	ST_CAPTURE,
+	ST_BEFORE,
+	ST_LOSSES,
+	ST_EVENTS,
+	ST_EVENTS_DESC,
+	ST_AT,
+	ST_AT_OR_BEFORE,
+	ST_STRING,
+	ST_ENDS,
+	STATEMENTS
+};
+
+/* What is known of a capture's losses. Each has its place by its number, so that a page of captures has them all. */
+struct loss_entry {
+	uint64_t capture, first_event; /* retention moves the beginning: then all is counted anew */
+	uint64_t last_id;	       /* lost events up to there are in */
+	uint64_t whole_to;	       /* the capture's last event when all of them were in; 0: not yet */
+	struct api_losses sum;
+};
+
+struct api_db {
+	char *path;
+	sqlite3 *db; /* NULL: not open */
+	struct db_guard guard;
+	struct file_id file; /* that is open, or was last */
+	sqlite3_stmt *stmt[STATEMENTS];
+	struct loss_entry loss[LOSS_CACHE];
+	char string[256];
+};
+
+struct api_db *api_db_new(const char *path)
+{
+	struct api_db *db = calloc(1, sizeof(*db));
+
+	if (!db)
+		return NULL;
+	db->path = strdup(path);
+	if (db->path)
+		return db;
+	free(db);
+	return NULL;
+}
+
+static void disconnect(struct api_db *db)
+{
+	for (int i = 0; i < STATEMENTS; i++)
+		sqlite3_finalize(db->stmt[i]);
+	memset(db->stmt, 0, sizeof(db->stmt));
+	sqlite3_close(db->db);
+	db->db = NULL;
+	memset(db->loss, 0, sizeof(db->loss));
+}
+
+void api_db_free(struct api_db *db)
+{
+	if (!db)
+		return;
+	disconnect(db);
+	free(db->path);
+	free(db);
+}
+
+/* "CASE e.kind WHEN 1 THEN e.f1 ... END": the field of that name of whatever kind. */
+static void put_field_of(sqlite3_str *sql, const char *name)
+{
+	sqlite3_str_appendall(sql, "CASE e.kind");
+	for (unsigned k = 0; k < EV_KINDS; k++) {
+		const struct event_desc *d = &event_table[k];
+
+		for (unsigned i = 0; d->name && i < d->nfields; i++) {
+			if (!strcmp(d->field[i].name, name))
+				sqlite3_str_appendf(sql, " WHEN %u THEN e.f%u", k, i);
+		}
+	}
+	sqlite3_str_appendall(sql, " END");
+}
+
+static sqlite3_stmt *prepare_events(struct api_db *db, bool descending, struct error *e)
+{
+	sqlite3_str *sql = sqlite3_str_new(db->db);
+	sqlite3_stmt *stmt = NULL;
+	char *text;
+
+	sqlite3_str_appendall(sql,
+			      "SELECT e.id, e.capture, e.t, e.cpu, k.tid, (SELECT text FROM string WHERE id = k.comm), "
+			      "e.kind");
+	for (int i = 0; i < EVENT_MAX_FIELDS; i++)
+		sqlite3_str_appendf(sql, ", e.f%d", i);
+	sqlite3_str_appendall(sql, " FROM event e NOT INDEXED LEFT JOIN task k ON k.id = e.task WHERE e.id BETWEEN "
+				   "?1 AND ?2"
+				   " AND (?3 IS NULL OR e.capture = ?3) AND (?4 IS NULL OR (1 << e.kind) & ?4)"
+				   " AND (?5 IS NULL OR e.t >= ?5) AND (?6 IS NULL OR e.t <= ?6) AND (?7 IS NULL OR ");
+	put_field_of(sql, "domain");
+	sqlite3_str_appendall(sql, " = ?7) AND (?8 IS NULL OR ");
+	put_field_of(sql, "iopt");
+	sqlite3_str_appendf(sql, " = ?8) ORDER BY e.id %s LIMIT ?9", descending ? "DESC" : "ASC");
+	text = sqlite3_str_finish(sql);
+	if (text)
+		stmt = db_prepare(db->db, db->path, text, e);
+	else
+		error_set(e, "out of memory");
+	sqlite3_free(text);
+	return stmt;
+}
+
+#define CAPTURE_COLUMNS \
+	"id, events, first_t, last_t, first_event, last_event, source, format, host, kernel, clock, probes, state, note"
+
+static int prepare(struct api_db *db, struct error *e)
+{
+	static const char *const sql[STATEMENTS] = {
+		[ST_CAPTURE] = "SELECT " CAPTURE_COLUMNS " FROM capture NOT INDEXED WHERE id = ?1",
+		[ST_BEFORE] = "SELECT " CAPTURE_COLUMNS
+			      " FROM capture NOT INDEXED WHERE ?1 = 0 OR id < ?1 ORDER BY id DESC LIMIT 1",
+		[ST_LOSSES] = "SELECT id, f0, (SELECT text FROM string WHERE id = f1) FROM event "
+			      "WHERE kind = 19 AND capture = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+		[ST_AT] = "SELECT id, t, capture FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id LIMIT 1",
+		[ST_AT_OR_BEFORE] = "SELECT id, t, capture FROM event NOT INDEXED WHERE id <= ?1 ORDER BY id DESC LIMIT 1",
+		[ST_STRING] = "SELECT text FROM string WHERE id = ?1",
+		[ST_ENDS] = "SELECT (SELECT min(id) FROM event NOT INDEXED), (SELECT max(id) FROM event NOT INDEXED)",
+	};
+
+	_Static_assert(EV_lost == 19, "the index event_lost and the statement above name this number");
+	for (int i = 0; i < STATEMENTS; i++) {
+		if (i == ST_EVENTS || i == ST_EVENTS_DESC)
+			db->stmt[i] = prepare_events(db, i == ST_EVENTS_DESC, e);
+		else
+			db->stmt[i] = db_prepare(db->db, db->path, sql[i], e);
+		if (!db->stmt[i])
+			return -1;
+	}
+	return 0;
+}
+
+static int reconnect(struct api_db *db, const struct file_id *file, struct error *e)
+{
+	struct file_id opened;
+	int version = 0;
+
+	db->guard.until = db_now_ns() + STEP_NS;
+	if (db_open(&db->db, db->path, DB_READ_LIVE, &db->guard, e))
+		return -1;
+	sqlite3_busy_timeout(db->db, BUSY_MS);
+	sqlite3_limit(db->db, SQLITE_LIMIT_LENGTH, MAX_TEXT);
+	if (!db_file(db->db, &opened) || !same_file(&opened, file)) {
+		error_set(e, "%s: was replaced while it was opened", db->path);
+		goto fail;
+	}
+	if (db_check(db->db, db->path, DB_READ_LIVE, &version, e))
+		goto fail;
+	if (version != db_newest_version()) {
+		error_set(e, "%s: nothing was recorded into it yet, or it is of an older version", db->path);
+		goto fail;
+	}
+	if (prepare(db, e))
+		goto fail;
+	db->file = opened;
+	return 0;
+fail:
+	disconnect(db);
+	return -1;
+}
+
+void api_db_file(const struct api_db *db, char text[FILE_ID_TEXT])
+{
+	file_id_text(&db->file, text);
+}
+
+int api_db_ready(struct api_db *db, const struct file_id *recorded, struct error *e)
+{
+	const struct file_id *want = recorded->ino ? recorded : &db->file;
+	struct file_id now;
+	struct stat st;
+
+	if (db->db && recorded->ino && same_file(recorded, &db->file))
+		return 0;
+	if (stat(db->path, &st)) {
+		disconnect(db);
+		return error_errno(e, "%s", db->path);
+	}
+	now = file_id_of(&st);
+	if (want->ino && !same_file(&now, want)) {
+		disconnect(db);
+		return error_set(e, "%s: another file than the one recorded into lies there now, and is left alone",
+				 db->path);
+	}
+	if (db->db && same_file(&now, &db->file))
+		return 0;
+	disconnect(db);
+	return reconnect(db, &now, e);
+}
+
+/* A statement ready to be bound. */
+static sqlite3_stmt *again(struct api_db *db, int which)
+{
+	sqlite3_reset(db->stmt[which]);
+	sqlite3_clear_bindings(db->stmt[which]);
+	db->guard.until = db_now_ns() + STEP_NS;
+	db->guard.rows++; /* it is another one, and its steps are bounded anew */
+	return db->stmt[which];
+}
+
+/* A step that ended the statement: 0, or -1 and the error. Damage may be gone with a new file, so it is opened anew. */
+static int finish(struct api_db *db, sqlite3_stmt *stmt, int rc, struct error *e)
+{
+	int code = rc & 0xff;
+
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		db_error(db->db, db->path, "reading", e);
+	sqlite3_reset(stmt);
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+		return 0;
+	if (code != SQLITE_BUSY && code != SQLITE_LOCKED)
+		disconnect(db);
+	return -1;
+}
+
+static uint64_t column_u64(sqlite3_stmt *stmt, int i)
+{
+	return (uint64_t)sqlite3_column_int64(stmt, i);
+}
+
+/* ---- captures ---- */
+
+void api_capture_clear(struct api_capture *c)
+{
+	free(c->source);
+	free(c->format);
+	free(c->host);
+	free(c->kernel);
+	free(c->clock);
+	free(c->probes);
+	free(c->state);
+	free(c->note);
+	*c = (struct api_capture){0};
+}
+
+static int fetch_capture(struct api_db *db, sqlite3_stmt *stmt, struct api_capture *c, struct error *e)
+{
+	char **const text[] = {&c->source, &c->format, &c->host,  &c->kernel,
+			       &c->clock,  &c->probes, &c->state, &c->note};
+	int rc = sqlite3_step(stmt);
+	bool whole = true;
+	size_t len = 0;
+
+	*c = (struct api_capture){0};
+	if (rc != SQLITE_ROW)
+		return finish(db, stmt, rc, e);
+	c->id = column_u64(stmt, 0);
+	c->events = column_u64(stmt, 1);
+	c->first_t = column_u64(stmt, 2);
+	c->last_t = column_u64(stmt, 3);
+	c->first_event = column_u64(stmt, 4);
+	c->last_event = column_u64(stmt, 5);
+	for (int i = 0; i < 8; i++) {
+		const char *s = (const char *)sqlite3_column_text(stmt, 6 + i);
+
+		*text[i] = strdup(s ? s : "");
+		whole &= !!*text[i];
+		len += s ? strlen(s) : 0;
+	}
+	sqlite3_reset(stmt);
+	if (whole && len <= MAX_TEXT)
+		return 1;
+	if (whole)
+		error_set(e, "%s: capture %llu: texts of %zu bytes: the database is damaged", db->path,
+			  (unsigned long long)c->id, len);
+	api_capture_clear(c);
+	return error_set(e, "out of memory");
+}
+
+int api_db_capture(struct api_db *db, uint64_t id, struct api_capture *out, struct error *e)
+{
+	sqlite3_stmt *stmt;
+
+	if (!id)
+		return api_db_capture_before(db, 0, out, e);
+	stmt = again(db, ST_CAPTURE);
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	return fetch_capture(db, stmt, out, e);
+}
+
+int api_db_capture_before(struct api_db *db, uint64_t id, struct api_capture *out, struct error *e)
+{
+	sqlite3_stmt *stmt = again(db, ST_BEFORE);
+
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	return fetch_capture(db, stmt, out, e);
+}
+
+/* ---- losses ---- */
+
+static struct loss_entry *loss_entry(struct api_db *db, const struct api_capture *c)
+{
+	struct loss_entry *l = &db->loss[c->id % LOSS_CACHE];
+
+	if (l->capture != c->id || l->first_event != c->first_event)
+		*l = (struct loss_entry){.capture = c->id, .first_event = c->first_event};
+	return l;
+}
+
+/* The last place collects what has none of its own. */
+static void add_cause(struct api_losses *s, const char *name, uint64_t records)
+{
+	size_t i;
+
+	for (i = 0; i < s->causes && strcmp(s->cause[i].name, name); i++)
+		;
+	if (i == API_DB_CAUSES)
+		i--;
+	if (i == s->causes) {
+		snprintf(s->cause[i].name, sizeof(s->cause[i].name), "%s", i == API_DB_CAUSES - 1 ? "other" : name);
+		s->causes++;
+	}
+	s->cause[i].records += records;
+}
+
+static void add_loss(struct loss_entry *l, sqlite3_stmt *stmt)
+{
+	const char *cause = (const char *)sqlite3_column_text(stmt, 2);
+	bool known = sqlite3_column_type(stmt, 1) != SQLITE_NULL;
+	uint64_t n = known ? column_u64(stmt, 1) : 0;
+
+	l->last_id = column_u64(stmt, 0);
+	l->sum.rows++;
+	l->sum.records += n;
+	l->sum.unknown += !known;
+	add_cause(&l->sum, cause ? cause : "unknown", n);
+}
+
+int api_db_losses(struct api_db *db, const struct api_capture *c, size_t *rows, struct api_losses *out, struct error *e)
+{
+	struct loss_entry *l = loss_entry(db, c);
+	sqlite3_stmt *stmt;
+	int rc;
+
+	*out = l->sum;
+	out->more = !l->whole_to || l->whole_to != c->last_event;
+	if (!c->events || !out->more || !*rows) {
+		out->more = c->events && out->more;
+		return 0;
+	}
+	stmt = again(db, ST_LOSSES);
+	sqlite3_bind_int64(stmt, 1, (int64_t)c->id);
+	sqlite3_bind_int64(stmt, 2, (int64_t)l->last_id);
+	sqlite3_bind_int64(stmt, 3, (int64_t)*rows);
+	for (; (rc = sqlite3_step(stmt)) == SQLITE_ROW; --*rows)
+		add_loss(l, stmt);
+	l->whole_to = *rows && rc == SQLITE_DONE ? c->last_event : 0;
+	*out = l->sum;
+	out->more = !l->whole_to;
+	return finish(db, stmt, rc, e);
+}
+
+/* ---- events ---- */
+
+struct position {
+	uint64_t id, t, capture;
+};
+
+/* The first event at or after id, or the last one at or before it. 1, 0: none, -1. */
+static int event_at(struct api_db *db, uint64_t id, bool before, struct position *p, struct error *e)
+{
+	sqlite3_stmt *stmt = again(db, before ? ST_AT_OR_BEFORE : ST_AT);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, id > INT64_MAX ? INT64_MAX : (int64_t)id);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*p = (struct position){column_u64(stmt, 0), column_u64(stmt, 1), column_u64(stmt, 2)};
+	return finish(db, stmt, rc, e) ? -1 : rc == SQLITE_ROW;
+}
+
+/*
+ * Of a capture's ids lo to hi: the first whose time is t or later, or hi + 1. Where another capture's events lie between,
+ * the answer is an earlier id. 0 or -1.
+ */
+static int bisect(struct api_db *db, uint64_t capture, uint64_t lo, uint64_t hi, uint64_t t, uint64_t *out,
+		  struct error *e)
+{
+	uint64_t end = hi + 1;
+	struct position p;
+	int got;
+
+	while (lo < end) {
+		uint64_t mid = lo + (end - lo) / 2;
+
+		got = event_at(db, mid, false, &p, e);
+		if (got < 0)
+			return -1;
+		if (got && p.id <= hi && p.capture != capture)
+			break;
+		if (!got || p.id > hi || p.t >= t)
+			end = mid;
+		else
+			lo = p.id + 1;
+	}
+	*out = lo;
+	return 0;
+}
+
+/* Takes what is after the filter's last time off the end of lo to hi, where bisection is sure of it. */
+static int cut_after(struct api_db *db, const struct api_filter *f, uint64_t lo, uint64_t *hi, struct error *e)
+{
+	struct position p;
+	uint64_t end;
+	int got;
+
+	if (bisect(db, f->capture, lo, *hi, f->to + 1, &end, e))
+		return -1;
+	if (end > *hi)
+		return 0;
+	got = event_at(db, end, false, &p, e);
+	if (got > 0 && p.capture == f->capture && p.t > f->to)
+		*hi = end - 1;
+	return got < 0 ? -1 : 0;
+}
+
+/* The ids that a filter leaves: none if lo > hi. */
+static int id_range(struct api_db *db, const struct api_filter *f, uint64_t *lo, uint64_t *hi, struct error *e)
+{
+	struct api_capture c;
+	sqlite3_stmt *stmt;
+	int rc;
+
+	*lo = 1;
+	*hi = 0;
+	if (!f->capture) {
+		stmt = again(db, ST_ENDS);
+		rc = sqlite3_step(stmt);
+		if (rc == SQLITE_ROW && sqlite3_column_type(stmt, 0) != SQLITE_NULL) {
+			*lo = column_u64(stmt, 0);
+			*hi = column_u64(stmt, 1);
+		}
+		return finish(db, stmt, rc, e);
+	}
+	rc = api_db_capture(db, f->capture, &c, e);
+	if (rc <= 0)
+		return rc;
+	if (c.events) {
+		*lo = c.first_event;
+		*hi = c.last_event;
+	}
+	api_capture_clear(&c);
+	if (*lo <= *hi && f->has_to && f->to < UINT64_MAX && cut_after(db, f, *lo, hi, e))
+		return -1;
+	if (*lo <= *hi && f->has_from)
+		return bisect(db, f->capture, *lo, *hi, f->from, lo, e);
+	return 0;
+}
+
+static void bind_optional(sqlite3_stmt *stmt, int i, bool given, uint64_t value)
+{
+	if (given)
+		sqlite3_bind_int64(stmt, i, (int64_t)value);
+	else
+		sqlite3_bind_null(stmt, i);
+}
+
+/* A string by number, kept until the next call. */
+static const char *string_of(struct api_db *db, uint64_t id)
+{
+	sqlite3_stmt *stmt = again(db, ST_STRING);
+	const char *s;
+
+	db->string[0] = '\0';
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	if (sqlite3_step(stmt) == SQLITE_ROW) {
+		s = (const char *)sqlite3_column_text(stmt, 0);
+		snprintf(db->string, sizeof(db->string), "%s", s ? s : "");
+	}
+	sqlite3_reset(stmt);
+	return db->string[0] ? db->string : NULL;
+}
+
+/* false: a kind that this program does not know. */
+static bool read_row(struct api_db *db, sqlite3_stmt *stmt, struct api_event *ev)
+{
+	const struct event_desc *d;
+
+	*ev = (struct api_event){
+		.id = column_u64(stmt, 0),
+		.capture = column_u64(stmt, 1),
+		.t = column_u64(stmt, 2),
+		.cpu = EVENT_NO_CPU,
+		.tid = EVENT_NO_TID,
+		.comm = (const char *)sqlite3_column_text(stmt, 5),
+		.kind = (unsigned)sqlite3_column_int(stmt, 6),
+	};
+	if (sqlite3_column_type(stmt, 3) != SQLITE_NULL)
+		ev->cpu = (uint32_t)column_u64(stmt, 3);
+	if (sqlite3_column_type(stmt, 4) != SQLITE_NULL)
+		ev->tid = (uint32_t)column_u64(stmt, 4);
+	if (ev->kind >= EV_KINDS || !event_table[ev->kind].name)
+		return false;
+	d = &event_table[ev->kind];
+	for (unsigned i = 0; i < d->nfields; i++) {
+		ev->f[i] = column_u64(stmt, 7 + (int)i);
+		if (sqlite3_column_type(stmt, 7 + (int)i) == SQLITE_NULL)
+			ev->missing |= (uint16_t)(1u << i);
+		else if (d->field[i].type == FIELD_STR)
+			ev->string = string_of(db, ev->f[i]);
+	}
+	return true;
+}
+
+/* One window: lo to hi. *last: the last id given to fn. 0, -1, or what fn returned. */
+static int read_window(struct api_db *db, const struct api_filter *f, uint64_t lo, uint64_t hi,
+		       int (*fn)(void *ctx, const struct api_event *ev), void *ctx, size_t *n, uint64_t *last,
+		       struct error *e)
+{
+	sqlite3_stmt *stmt = again(db, f->descending ? ST_EVENTS_DESC : ST_EVENTS);
+	struct api_event ev;
+	int rc, ret = 0;
+
+	sqlite3_bind_int64(stmt, 1, (int64_t)lo);
+	sqlite3_bind_int64(stmt, 2, (int64_t)hi);
+	bind_optional(stmt, 3, f->capture, f->capture);
+	bind_optional(stmt, 4, f->kinds, f->kinds);
+	bind_optional(stmt, 5, f->has_from, f->from);
+	bind_optional(stmt, 6, f->has_to, f->to);
+	bind_optional(stmt, 7, f->has_domain, f->domain);
+	bind_optional(stmt, 8, f->has_iopt, f->iopt);
+	sqlite3_bind_int64(stmt, 9, (int64_t)f->limit);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		*last = column_u64(stmt, 0);
+		db->guard.rows++;
+		++*n;
+		if (!read_row(db, stmt, &ev))
+			continue;
+		ret = fn(ctx, &ev);
+		if (ret)
+			break;
+	}
+	if (ret) {
+		sqlite3_reset(stmt);
+		return ret;
+	}
+	return finish(db, stmt, rc, e);
+}
+
+int api_db_events(struct api_db *db, const struct api_filter *f, int (*fn)(void *ctx, const struct api_event *ev),
+		  void *ctx, uint64_t *next, bool *more, struct error *e)
+{
+	uint64_t lo, hi, edge, last = 0;
+	struct position p;
+	size_t n = 0;
+	int ret;
+
+	*next = f->has_after ? f->after : 0;
+	*more = false;
+	if (id_range(db, f, &lo, &hi, e))
+		return -1;
+	if (f->has_after && !f->descending && f->after >= lo)
+		lo = f->after + 1;
+	if (f->has_after && f->descending && f->after && f->after <= hi)
+		hi = f->after - 1;
+	if (lo > hi)
+		return 0;
+	/* past what retention has deleted, so that a window is not wasted on it */
+	ret = event_at(db, f->descending ? hi : lo, f->descending, &p, e);
+	if (ret <= 0)
+		return ret;
+	if (p.id < lo || p.id > hi)
+		return 0;
+	if (f->descending) {
+		hi = p.id;
+		edge = hi - lo >= WINDOW ? hi - WINDOW + 1 : lo;
+		ret = read_window(db, f, edge, hi, fn, ctx, &n, &last, e);
+	} else {
+		lo = p.id;
+		edge = hi - lo >= WINDOW ? lo + WINDOW - 1 : hi;
+		ret = read_window(db, f, lo, edge, fn, ctx, &n, &last, e);
+	}
+	*next = n == f->limit ? last : edge;
+	*more = *next != (f->descending ? lo : hi);
+	return ret;
+}

@@ -1,0 +1,82 @@
+/*
+ * /v1/domains and /v1/iopts: what exists now or at a time. Only the model knows, so "ioflush state" replays the capture in
+ * a process; both paths share one answer for one (capture, time).
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/api/impl.h"
+
+#define WAIT_MS 5000
+
+/* The part of the answer that the path is about, with what the whole says of itself. */
+static int make_part(struct call *c, const char *text, size_t len, const char *part)
+{
+	json_t *all = json_loadb(text, len, 0, NULL);
+	json_t *capture = json_array_get(json_object_get(all, "captures"), 0);
+	json_t *list = json_object_get(capture, part);
+
+	if (list)
+		c->json = json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O}", "capture",
+				    json_object_get(capture, "capture"), "events", json_object_get(capture, "events"),
+				    "t", json_object_get(capture, "last_t"), "partial",
+				    json_object_get(capture, "partial"), "midlife", json_object_get(capture, "midlife"),
+				    "health", json_object_get(capture, "health"), part, list);
+	json_decref(all);
+	if (!c->json)
+		return call_fail(c, 503, "no-answer", NULL, "what 'ioflush state' printed is not understood");
+	return 0;
+}
+
+static int make_domains(struct call *c, const char *text, size_t len)
+{
+	return make_part(c, text, len, "domains");
+}
+
+static int make_iopts(struct call *c, const char *text, size_t len)
+{
+	return make_part(c, text, len, "iopts");
+}
+
+static int get_state(struct call *c, int (*make)(struct call *c, const char *text, size_t len))
+{
+	char capture_text[24], at_text[24], file[FILE_ID_TEXT];
+	const char *args[] = {"state",	    "--format",	     "json",  "--allow-partial", "--capture",
+			      capture_text, "--at",	     at_text, "--inode",	 file,
+			      "--",	    c->api->db_path, NULL};
+	uint64_t id = 0, at = UINT64_MAX;
+	struct api_capture row;
+	struct error e = {""};
+	bool given;
+	int got;
+
+	if (call_param_u64(c, "capture", 1, INT64_MAX, &id, NULL) ||
+	    call_param_u64(c, "at", 0, UINT64_MAX, &at, &given) || call_params_end(c))
+		return -1;
+	got = call_database(c, &e) ? -1 : api_db_capture(c->api->db, id, &row, &e);
+	if (got < 0) {
+		call_fail(c, 503, "database", NULL, "%s", e.text);
+		c->error.retry_after = 1;
+		return -1;
+	}
+	if (!got)
+		return call_fail(c, 404, "not-found", "capture",
+				 id ? "there is no capture %" PRIu64 : "there is no capture", id);
+	snprintf(capture_text, sizeof(capture_text), "%" PRIu64, row.id);
+	snprintf(at_text, sizeof(at_text), "%" PRIu64, at);
+	api_db_file(c->api->db, file);
+	id = row.last_event;
+	api_capture_clear(&row);
+	return call_ask(c, args, id, WAIT_MS, make);
+}
+
+int api_get_domains(struct call *c)
+{
+	return get_state(c, make_domains);
+}
+
+int api_get_iopts(struct call *c)
+{
+	return get_state(c, make_iopts);
+}

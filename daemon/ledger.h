@@ -1,0 +1,48 @@
+/*
+ * What the log says of a capture under way: losses, names that are not kept, a database that takes no rows, its recovery. Said when it changes,
+ * and each kind at most once in HEALTH_INTERVAL_S however often it changes, with the sums since it was said last; never
+ * once an event.
+ */
+#ifndef IOFLUSH_DAEMON_LEDGER_H
+#define IOFLUSH_DAEMON_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/capture/ring.h"
+#include "daemon/record/writer.h"
+
+#define HEALTH_INTERVAL_S 60
+
+enum health_cause {
+	HEALTH_RING,
+	HEALTH_DECODER,
+	HEALTH_LATE,
+	HEALTH_MERGE,
+	HEALTH_PROBE,
+	HEALTH_QUEUE,
+	HEALTH_DATABASE,
+	HEALTH_INVALID,
+	HEALTH_UNKNOWN,
+	HEALTH_NAMES,
+	HEALTH_CAUSES
+};
+
+struct health {
+	uint64_t said[HEALTH_CAUSES];	/* counts when they were logged last */
+	uint64_t loss_due, failing_due; /* seconds: not to be said again before */
+	uint64_t lost_database;		/* when the failure was logged */
+	bool failing;			/* as logged last */
+};
+
+/* Logs what has changed. now_s: seconds of any clock that does not step. */
+void health_update(struct health *h, uint64_t now_s, const struct ring_stats *r, const struct writer_stats *w);
+
+/* What was lost after it was said last; at the end of a capture. */
+void health_finish(struct health *h, const struct ring_stats *r, const struct writer_stats *w);
+
+/* Records lost so far, of any cause; places of unknown count are not among them. */
+uint64_t health_lost(const struct ring_stats *r, const struct writer_stats *w);
+
+#endif

@@ -1,0 +1,13 @@
+/* ioflushd --check: what this host would give, without changing anything that stays. */
+#ifndef IOFLUSH_DAEMON_PROBES_CHECK_H
+#define IOFLUSH_DAEMON_PROBES_CHECK_H
+
+#include <stdio.h>
+
+#include "daemon/config.h"
+#include "base/error.h"
+
+/* Prints the findings to out. The exit status; unless it is 0, e says why in one sentence. */
+int check_host(const struct config *c, FILE *out, struct error *e);
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * Probe sets: data files that say, for each event, the alternatives by which it can be got, best first, and what is lost
+ * with each. Plain form: lines of tracefs dynamic_events (as in probes/6.12.txt), the group in them replaced by ours; the
+ * name says the event. Alternatives: several lines of one name, best first. Directives, before the lines they speak of:
+ *
+ *	# comment
+ *	@needs NAME...		the events without which a capture makes no sense
+ *	@rung NAME...		the rungs of the ladder that the alternatives from here on belong to; the option rung forces one
+ *	@only NAME...		the same, and they are used only where their rung is forced
+ *	@lost TEXT		what is lost with the next line's alternative
+ *	@entry LINE		a second probe of the next line's alternative: its entry is EVENT_entry, and the next line, a
+ *				return without what the entry has, is paired with it
+ *	@layout STRUCT MEMBER=OFFSET...	offsets for kernels that do not tell them; see below
+ *	@tracepoint SYS:EVENT	an alternative that enables an existing tracepoint (its name: the last @event)
+ *	@event NAME		the event that @tracepoint lines after it give
+ *
+ * A line may name a member of a struct of the kernel's in place of its offset, as in "+{iopt_area.node.last}(%di)": what
+ * stands for it comes from the running kernel's BTF, else from @layout (layout.h).
+ */
+#ifndef IOFLUSH_DAEMON_PROBES_PROBESET_H
+#define IOFLUSH_DAEMON_PROBES_PROBESET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct probe_alt {
+	char *line;	      /* for dynamic_events, its group still the file's; or NULL: a tracepoint */
+	char *entry;	      /* the line of its entry, or NULL: it needs none */
+	char *rungs;	      /* names, each between blanks; NULL: none */
+	bool forced;	      /* used only where its rung is forced */
+	char *system, *event; /* the tracepoint */
+	char *lost;	      /* what is lost with this alternative; NULL: nothing */
+	unsigned file_line;
+};
+
+struct probe_event {
+	char *name;
+	bool needed;
+	struct probe_alt *alt;
+	size_t nalts;
+};
+
+/* Where a member lies if the kernel does not say. */
+struct probe_member {
+	char *name; /* "iopt_area.node.start" */
+	unsigned offset;
+};
+
+struct probe_set {
+	char *path;
+	struct probe_event *event;
+	size_t nevents;
+	struct probe_member *member;
+	size_t nmembers;
+};
+
+/* 0, or -1 and the error with its line; s is empty then. */
+int probe_set_read(struct probe_set *s, const char *path, struct error *e);
+void probe_set_free(struct probe_set *s);
+
+/* Whether any alternative needs something in the kernel: all but uprobes do. */
+bool probe_set_needs_kernel(const struct probe_set *s);
+bool probe_line_is_uprobe(const char *line);
+
+/* Whether the alternative may be used: rung "auto" allows all but the forced ones. */
+bool probe_alt_in_rung(const struct probe_alt *a, const char *rung);
+
+/* 0, or -1 and an error that names the rungs there are: no alternative of the set is in this one. */
+int probe_set_check_rung(const struct probe_set *s, const char *rung, struct error *e);
+
+/* The name of the event that a line gives; malloc'ed, or NULL. */
+char *probe_line_event(const char *line);
+
+/*
+ * The first {STRUCT.MEMBER} of a line: true, and where it stands (braces included) and how long it is. false: there is none,
+ * or *len is 1: a brace that names no member.
+ */
+bool probe_line_member(const char *line, const char **at, size_t *len);
+
+/* The line with its group and event name replaced: "f:ioflush/map ..." -> "f:GROUP/map ...". malloc'ed, or NULL. */
+char *probe_line_in_group(const char *line, const char *group);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * The bounded queue between the drain and the writer: a ring of events for one producer and one consumer, each a thread.
+ * Neither ever waits for the other: there are no locks, and an event that finds no room is lost, and counted.
+ *
+ * Positions count events from the beginning and never wrap: those between head and tail are queued. The consumer reads
+ * them in place, as often as it likes, and releases them when they are safe; so a batch that the database refuses costs
+ * nothing to keep.
+ *
+ * A loss lies between two positions. What was lost is kept as totals since the beginning, per cause: a mark says which
+ * totals held at a position, and whoever goes over it has lost the difference. After an overflow the producer takes no
+ * events until an eighth of the queue is free, so that a consumer that is too slow makes few losses, not one an event,
+ * and few marks are enough.
+ */
+#ifndef IOFLUSH_DAEMON_RECORD_QUEUE_H
+#define IOFLUSH_DAEMON_RECORD_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trace/event.h"
+
+enum queue_cause {
+	QUEUE_FULL,	/* the writer is too slow */
+	QUEUE_DATABASE, /* the database takes nothing */
+	QUEUE_CAUSES
+};
+
+/* Totals since the beginning. */
+struct queue_loss {
+	uint64_t records[QUEUE_CAUSES]; /* a lost event that says how many it stands for counts as those */
+	uint64_t unknown[QUEUE_CAUSES]; /* lost events that do not say */
+	uint64_t t;			/* of the last that was lost */
+};
+
+struct queue;
+
+struct queue *queue_new(size_t capacity); /* NULL: out of memory; capacity 0 is taken as 1 */
+void queue_free(struct queue *q);	  /* NULL is fine */
+
+/* ---- producer ---- */
+
+/* Takes what there is room for; counts the rest as lost. How many are queued now. */
+size_t queue_put(struct queue *q, const struct event *ev, size_t n);
+
+/* ---- consumer ---- */
+
+uint64_t queue_head(const struct queue *q);
+
+/*
+ * Up to max events from pos on (between head and tail) that lie behind each other in memory and have no loss between them:
+ * how many, 0: none are queued. The totals of loss before the first, or before what may come next, go to *loss.
+ */
+size_t queue_peek(struct queue *q, uint64_t pos, size_t max, const struct event **ev, struct queue_loss *loss);
+
+/* The totals that were released last. */
+const struct queue_loss *queue_released(const struct queue *q);
+
+/* Events before pos are safe, and so are the losses up to these totals. */
+void queue_release(struct queue *q, uint64_t pos, const struct queue_loss *loss);
+
+/* Whether there is anything to take: events or losses. */
+bool queue_pending(const struct queue *q);
+
+/* The cause under which the producer counts from now on. */
+void queue_set_cause(struct queue *q, enum queue_cause cause);
+
+/* ---- any thread ---- */
+
+size_t queue_capacity(const struct queue *q);
+size_t queue_count(const struct queue *q); /* events queued */
+size_t queue_most(const struct queue *q);  /* at most since the beginning */
+/* Events lost here: what a lost event that did not fit tells of was lost before, and counted there. */
+uint64_t queue_lost(const struct queue *q, enum queue_cause cause);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * The container trace.dat of trace-cmd, versions 6 and 7 (see trace-cmd.dat.v6(5) and v7(5)): what the file says of
+ * itself and where the records lie. What is in the records is not known here: which event formats are wanted is asked.
+ *
+ * The container is read here and not by libtracecmd: that library runs off the end of truncated files, takes damaged
+ * ones for whole, and spends far longer on the kernel's symbol table, which nothing here needs, than all the events
+ * take. libtraceevent still explains the event formats, but only those that are wanted are parsed.
+ *
+ * Every length in the file is checked against what encloses it before it is used, and nothing is mapped: a file that
+ * shrinks while it is read is an error, not a signal. All that the file can make large is taken from a budget, also what
+ * libtraceevent keeps of it; and no byte is the record of two CPUs, or a small file could hold any number of records.
+ *
+ * Shape: the file has metadata and buffers (the top one and the recorded instances), each buffer one run of
+ * sub-buffers for each CPU (cpudata.h reads those). Metadata are read when the file is opened, and then stay as they are.
+ */
+#ifndef IOFLUSH_TRACE_FORMATS_TRACEFILE_H
+#define IOFLUSH_TRACE_FORMATS_TRACEFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event-parse.h>
+
+#include "base/budget.h"
+#include "base/error.h"
+
+/* A run of sub-buffers. Whether it goes on to its end is seen when it is read. */
+struct tracefile_cpu {
+	uint32_t cpu;
+	uint64_t offset, size; /* bytes in the file; offset + size fits in a signed 64-bit number */
+	uint64_t stat_lost;    /* records lost, as per_cpu/cpuN/stats says */
+};
+
+/* Records lost on a CPU, as its statistics say. */
+struct tracefile_stat {
+	uint32_t cpu;
+	bool taken; /* by a CPU of the table */
+	uint64_t lost;
+};
+
+struct tracefile_buffer {
+	char *name;	    /* "": the top one */
+	char *clock;	    /* NULL: as the file's */
+	uint32_t page_size; /* of a sub-buffer, in bytes; 0: as header_page says */
+	bool compressed;    /* the runs are of compressed chunks */
+	struct tracefile_cpu *cpu;
+	uint32_t cpus, cpus_cap; /* how many, and room for how many */
+
+	/* while the file is opened */
+	uint32_t cpu_count;	     /* version 6: how many; 0: as many as the file */
+	uint64_t offset;	     /* version 6: where its table of CPUs is; 0: the top buffer */
+	struct tracefile_stat *stat; /* until the CPUs are known */
+	uint32_t stats, stats_cap;
+};
+
+/* All is owned by the file but the path and the budget. */
+struct tracefile {
+	int fd;
+	const char *path;
+	uint64_t size; /* bytes */
+	bool bigendian;
+	uint32_t page_size;	/* bytes */
+	char *host, *kernel;	/* NULL: not told */
+	char *clock;		/* that of the file, NULL: not told */
+	struct tep_handle *tep; /* the wanted event formats, and the commands' names */
+	char *header_page;	/* text of events/header_page, without a NUL at its end */
+	size_t header_page_len;
+	struct tracefile_buffer *buffer; /* those without any records are left out beside others */
+	uint32_t buffers;		 /* 1 or more */
+	struct budget *budget;		 /* the caller's */
+
+	/* while the file is opened */
+	unsigned version, long_size;
+	uint32_t buffers_cap;
+	uint32_t cpu_count; /* 0: not told */
+	uint32_t formats;   /* wanted ones, so far */
+	char *compression;  /* name of the algorithm; also for tracefile_unpack() */
+	bool has_text;
+	bool (*wanted)(const char *name, size_t len);
+};
+
+/*
+ * Reads the metadata of the trace.dat open as fd, which can seek and is the file's from now on, even when this fails.
+ * path is for messages; it and the budget must live as long. wanted says for the name (len bytes, no NUL) of an event whether its
+ * format is to be parsed; it is an error if the file has none of those. 0, or -1 and the error.
+ */
+int tracefile_open(struct tracefile **out, int fd, const char *path, struct budget *budget,
+		   bool (*wanted)(const char *name, size_t len), struct error *e);
+void tracefile_close(struct tracefile *tf); /* NULL is fine */
+
+/* Unpacks len bytes into exactly size. 0, or -1 and the error (without the place). */
+int tracefile_unpack(const struct tracefile *tf, void *to, size_t size, const void *from, size_t len, struct error *e);
+
+#endif

@@ -1,0 +1,397 @@
+/*
+ * The database as a source; see store.h and rows.h.
+ *
+ * All is read in one read transaction, so that a database that is being written gives a consistent picture: the
+ * rows of captures go to memory when it is opened, then one scan of event in order of id for each capture, over the ids
+ * between its first and its last event; strings and tasks are looked up as events name them (names.h). No join,
+ * no index, and columns that the event's kind does not have are not looked at.
+ *
+ * Nothing that is damaged passes for data: ids must rise, numbers of strings and tasks must be there, each event must
+ * be possible, and at a capture's end the number of its events and the sum of their hashes must be those of its row.
+ */
+#include "trace/store/store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "trace/store/rows.h"
+#include "trace/store/names.h"
+
+struct store_source {
+	struct source source;
+	sqlite3 *db;
+	struct db_guard guard;
+	sqlite3_stmt *scan;
+	struct intern *texts; /* of captures */
+	struct capture_row *row;
+	size_t rows, next; /* next: the capture to begin next; the present one is row[next - 1] */
+	struct store_names *names;
+	bool ended, failed;   /* the present capture, the source */
+	struct error error;   /* to be given by the next read */
+	uint64_t events, sum; /* of the present capture so far */
+	uint64_t last_id, last_t;
+	uint64_t total, done; /* events of all captures */
+};
+
+static struct store_source *store_source(struct source *s)
+{
+	return (struct store_source *)s;
+}
+
+/* ---- opening ---- */
+
+static int by_first_event(const void *a, const void *b)
+{
+	const struct capture_row *const *x = a, *const *y = b;
+
+	return (*x)->first_event < (*y)->first_event ? -1 : (*x)->first_event > (*y)->first_event;
+}
+
+/* No event may lie between lo and hi. */
+static int check_gap(struct store_source *s, sqlite3_stmt *stmt, uint64_t lo, uint64_t hi, struct error *e)
+{
+	int rc;
+
+	if (lo > hi)
+		return 0;
+	sqlite3_bind_int64(stmt, 1, (int64_t)lo);
+	sqlite3_bind_int64(stmt, 2, (int64_t)hi);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		error_set(e, "%s: event id %lld: belongs to no capture: the database is damaged", s->source.path,
+			  sqlite3_column_int64(stmt, 0));
+	else if (rc != SQLITE_DONE)
+		db_error(s->db, s->source.path, "reading events", e);
+	sqlite3_reset(stmt);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+/* Every event lies in the range of some capture, or the row of a capture is lost. */
+static int check_captures(struct store_source *s, struct error *e)
+{
+	const size_t room = (s->rows + 1) * sizeof(const struct capture_row *);
+	const struct capture_row **sorted = budget_alloc(&s->source.budget, room);
+	sqlite3_stmt *stmt = NULL;
+	uint64_t next = 0; /* events below it are accounted for */
+	size_t i;
+	int rc = -1;
+
+	if (!sorted)
+		return error_set(e, "%s: %zu captures: %s", s->source.path, s->rows, budget_failure(&s->source.budget));
+	stmt = db_prepare(s->db, s->source.path, "SELECT id FROM event NOT INDEXED WHERE id BETWEEN ?1 AND ?2 LIMIT 1",
+			  e);
+	if (!stmt)
+		goto out;
+	for (i = 0; i < s->rows; i++)
+		sorted[i] = &s->row[i];
+	qsort(sorted, s->rows, sizeof(const struct capture_row *), by_first_event);
+	for (i = 0; i < s->rows; i++) {
+		const struct capture_row *r = sorted[i];
+
+		if (!r->events)
+			continue;
+		if (!r->first_event || r->first_event > r->last_event || r->last_event > INT64_MAX - 1 ||
+		    r->events > r->last_event - r->first_event + 1) {
+			error_set(e, "%s: capture %" PRIu64 ": impossible range of events: the database is damaged",
+				  s->source.path, r->c.id);
+			goto out;
+		}
+		if (r->first_event > next && check_gap(s, stmt, next, r->first_event - 1, e))
+			goto out;
+		if (r->last_event >= next)
+			next = r->last_event + 1;
+		s->total += r->events;
+	}
+	rc = check_gap(s, stmt, next, INT64_MAX, e);
+out:
+	sqlite3_finalize(stmt);
+	budget_free(&s->source.budget, sorted, room);
+	return rc;
+}
+
+static int load(struct store_source *s, struct error *e)
+{
+	int version;
+
+	if (db_exec(s->db, s->source.path, "BEGIN", "opening", e) ||
+	    db_check(s->db, s->source.path, DB_READ, &version, e))
+		return -1;
+	if (!version)
+		return error_set(e, "%s: an empty database, not one of ioflush", s->source.path);
+	/* what is read here is the same in all versions up to now; only who writes must migrate */
+	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, &s->source.budget, e) ||
+	    check_captures(s, e))
+		return -1;
+	s->names = store_names_new(s->db, s->source.path, &s->guard, s->source.strings, &s->source.budget, e);
+	if (!s->names)
+		return -1;
+	s->scan = db_prepare(s->db, s->source.path,
+			     "SELECT id, capture, t, cpu, task, kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM event "
+			     "NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+			     e);
+	return s->scan ? 0 : -1;
+}
+
+/* ---- reading ---- */
+
+static int damaged(struct store_source *s, uint64_t id, const char *why, uint64_t value, struct error *e)
+{
+	return error_set(e, "%s: event id %" PRIu64 ": %s %" PRIu64 ": the database is damaged", s->source.path, id,
+			 why, value);
+}
+
+/* Fields of the kind. What strings add to the sum goes to *sum. */
+static int decode_fields(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
+{
+	const struct event_desc *d = &event_table[ev->kind];
+	const struct name_row *text;
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < d->nfields; i++) {
+		int64_t v = sqlite3_column_int64(s->scan, 6 + (int)i);
+
+		if (!v && sqlite3_column_type(s->scan, 6 + (int)i) == SQLITE_NULL) {
+			ev->missing |= 1u << i;
+			continue;
+		}
+		if (d->field[i].type == FIELD_STR) {
+			rc = store_names_string(s->names, v, &text, e);
+			if (rc < 1)
+				return rc < 0 ? -1 : damaged(s, id, "no string", (uint64_t)v, e);
+			*sum += text->sum * sum_key[6 + i];
+			v = text->own;
+		}
+		ev->f[i] = (uint64_t)v;
+	}
+	return 0;
+}
+
+static int decode_task(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
+{
+	int64_t v = sqlite3_column_int64(s->scan, 4);
+	const struct name_row *task;
+	int rc;
+
+	if (!v && sqlite3_column_type(s->scan, 4) == SQLITE_NULL) {
+		ev->tid = EVENT_NO_TID;
+		return 0;
+	}
+	rc = store_names_task(s->names, v, &task, e);
+	if (rc < 1)
+		return rc < 0 ? -1 : damaged(s, id, "no task", (uint64_t)v, e);
+	ev->tid = task->tid;
+	ev->comm = task->own;
+	*sum = task->sum;
+	return 0;
+}
+
+/* The present row of the scan. 1, 0: of another capture, or -1. */
+static int decode(struct store_source *s, struct event *ev, struct error *e)
+{
+	uint64_t id = (uint64_t)sqlite3_column_int64(s->scan, 0), task_sum = 0, string_sum = 0;
+	int64_t kind = sqlite3_column_int64(s->scan, 5);
+	uint64_t cpu = (uint64_t)sqlite3_column_int64(s->scan, 3);
+	struct error why = {""};
+
+	if (id <= s->last_id)
+		return damaged(s, id, "comes after", s->last_id, e);
+	s->last_id = id;
+	if ((uint64_t)sqlite3_column_int64(s->scan, 1) != s->row[s->next - 1].c.id)
+		return 0;
+	if (kind < 1 || kind >= EV_KINDS || !event_table[kind].name)
+		return error_set(e,
+				 "%s: event id %" PRIu64 ": kind %" PRId64
+				 " is not known: damaged, or of a newer ioflush",
+				 s->source.path, id, kind);
+	memset(ev, 0, sizeof(*ev));
+	ev->kind = (uint8_t)kind;
+	ev->t = (uint64_t)sqlite3_column_int64(s->scan, 2);
+	if (!cpu && sqlite3_column_type(s->scan, 3) == SQLITE_NULL)
+		cpu = EVENT_NO_CPU;
+	else if (cpu >= EVENT_NO_CPU)
+		return damaged(s, id, "no cpu", cpu, e);
+	ev->cpu = (uint32_t)cpu;
+	if (decode_task(s, ev, id, &task_sum, e) || decode_fields(s, ev, id, &string_sum, e))
+		return -1;
+	if (event_check(ev, &why))
+		return error_set(e, "%s: event id %" PRIu64 ": %s", s->source.path, id, why.text);
+	if (ev->t < s->last_t)
+		return error_set(e,
+				 "%s: event id %" PRIu64 ": %s: t: %" PRIu64
+				 ": earlier than the event before it, at %" PRIu64,
+				 s->source.path, id, event_table[kind].name, ev->t, s->last_t);
+	s->last_t = ev->t;
+	s->events++;
+	s->sum += sum_event(ev, id, task_sum, string_sum);
+	return 1;
+}
+
+/* All events of the capture are read: are they the ones that its row speaks of? */
+static int check_end(struct store_source *s, struct error *e)
+{
+	const struct capture_row *r = &s->row[s->next - 1];
+
+	if (s->events != r->events)
+		return error_set(e,
+				 "%s: capture %" PRIu64 ": %" PRIu64 " events, but its row says %" PRIu64
+				 ": the database is damaged, or rows were deleted",
+				 s->source.path, r->c.id, s->events, r->events);
+	if (s->sum + sum_capture(r) != r->sum)
+		return error_set(e,
+				 "%s: capture %" PRIu64
+				 ": the check sum of its events does not fit: the database is damaged, "
+				 "or was changed",
+				 s->source.path, r->c.id);
+	return 0;
+}
+
+/* One event. 1, 0: the capture ended, or -1. */
+static int read_event(struct store_source *s, struct event *ev, struct error *e)
+{
+	int rc, got;
+
+	while ((rc = sqlite3_step(s->scan)) == SQLITE_ROW) {
+		s->guard.rows++;
+		got = decode(s, ev, e);
+		if (got)
+			return got;
+	}
+	if (rc != SQLITE_DONE)
+		return db_error(s->db, s->source.path, "reading events", e);
+	s->ended = true;
+	sqlite3_reset(s->scan);
+	return check_end(s, e);
+}
+
+/* Where a file changed while nobody should have changed it, that is the error, and no damage. */
+static int check_changed(struct store_source *s, int rc, struct error *e)
+{
+	if (rc > 0 || !s->db || !db_changed(&s->guard))
+		return rc;
+	e->text[0] = '\0';
+	return error_set(e, "%s: was written to while it was read: run this again", s->source.path);
+}
+
+/* SQLite opens by the name what was looked at by a descriptor. */
+static int check_file(struct store_source *s, const struct file_id *seen, struct error *e)
+{
+	struct file_id now;
+
+	if (db_file(s->db, &now) && same_file(&now, seen))
+		return 0;
+	return error_set(e, "%s: was replaced by another file while it was opened: run this again", s->source.path);
+}
+
+static ssize_t store_source_read(struct source *src, struct event *ev, size_t max, struct error *e)
+{
+	struct store_source *s = store_source(src);
+	size_t n = 0;
+	int rc = 1;
+
+	while (n < max && rc > 0 && !s->failed && !s->ended) {
+		rc = check_changed(s, read_event(s, &ev[n], &s->error), &s->error);
+		n += rc > 0;
+		s->failed = rc < 0;
+	}
+	__atomic_fetch_add(&s->done, n, __ATOMIC_RELAXED);
+	if (n || !s->failed)
+		return (ssize_t)n;
+	return error_set(e, "%s", s->error.text);
+}
+
+/* Skipping a capture skips its checks, too: whoever asks for another does not read it. */
+static int store_source_capture(struct source *src, struct capture *c, struct error *e)
+{
+	struct store_source *s = store_source(src);
+	const struct capture_row *r;
+
+	(void)e;
+	if (s->next && !s->ended)
+		__atomic_fetch_add(&s->done, s->row[s->next - 1].events - s->events, __ATOMIC_RELAXED);
+	sqlite3_reset(s->scan);
+	if (s->next == s->rows)
+		return 0;
+	r = &s->row[s->next++];
+	s->failed = false; /* each has its own rows and sum */
+	s->error.text[0] = '\0';
+	*c = r->c;
+	c->origin = r->c.format;
+	c->format = "database";
+	c->events = r->events;
+	s->ended = false;
+	s->events = s->sum = s->last_id = s->last_t = 0;
+	/* without events: an empty range */
+	sqlite3_bind_int64(s->scan, 1, r->events ? (int64_t)r->first_event : 1);
+	sqlite3_bind_int64(s->scan, 2, r->events ? (int64_t)r->last_event : 0);
+	return 1;
+}
+
+static void store_source_dropped(struct source *src, struct dropped *d)
+{
+	struct store_source *s = store_source(src);
+
+	if (s->next)
+		*d = s->row[s->next - 1].dropped;
+}
+
+static double store_source_progress(struct source *src)
+{
+	struct store_source *s = store_source(src);
+	uint64_t done = __atomic_load_n(&s->done, __ATOMIC_RELAXED);
+
+	return done < s->total ? (double)done / (double)s->total : 1;
+}
+
+static void store_source_close(struct source *src)
+{
+	struct store_source *s = store_source(src);
+
+	store_names_free(s->names);
+	sqlite3_finalize(s->scan);
+	sqlite3_close(s->db);
+	intern_free(s->texts);
+	free(s->row);
+	source_free(src);
+}
+
+static const struct source_ops store_source_ops = {
+	.capture = store_source_capture,
+	.read = store_source_read,
+	.progress = store_source_progress,
+	.close = store_source_close,
+	.dropped = store_source_dropped,
+	.goes_on = true,
+};
+
+int store_source_open(struct source **out, const struct source_input *in, struct error *e)
+{
+	struct file_id file = {0};
+	struct store_source *s;
+	struct stat st;
+
+	*out = NULL;
+	if (!fstat(in->fd, &st))
+		file = file_id_of(&st);
+	close(in->fd); /* before SQLite locks the file: closing later would drop its locks */
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return error_set(e, "%s: out of memory", in->path);
+	if (source_init(&s->source, &store_source_ops, in->path, e)) {
+		store_source_close(&s->source);
+		return -1;
+	}
+	s->texts = intern_new_within(&s->source.budget);
+	if (!s->texts)
+		error_set(e, "%s: out of memory", in->path);
+	else if (!db_open(&s->db, s->source.path, DB_READ, &s->guard, e) && !check_file(s, &file, e) &&
+		 !check_changed(s, load(s, e), e))
+		*out = &s->source;
+	if (*out)
+		return 0;
+	store_source_close(&s->source);
+	return -1;
+}

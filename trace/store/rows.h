@@ -1,0 +1,100 @@
+/*
+ * What the two sides of the store share, writing (store.c) and reading (read.c): SQLite's errors, statements, the
+ * rows of captures, and the check sums; connections are made by open.h. Private to the store.
+ *
+ * Check sums: SQLite has none, and a byte that flips in an integer column would give a false number without a sound.
+ * So each capture has a sum: of its row's texts and numbers, plus one of each of its events. It is a plain sum modulo
+ * 2^64 of hashes, so that events may be added, and later deleted, in any portions. What a hash covers is the meaning,
+ * not the storage: texts in place of their numbers.
+ */
+#ifndef IOFLUSH_TRACE_STORE_ROWS_H
+#define IOFLUSH_TRACE_STORE_ROWS_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/budget.h"
+#include "base/error.h"
+#include "trace/event.h"
+#include "trace/source.h"
+#include "trace/store/open.h"
+#include "base/intern.h"
+
+/* A capture's row. Texts belong to whom it was made with. */
+struct capture_row {
+	struct capture c;
+	uint64_t first_t, last_t;
+	uint64_t first_event, last_event; /* 0: it has no events */
+	uint64_t events;
+	struct dropped dropped;
+	uint64_t sum;	  /* of the row and all events */
+	uint64_t unnamed; /* while it is written: events stored without a name that they have; no column */
+};
+
+/* Sets "PATH: WHAT: why", with what can be done about it. Returns -1. */
+int db_error(sqlite3 *db, const char *path, const char *what, struct error *e);
+
+/* The same where the reason is a log that takes the right to write. */
+int db_error_log(const char *path, const char *what, struct error *e);
+
+/* Runs SQL without results. what is for the message. */
+int db_exec(sqlite3 *db, const char *path, const char *sql, const char *what, struct error *e);
+
+/* Prepares a statement, or NULL and the error. */
+sqlite3_stmt *db_prepare(sqlite3 *db, const char *path, const char *sql, struct error *e);
+
+/* The first column of the first row of a query (0 if NULL or no row). 0, or -1 and the error. */
+int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, struct error *e);
+
+/* Reads all capture rows in order of id, within a budget. Texts go to texts; *rows is malloc'ed, NULL if there are none. */
+int db_load_captures(sqlite3 *db, const char *path, struct intern *texts, struct capture_row **rows, size_t *n,
+		     struct budget *b, struct error *e);
+
+/* Reads one. 1, 0: there is none of this id, or -1 and the error. */
+int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_t id, struct capture_row *row,
+		    struct error *e);
+
+struct store;
+
+/* The connection of a store, for what a recorder does beside writing events. */
+sqlite3 *store_handle(struct store *s);
+
+/* ---- sums ---- */
+
+extern const uint64_t sum_key[EVENT_MAX_FIELDS + 7]; /* odd, so that no change of one value goes unseen */
+
+static inline uint64_t sum_mix(uint64_t h)
+{
+	h ^= h >> 32;
+	h *= 0xd6e8feb86659fd93ull;
+	return h ^ h >> 29;
+}
+
+uint64_t sum_text(const char *text); /* NULL is as "" */
+
+static inline uint64_t sum_task(uint32_t tid, uint64_t comm_sum)
+{
+	return sum_mix(comm_sum * sum_key[1] + tid * sum_key[2]);
+}
+
+/* What all fields but those that are strings add; for strings the caller adds sum_text() times sum_key[6 + i]. */
+static inline uint64_t sum_event(const struct event *ev, uint64_t id, uint64_t task_sum, uint64_t strings_part)
+{
+	const struct event_desc *d = &event_table[ev->kind];
+	uint64_t h = strings_part;
+	unsigned i;
+
+	h += id * sum_key[0] + ev->t * sum_key[1] + ev->cpu * sum_key[2] + task_sum * sum_key[3];
+	h += ((uint64_t)ev->kind << 16 | ev->missing) * sum_key[4];
+	for (i = 0; i < d->nfields; i++)
+		if (d->field[i].type != FIELD_STR)
+			h += ev->f[i] * sum_key[6 + i];
+	return sum_mix(h);
+}
+
+/* The share of the row itself: everything but sum. */
+uint64_t sum_capture(const struct capture_row *r);
+
+#endif

@@ -1,0 +1,322 @@
+/*
+ * Deleting the beginnings of captures; see trim.h.
+ *
+ * The sum of a capture is a plain sum over its events (rows.h), so what is deleted is read once more and subtracted.
+ * The mark takes the id of the last event that it stands for, and a second one that of the event before: ids go on rising,
+ * and nothing else moves.
+ */
+#include "trace/store/trim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "trace/store/rows.h"
+
+struct trim {
+	struct store *store;
+	sqlite3 *db;
+	const char *path;
+	sqlite3_stmt *text; /* of a string */
+	struct capture_row row;
+	struct intern *texts;		/* of row */
+	uint64_t rows, last_id, last_t; /* read so far */
+	uint64_t previous_id;		/* of the row before the last */
+	uint64_t marks;			/* rows with which it began that are marks */
+	uint64_t records, unknown;	/* that the new marks will stand for */
+	uint64_t sum;			/* of the rows */
+	char note[512];
+};
+
+static const char *store_path(struct store *s)
+{
+	const char *path = sqlite3_db_filename(store_handle(s), "main");
+
+	return path ? path : "";
+}
+
+/* The sum of a string's text; one that is not there counts as the reader counts it: it refuses. */
+static int string_sum(struct trim *t, int64_t id, uint64_t *sum, bool *is_mark, struct error *e)
+{
+	const char *text;
+	int rc;
+
+	sqlite3_bind_int64(t->text, 1, id);
+	rc = sqlite3_step(t->text);
+	if (rc == SQLITE_ROW) {
+		text = (const char *)sqlite3_column_text(t->text, 0);
+		*sum = sum_text(text);
+		*is_mark = text && !strcmp(text, STORE_TRIM_CAUSE);
+	} else if (rc != SQLITE_DONE) {
+		db_error(t->db, t->path, "reading strings", e);
+	}
+	sqlite3_reset(t->text);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
+/* What an event, or a mark, stands for. */
+static void count_records(struct trim *t, const struct event *ev)
+{
+	if (ev->kind != EV_lost)
+		t->records++;
+	else if (ev->missing & 1u << 0)
+		t->unknown++;
+	else
+		t->records += ev->lost.count;
+}
+
+/* Columns: id, t, cpu, task, tid, comm's text, kind, f0... */
+static int take_row(struct trim *t, sqlite3_stmt *scan, struct error *e)
+{
+	uint64_t id = (uint64_t)sqlite3_column_int64(scan, 0), task = 0, strings = 0, sum;
+	const struct event_desc *d;
+	bool is_mark = false;
+	struct event ev;
+	unsigned i;
+
+	memset(&ev, 0, sizeof(ev));
+	ev.t = (uint64_t)sqlite3_column_int64(scan, 1);
+	ev.cpu = sqlite3_column_type(scan, 2) == SQLITE_NULL ? EVENT_NO_CPU : (uint32_t)sqlite3_column_int64(scan, 2);
+	ev.tid = EVENT_NO_TID;
+	if (sqlite3_column_type(scan, 4) != SQLITE_NULL)
+		ev.tid = (uint32_t)sqlite3_column_int64(scan, 4);
+	if (sqlite3_column_type(scan, 3) != SQLITE_NULL)
+		task = sum_task(ev.tid, sum_text((const char *)sqlite3_column_text(scan, 5)));
+	i = (unsigned)sqlite3_column_int(scan, 6);
+	if (!i || i >= EV_KINDS || !event_table[i].name)
+		return error_set(e, "%s: event id %" PRIu64 ": kind %u is not known: damaged", t->path, id, i);
+	ev.kind = (uint8_t)i;
+	d = &event_table[ev.kind];
+	for (i = 0; i < d->nfields; i++) {
+		if (sqlite3_column_type(scan, 7 + (int)i) == SQLITE_NULL) {
+			ev.missing |= (uint16_t)(1u << i);
+			continue;
+		}
+		ev.f[i] = (uint64_t)sqlite3_column_int64(scan, 7 + (int)i);
+		if (d->field[i].type != FIELD_STR)
+			continue;
+		sum = 0;
+		if (string_sum(t, (int64_t)ev.f[i], &sum, &is_mark, e))
+			return -1;
+		strings += sum * sum_key[6 + i];
+	}
+	t->sum += sum_event(&ev, id, task, strings);
+	if (t->marks == t->rows && ev.kind == EV_lost && is_mark)
+		t->marks++;
+	count_records(t, &ev);
+	t->rows++;
+	t->previous_id = t->last_id;
+	t->last_id = id;
+	t->last_t = ev.t;
+	return 0;
+}
+
+static int read_rows(struct trim *t, uint64_t before_t, size_t max, struct error *e)
+{
+	sqlite3_stmt *scan = db_prepare(
+		t->db, t->path,
+		"SELECT e.id, e.t, e.cpu, e.task, k.tid, s.text, e.kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM "
+		"event e LEFT JOIN task k ON k.id = e.task LEFT JOIN string s ON s.id = k.comm WHERE e.id BETWEEN ?1 AND ?2 "
+		"AND e.capture = ?3 ORDER BY e.id LIMIT ?4",
+		e);
+	int rc = SQLITE_DONE, ret = -1;
+
+	if (!scan)
+		return -1;
+	t->text = db_prepare(t->db, t->path, "SELECT text FROM string WHERE id = ?1", e);
+	if (!t->text)
+		goto out;
+	sqlite3_bind_int64(scan, 1, (int64_t)t->row.first_event);
+	sqlite3_bind_int64(scan, 2, (int64_t)t->row.last_event);
+	sqlite3_bind_int64(scan, 3, (int64_t)t->row.c.id);
+	sqlite3_bind_int64(scan, 4, max < INT32_MAX ? (int64_t)max : INT32_MAX);
+	while ((rc = sqlite3_step(scan)) == SQLITE_ROW) {
+		if ((uint64_t)sqlite3_column_int64(scan, 1) >= before_t)
+			break;
+		if (take_row(t, scan, e))
+			goto out;
+	}
+	ret = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : db_error(t->db, t->path, "reading events", e);
+out:
+	sqlite3_finalize(t->text);
+	sqlite3_finalize(scan);
+	return ret;
+}
+
+/* Runs a statement with up to three numbers. */
+static int run(struct trim *t, const char *sql, uint64_t a, uint64_t b, uint64_t c, struct error *e)
+{
+	sqlite3_stmt *stmt = db_prepare(t->db, t->path, sql, e);
+	const uint64_t number[] = {a, b, c};
+	int i, n;
+
+	if (!stmt)
+		return -1;
+	n = sqlite3_bind_parameter_count(stmt);
+	for (i = 0; i < n && i < 3; i++)
+		sqlite3_bind_int64(stmt, i + 1, (int64_t)number[i]);
+	sqlite3_step(stmt);
+	if (sqlite3_finalize(stmt) != SQLITE_OK)
+		return db_error(t->db, t->path, "deleting old events", e);
+	return 0;
+}
+
+/* Of all records that are known, or that some are not. */
+static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *e)
+{
+	struct event ev = {.t = t->last_t, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost};
+	sqlite3_stmt *stmt;
+	int64_t cause;
+
+	if (store_string(t->store, STORE_TRIM_CAUSE, &cause, e))
+		return -1;
+	ev.missing = 1u << 2; /* since: nothing is known of before */
+	if (unknown)
+		ev.missing |= 1u << 0;
+	else
+		ev.lost.count = t->records;
+	stmt = db_prepare(t->db, t->path,
+			  "INSERT INTO event (id, capture, t, kind, f0, f1) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", e);
+	if (!stmt)
+		return -1;
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	sqlite3_bind_int64(stmt, 2, (int64_t)t->row.c.id);
+	sqlite3_bind_int64(stmt, 3, (int64_t)ev.t);
+	sqlite3_bind_int64(stmt, 4, ev.kind);
+	if (!unknown)
+		sqlite3_bind_int64(stmt, 5, (int64_t)ev.lost.count);
+	sqlite3_bind_int64(stmt, 6, cause);
+	sqlite3_step(stmt);
+	if (sqlite3_finalize(stmt) != SQLITE_OK)
+		return db_error(t->db, t->path, "deleting old events", e);
+	t->row.sum += sum_event(&ev, id, 0, sum_text(STORE_TRIM_CAUSE) * sum_key[6 + 1]);
+	return 0;
+}
+
+/* The note, with what retention has to say. */
+static const char *note_of(struct trim *t, const char *note)
+{
+	if (strstr(note, STORE_TRIM_NOTE))
+		return note;
+	snprintf(t->note, sizeof(t->note), "%.400s%s%s", note, note[0] ? "; " : "", STORE_TRIM_NOTE);
+	return t->note;
+}
+
+/* Writes the row; its sum is that of the events only. */
+static int write_row(struct trim *t, struct error *e)
+{
+	const struct capture_row *r = &t->row;
+	sqlite3_stmt *stmt = db_prepare(t->db, t->path,
+					"UPDATE capture SET first_t = iif(?6, ?2, NULL), last_t = iif(?6, ?3, NULL), "
+					"first_event = iif(?6, ?4, NULL), last_event = iif(?6, ?5, NULL), events = ?6, "
+					"sum = ?7, state = ?8, note = ?9 WHERE id = ?1",
+					e);
+
+	if (!stmt)
+		return -1;
+	sqlite3_bind_int64(stmt, 1, (int64_t)r->c.id);
+	sqlite3_bind_int64(stmt, 2, (int64_t)r->first_t);
+	sqlite3_bind_int64(stmt, 3, (int64_t)r->last_t);
+	sqlite3_bind_int64(stmt, 4, (int64_t)r->first_event);
+	sqlite3_bind_int64(stmt, 5, (int64_t)r->last_event);
+	sqlite3_bind_int64(stmt, 6, (int64_t)r->events);
+	sqlite3_bind_int64(stmt, 7, (int64_t)(r->sum + sum_capture(r)));
+	sqlite3_bind_text(stmt, 8, r->c.state, -1, SQLITE_STATIC);
+	sqlite3_bind_text(stmt, 9, r->c.note, -1, SQLITE_STATIC);
+	sqlite3_step(stmt);
+	if (sqlite3_finalize(stmt) != SQLITE_OK)
+		return db_error(t->db, t->path, "writing the capture", e);
+	return 0;
+}
+
+/* Loads the row of a capture; its sum becomes that of the events only. 1, 0: there is none, or -1. */
+static int start(struct trim *t, struct store *s, uint64_t capture, struct error *e)
+{
+	int rc;
+
+	memset(t, 0, sizeof(*t));
+	t->store = s;
+	t->db = store_handle(s);
+	t->path = store_path(s);
+	t->texts = intern_new();
+	if (!t->texts)
+		return error_set(e, "%s: out of memory", t->path);
+	rc = db_load_capture(t->db, t->path, t->texts, capture, &t->row, e);
+	if (rc > 0)
+		t->row.sum -= sum_capture(&t->row);
+	return rc;
+}
+
+static int delete_capture(struct trim *t, struct error *e)
+{
+	uint64_t id = t->row.c.id;
+
+	return run(t, "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 AND capture = ?3", t->row.first_event,
+		   t->row.last_event, id, e) ||
+			       run(t, "DELETE FROM recorder WHERE capture = ?1", id, 0, 0, e) ||
+			       run(t, "DELETE FROM suspend WHERE capture = ?1", id, 0, 0, e) ||
+			       run(t, "DELETE FROM capture WHERE id = ?1", id, 0, 0, e) ?
+		       -1 :
+		       0;
+}
+
+static int replace_rows(struct trim *t, struct error *e)
+{
+	struct capture_row *r = &t->row;
+	bool both = t->records && t->unknown; /* of two rows at least */
+
+	if (run(t, "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 AND capture = ?3", r->first_event, t->last_id, r->c.id,
+		e))
+		return -1;
+	r->sum -= t->sum;
+	if (t->unknown && insert_mark(t, both ? t->previous_id : t->last_id, true, e))
+		return -1;
+	if ((both || !t->unknown) && insert_mark(t, t->last_id, false, e))
+		return -1;
+	r->events -= t->rows - (both ? 2 : 1);
+	r->first_event = both ? t->previous_id : t->last_id;
+	r->first_t = t->last_t;
+	r->c.note = note_of(t, r->c.note);
+	return write_row(t, e);
+}
+
+int store_trim(struct store *s, uint64_t capture, uint64_t before_t, size_t max, struct store_trimmed *out,
+	       struct error *e)
+{
+	struct trim t;
+	int rc = start(&t, s, capture, e);
+
+	memset(out, 0, sizeof(*out));
+	if (rc <= 0 || !t.row.events)
+		goto out;
+	rc = read_rows(&t, before_t, max, e);
+	if (rc)
+		goto out;
+	if (t.rows == t.row.events && t.last_id == t.row.last_event && strcmp(t.row.c.state, "recording")) {
+		out->gone = true;
+		rc = delete_capture(&t, e);
+	} else if (t.rows > t.marks) {
+		rc = replace_rows(&t, e);
+	}
+	out->events = t.rows - t.marks;
+out:
+	intern_free(t.texts);
+	return rc < 0 ? -1 : 0;
+}
+
+int store_capture_close(struct store *s, uint64_t capture, const char *state, const char *note, struct error *e)
+{
+	struct trim t;
+	int rc = start(&t, s, capture, e);
+
+	if (rc > 0) {
+		rc = 0;
+		t.row.c.state = state;
+		t.row.c.note = strstr(t.row.c.note, STORE_TRIM_NOTE) ? note_of(&t, note) : note;
+		rc = write_row(&t, e);
+	} else if (!rc) {
+		rc = error_set(e, "%s: capture %" PRIu64 ": is not there", t.path, capture);
+	}
+	intern_free(t.texts);
+	return rc;
+}
