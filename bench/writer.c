@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "trace/store/store.h"
-#include "trace/store/open.h"
 #include "daemon/record/writer.h"
+#include "trace/store/open.h"
+#include "trace/store/store.h"
 
 #define CHUNK 512u
 #define BATCH 8192u

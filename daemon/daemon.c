@@ -22,17 +22,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/api/api.h"
-#include "daemon/probes/check.h"
-#include "daemon/config.h"
-#include "daemon/ledger.h"
-#include "daemon/http/server.h"
-#include "daemon/log.h"
-#include "daemon/capture/loop.h"
-#include "daemon/notify.h"
-#include "daemon/probes/priv.h"
-#include "daemon/capture/ring.h"
 #include "base/intern.h"
+#include "base/log.h"
+#include "daemon/api/api.h"
+#include "daemon/capture/loop.h"
+#include "daemon/capture/ring.h"
+#include "daemon/config/config.h"
+#include "daemon/config/exit.h"
+#include "daemon/http/server.h"
+#include "daemon/ledger.h"
+#include "daemon/notify.h"
+#include "daemon/probes/check.h"
+#include "daemon/probes/priv.h"
 #include "daemon/record/writer.h"
 
 #ifndef IOFLUSH_PKGDATADIR

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/log.h"
+#include "base/log.h"
 
 /* What is said behind the number of new ones. */
 static const struct {

@@ -10,7 +10,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-#include "daemon/log.h"
+#include "base/log.h"
 
 static void tell(const char *state)
 {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "daemon/api/api.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
 

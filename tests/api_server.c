@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tests/api_fixture.h"
+#include "base/log.h"
 #include "daemon/http/server.h"
-#include "daemon/log.h"
+#include "tests/api_fixture.h"
 
 int main(int argc, char **argv)
 {

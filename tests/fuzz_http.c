@@ -26,10 +26,10 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "tests/api_fixture.h"
-#include "daemon/http/server.h"
+#include "base/log.h"
 #include "daemon/http/head.h"
-#include "daemon/log.h"
+#include "daemon/http/server.h"
+#include "tests/api_fixture.h"
 
 #define CLIENTS 4 /* at once; the last one is on TCP */
 #define SENT_MAX 32768

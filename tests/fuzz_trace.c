@@ -13,6 +13,7 @@
 
 #include "analyzer/model/model.h"
 #include "analyzer/policies/set.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

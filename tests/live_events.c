@@ -32,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 #define ARGS 6 /* that are passed in registers */

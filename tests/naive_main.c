@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "tests/naive.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 static json_t *number(uint64_t n)

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "trace/event.h"
 #include "tests/random_events.h"
+#include "trace/event.h"
 
 static void test_strings(void **state)
 {

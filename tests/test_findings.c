@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "analyzer/findings/wording.h"
 #include "analyzer/findings/findings.h"
+#include "analyzer/findings/wording.h"
 #include "analyzer/policies/set.h"
 #include "analyzer/replay/replay.h"
 

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 #define MAX_EVENTS 65536

@@ -16,6 +16,7 @@
 
 #include "analyzer/generator/generator.h"
 #include "trace/formats/jsonl.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 #define MAX 512 /* areas, domains, holds that the checker can follow */

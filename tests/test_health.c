@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "daemon/ledger.h"
-#include "daemon/log.h"
 
 struct fixture {
 	int kept; /* standard error as it was */

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "daemon/api/db.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
 

@@ -19,10 +19,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "tests/api_fixture.h"
-#include "daemon/http/server.h"
+#include "base/log.h"
 #include "daemon/http/head.h"
-#include "daemon/log.h"
+#include "daemon/http/server.h"
+#include "tests/api_fixture.h"
 
 #define PATIENCE_MS 20000
 #define TOKEN "0123456789abcdefghijk"

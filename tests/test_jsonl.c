@@ -12,8 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "trace/formats/jsonl.h"
 #include "tests/random_events.h"
+#include "trace/formats/jsonl.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 #define HEADER "{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"h\",\"clock\":\"mono\"}\n"

@@ -26,6 +26,7 @@
 #include "analyzer/model/model.h"
 #include "analyzer/policies/set.h"
 #include "tests/random_traces.h"
+#include "trace/formats/open.h"
 
 #define SEEDS 600 /* traces, by default */
 #define CUTS 32	  /* of each */

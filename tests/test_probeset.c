@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "trace/decoder/decoder.h"
 #include "daemon/probes/probeset.h"
+#include "trace/decoder/decoder.h"
 
 /* As long as a name may be */
 #define LONG_NAME "a23456789_123456789_123456789_123456789_123456789_123456789_123"

@@ -19,11 +19,12 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "trace/formats/jsonl.h"
 #include "analyzer/model/model.h"
-#include "tests/naive.h"
 #include "analyzer/policies/set.h"
+#include "tests/naive.h"
 #include "tests/random_traces.h"
+#include "trace/formats/jsonl.h"
+#include "trace/formats/open.h"
 
 #define SEEDS 600    /* traces, by default */
 #define MUTANTS 8    /* of each trace */

@@ -26,8 +26,9 @@
 
 #include <cmocka.h>
 
-#include "daemon/log.h"
+#include "base/log.h"
 #include "daemon/capture/ring.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 #define PAGE 4096

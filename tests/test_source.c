@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 #define HEADER "{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"h\",\"clock\":\"mono\"}\n"

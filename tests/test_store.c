@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tests/random_events.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
 

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "trace/formats/open.h"
 #include "trace/source.h"
 
 #define MAX_EVENTS 131072

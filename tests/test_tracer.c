@@ -26,9 +26,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "daemon/config/config.h"
+#include "daemon/config/instance.h"
 #include "daemon/probes/check.h"
-#include "daemon/config.h"
-#include "daemon/log.h"
 #include "daemon/probes/priv.h"
 #include "daemon/probes/probeset.h"
 #include "daemon/probes/tracer.h"
@@ -1130,13 +1131,13 @@ static void test_priv_signals(void **state)
 static void test_instance_names(void **state)
 {
 	(void)state;
-	assert_true(tracer_instance_valid("ioflushd"));
-	assert_true(tracer_instance_valid("_a-1"));
-	assert_false(tracer_instance_valid("kprobes"));
-	assert_false(tracer_instance_valid("uprobes"));
-	assert_false(tracer_instance_valid("synthetic"));
-	assert_false(tracer_instance_valid("1a"));
-	assert_false(tracer_instance_valid("a/b"));
+	assert_true(instance_valid("ioflushd"));
+	assert_true(instance_valid("_a-1"));
+	assert_false(instance_valid("kprobes"));
+	assert_false(instance_valid("uprobes"));
+	assert_false(instance_valid("synthetic"));
+	assert_false(instance_valid("1a"));
+	assert_false(instance_valid("a/b"));
 }
 
 int main(void)

@@ -31,11 +31,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/record/writer.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
 #include "trace/store/sweep.h"
 #include "trace/store/trim.h"
-#include "daemon/record/writer.h"
 
 #define CHUNK 500
 #define PATIENCE 3000 /* times 10 ms until what must happen counts as not happening */

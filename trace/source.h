@@ -18,9 +18,9 @@
 
 #include "base/budget.h"
 #include "base/error.h"
-#include "trace/event.h"
 #include "base/file_id.h"
 #include "base/intern.h"
+#include "trace/event.h"
 
 /* What is known of a capture beside its events. Strings are the source's, until the next capture; "" where unknown. */
 struct capture {
@@ -71,9 +71,6 @@ struct source {
 	struct budget budget;	/* SOURCE_MEMORY: all that the file can make large is taken from it */
 };
 
-/* Opens path ("-": standard input) by its content. 0, or -1 and the error. */
-int source_open(struct source **out, const char *path, struct error *e);
-
 /* Begins the next capture, skipping what is left of the present one. 1, 0: no more, or -1. */
 int source_capture(struct source *s, struct capture *c, struct error *e);
 
@@ -105,10 +102,5 @@ void source_free(struct source *s); /* what source_init() made, and s; the rest 
 int source_take_head(const struct source_input *in, void *buf, size_t room, size_t *len, uint64_t *size, struct error *e);
 /* The progress of a source that has read so much of size bytes. */
 double source_share(uint64_t done, uint64_t size);
-
-int tracedat_open(struct source **out, const struct source_input *in, struct error *e);
-int ftext_open(struct source **out, const struct source_input *in, struct error *e);
-int jsonl_open(struct source **out, const struct source_input *in, struct error *e);
-int store_source_open(struct source **out, const struct source_input *in, struct error *e);
 
 #endif

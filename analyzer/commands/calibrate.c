@@ -8,6 +8,7 @@
 
 #include "analyzer/calibrate/calibrate.h"
 #include "analyzer/commands/cli.h"
+#include "base/text.h"
 
 #define DEFAULT_ROUNDS 200
 
@@ -45,8 +46,8 @@ static struct notes notes(const struct calibrate_result *r)
 
 static void print_row(const char *ins, const char *state, const struct calibrate_figures *f)
 {
-	printf("%-10s  %-5s  %9s  %9s  %9s  %9s  %11s%s\n", ins, state, cli_thousands(f->min), cli_thousands(f->q1),
-	       cli_thousands(f->median), cli_thousands(f->q3), cli_thousands(f->max),
+	printf("%-10s  %-5s  %9s  %9s  %9s  %9s  %11s%s\n", ins, state, text_thousands(f->min), text_thousands(f->q1),
+	       text_thousands(f->median), text_thousands(f->q3), text_thousands(f->max),
 	       calibrate_noisy(f) ? "  noisy" : "");
 }
 
@@ -57,7 +58,7 @@ static void print_text(const struct calibrate_result *r)
 	printf("cpu %d: %s, cache lines of %u bytes, time stamp counter (TSC) at %llu.%03llu MHz\n", r->cpu,
 	       r->model[0] ? r->model : "unknown model", r->line_bytes, (unsigned long long)r->tsc_khz / 1000,
 	       (unsigned long long)r->tsc_khz % 1000);
-	printf("TSC ticks to flush a 4 KiB page, %s samples each:\n\n", cli_thousands(r->samples));
+	printf("TSC ticks to flush a 4 KiB page, %s samples each:\n\n", text_thousands(r->samples));
 	printf("%-10s  %-5s  %9s  %9s  %9s  %9s  %11s\n", "", "lines", "min", "quarter", "median", "3/4", "max");
 	for (unsigned i = 0; i < FLUSH_INSTRUCTIONS; i++) {
 		if (!r->present[i])

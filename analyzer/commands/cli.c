@@ -17,98 +17,16 @@
 #include <unistd.h>
 
 #include "analyzer/ioflush-policy.h"
+#include "base/text.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unconfigured"
 #endif
 
-#define NUMBER_BUFFERS 16
-#define NUMBER_LENGTH 32
-
 static const struct command *const commands[] = {
 	&cmd_replay, &cmd_gaps,	   &cmd_explain,  &cmd_state,	  &cmd_verify,	 &cmd_import,
 	&cmd_export, &cmd_recover, &cmd_policies, &cmd_calibrate, &cmd_generate, NULL,
 };
-
-/* One of a few buffers of the thread, so that one printf can show several numbers. */
-static char *number_buffer(void)
-{
-	static _Thread_local char buffer[NUMBER_BUFFERS][NUMBER_LENGTH];
-	static _Thread_local unsigned next;
-
-	return buffer[next++ % NUMBER_BUFFERS];
-}
-
-const char *cli_thousands(uint64_t n)
-{
-	char *p = number_buffer() + NUMBER_LENGTH - 1;
-	unsigned digits = 0;
-
-	*p = '\0';
-	do {
-		if (digits && digits % 3 == 0)
-			*--p = ',';
-		*--p = (char)('0' + n % 10);
-		n /= 10;
-		digits++;
-	} while (n);
-	return p;
-}
-
-const char *cli_bytes(uint64_t n)
-{
-	static const char unit[] = "KMGTPE";
-	char *buffer = number_buffer();
-	double value = (double)n;
-	int i = -1;
-
-	if (n < 1024) {
-		snprintf(buffer, NUMBER_LENGTH, "%u B", (unsigned)n);
-		return buffer;
-	}
-	/* 1023.95 and more would print as 1024.0 */
-	while (value >= 1023.95) {
-		value /= 1024;
-		i++;
-	}
-	if (i < 0) {
-		value /= 1024;
-		i = 0;
-	}
-	snprintf(buffer, NUMBER_LENGTH, "%.1f %ciB", value, unit[i]);
-	return buffer;
-}
-
-const char *cli_s(uint64_t n)
-{
-	return n == 1 ? "" : "s";
-}
-
-void cli_counted(char *buf, size_t len, uint64_t n, const char *text)
-{
-	size_t word = strcspn(text, " "), kept = word;
-
-	if (n == 1 && word > 2 && text[word - 1] == 's')
-		kept -= word > 3 && !strncmp(text + word - 3, "xes", 3) ? 2 : 1;
-	snprintf(buf, len, "%s %.*s%s", cli_thousands(n), (int)kept, text, text + word);
-}
-
-const char *cli_moved(char *buf, size_t len, uint64_t n)
-{
-	snprintf(buf, len, "%s event%s got a later time, that of what came before: held back until it was clear",
-		 cli_thousands(n), cli_s(n));
-	return buf;
-}
-
-void cli_printable(char *text)
-{
-	for (unsigned char *p = (unsigned char *)text; *p; p++) {
-		if (*p < ' ' || *p == 127)
-			*p = '?';
-		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* the control characters above ASCII, in UTF-8 */
-			*p = p[1] = '?';
-	}
-}
 
 static void vmessage(const struct command *cmd, const char *fmt, va_list ap)
 {
@@ -117,7 +35,7 @@ static void vmessage(const struct command *cmd, const char *fmt, va_list ap)
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	if (text)
-		cli_printable(text);
+		text_printable(text);
 	/* what was printed comes before what is said about it, also when both go to one file */
 	fflush(stdout);
 	fprintf(stderr, "ioflush%s%s: %s\n", cmd ? " " : "", cmd ? cmd->name : "", text ? text : "out of memory");

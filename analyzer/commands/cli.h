@@ -70,22 +70,4 @@ int cli_traces(const struct command *cmd, char *const *paths, size_t n);
 /* Flushes standard output and says whether all that was printed got there: a full disk must not look like success. */
 int cli_flush(const struct command *cmd); /* STATUS_OK or STATUS_ERROR with a message */
 
-/* n with thousands separators, in one of a few rotating static buffers of the calling thread. */
-const char *cli_thousands(uint64_t n);
-
-/* Bytes as "1.5 GiB". Same buffers. */
-const char *cli_bytes(uint64_t n);
-
-/* The ending of a plural: "s", or "" for 1. */
-const char *cli_s(uint64_t n);
-
-/* n, then text, which begins with a plural that becomes singular for 1: "1 page mapped twice". Cut to len. */
-void cli_counted(char *buf, size_t len, uint64_t n, const char *text);
-
-/* "1 event got a later time, ...": what a source says of the events that it moved (struct dropped). Returns buf. */
-const char *cli_moved(char *buf, size_t len, uint64_t n);
-
-/* Makes text of a trace fit for a terminal: what could steer it becomes '?'. */
-void cli_printable(char *text);
-
 #endif

@@ -24,6 +24,7 @@
 #include "analyzer/commands/cli.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
+#include "base/text.h"
 
 #define MAX_FRAMES 64 /* that an iova's history is told of */
 
@@ -229,7 +230,7 @@ static void print_row(const struct explain *x, const struct watch *w, const stru
 static void print_lost(struct explain *x)
 {
 	if (x->lost)
-		printf("  ---       records were lost here, in %s place%s\n", cli_thousands(x->lost), cli_s(x->lost));
+		printf("  ---       records were lost here, in %s place%s\n", text_thousands(x->lost), text_s(x->lost));
 	x->lost = 0;
 }
 
@@ -404,7 +405,7 @@ static void note_partial(struct explain *x, const char *partial)
 	if (!partial)
 		return;
 	snprintf(x->partial, sizeof(x->partial), "%s", partial);
-	cli_printable(x->partial);
+	text_printable(x->partial);
 }
 
 static int life_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
@@ -497,8 +498,8 @@ static void print_text_end(const struct explain *x)
 	if (x->midlife.seq)
 		printf("MID-LIFE: no gap is certain: %s\n", x->older);
 	if (x->not_shown)
-		printf("%s translation%s to more frames not shown: the first %d are\n", cli_thousands(x->not_shown),
-		       cli_s(x->not_shown), MAX_FRAMES);
+		printf("%s translation%s to more frames not shown: the first %d are\n", text_thousands(x->not_shown),
+		       text_s(x->not_shown), MAX_FRAMES);
 	if (x->by_iova && !x->n)
 		printf("SUMMARY: domain 0x%" PRIx64 " %s iova 0x%" PRIx64 "%s\n", x->domain,
 		       doubtful ? "did not map" : "never mapped", x->iova, doubt(x));
@@ -507,10 +508,10 @@ static void print_text_end(const struct explain *x)
 		       doubt(x));
 	else if (x->n == 1)
 		printf("SUMMARY: pfn 0x%" PRIx64 " was touched by %s event%s\n", x->watch[0].pfn,
-		       cli_thousands(x->touched), cli_s(x->touched));
+		       text_thousands(x->touched), text_s(x->touched));
 	else
-		printf("SUMMARY: %zu frames were touched %s time%s\n", x->n, cli_thousands(x->touched),
-		       cli_s(x->touched));
+		printf("SUMMARY: %zu frames were touched %s time%s\n", x->n, text_thousands(x->touched),
+		       text_s(x->touched));
 }
 
 static int run(struct explain *x)

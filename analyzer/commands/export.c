@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "analyzer/commands/cli.h"
-#include "trace/formats/jsonl.h"
+#include "analyzer/findings/wording.h"
 #include "analyzer/replay/progress.h"
+#include "trace/formats/jsonl.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
 
@@ -217,7 +219,7 @@ static int run_export(const struct command *cmd, const char *from, const char *t
 	else
 		status = cli_flush(cmd);
 	if (!status && x.moved)
-		cli_message(cmd, "%s: %s", from, cli_moved(text, sizeof(text), x.moved));
+		cli_message(cmd, "%s: %s", from, text_moved(text, sizeof(text), x.moved));
 	source_close(x.source);
 	free(x.batch);
 	return status;

@@ -34,10 +34,11 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
-#include "analyzer/findings/wording.h"
 #include "analyzer/findings/findings.h"
-#include "analyzer/report/lacking.h"
+#include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
+#include "analyzer/report/lacking.h"
+#include "base/text.h"
 
 #define TEXT_LIMIT 20
 
@@ -107,7 +108,7 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 		a->many_captures = true;
 	if (partial) {
 		snprintf(a->partial, sizeof(a->partial), "%s", partial);
-		cli_printable(a->partial);
+		text_printable(a->partial);
 	}
 	return findings_check(a->findings, a->error);
 }
@@ -160,7 +161,7 @@ static void ranges_text(char *buf, size_t len, const struct finding_ranges *x)
 				       x->r[i].hi);
 	if (x->more && at < len)
 		snprintf(buf + at, len - at, " and %s more span%s, in all 0x%" PRIx64 " to 0x%" PRIx64,
-			 cli_thousands(x->more), cli_s(x->more), x->lo, x->hi);
+			 text_thousands(x->more), text_s(x->more), x->lo, x->hi);
 }
 
 static void print_objects(const struct gaps *a, const struct finding *g)
@@ -171,7 +172,7 @@ static void print_objects(const struct gaps *a, const struct finding *g)
 	if (g->domain)
 		snprintf(domain, sizeof(domain), "0x%" PRIx64 "%s", g->domain, g->more_domains ? " and others" : "");
 	if (g->more_pages)
-		snprintf(others, sizeof(others), " and %s other%s", cli_thousands(g->more_pages), cli_s(g->more_pages));
+		snprintf(others, sizeof(others), " and %s other%s", text_thousands(g->more_pages), text_s(g->more_pages));
 	snprintf(buf, sizeof(buf), "iopt 0x%" PRIx64 ", domain %s, device %s, pages 0x%" PRIx64 "%s, area 0x%" PRIx64,
 		 g->iopt, domain, device, g->pages, others, g->area);
 	text_item(stdout, "objects", buf);
@@ -215,11 +216,11 @@ static void print_uncertain(const struct finding *g)
 {
 	char buf[TEXT_MAX], fresh[32];
 
-	snprintf(fresh, sizeof(fresh), "%s", g->new_pages ? cli_thousands(g->new_pages) : "none");
+	snprintf(fresh, sizeof(fresh), "%s", g->new_pages ? text_thousands(g->new_pages) : "none");
 	snprintf(buf, sizeof(buf),
 		 "the recording began in mid-life: of %s page%s, %s %s sure to be in gaps if their memory was new to "
 		 "iommufd then; what is older may have flushed a page that was not, or pin or expose it still",
-		 cli_thousands(g->npages), cli_s(g->npages), fresh, g->new_pages == 1 ? "is" : "are");
+		 text_thousands(g->npages), text_s(g->npages), fresh, g->new_pages == 1 ? "is" : "are");
 	text_item(stdout, "uncertain", buf);
 }
 
@@ -228,8 +229,9 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 	char buf[TEXT_MAX], when[32];
 
 	printf("%zu. %s (%s%s): %s page%s in %s span%s, by %s event%s\n", number, gap_names[g->kind],
-	       g->uncertain ? "uncertain " : "", gap_is_error[g->kind] ? "error" : "warning", cli_thousands(g->npages),
-	       cli_s(g->npages), cli_thousands(g->spans), cli_s(g->spans), cli_thousands(g->events), cli_s(g->events));
+	       g->uncertain ? "uncertain " : "", gap_is_error[g->kind] ? "error" : "warning", text_thousands(g->npages),
+	       text_s(g->npages), text_thousands(g->spans), text_s(g->spans), text_thousands(g->events),
+	       text_s(g->events));
 	text_item(stdout, "what", finding_what(g));
 	if (a->many_captures) {
 		snprintf(buf, sizeof(buf), "%" PRIu64, g->capture);
@@ -254,7 +256,7 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 		print_uncertain(g);
 	if (g->lost) {
 		snprintf(buf, sizeof(buf), "records were lost before it, in %s place%s: it may be an artefact",
-			 cli_thousands(g->lost), cli_s(g->lost));
+			 text_thousands(g->lost), text_s(g->lost));
 		text_item(stdout, "lost", buf);
 	}
 	putchar('\n');
@@ -266,8 +268,8 @@ static void print_notes(const struct gaps *a)
 	int any = 0;
 
 	if (a->partial[0])
-		printf("PARTIAL: the trace ends early, after %s event%s: %s\n", cli_thousands(a->events),
-		       cli_s(a->events), a->partial);
+		printf("PARTIAL: the trace ends early, after %s event%s: %s\n", text_thousands(a->events),
+		       text_s(a->events), a->partial);
 	if (a->lacking) {
 		lacking_text(a->lacking, buf);
 		printf("The policy cannot be judged, for no probe gave what every policy needs:\n");
@@ -296,8 +298,8 @@ static void print_causes(const struct summary *s)
 		return;
 	printf("By cause:\n");
 	for (const struct cause *c = s->cause; c < s->cause + s->causes; c++) {
-		snprintf(buf, sizeof(buf), "%s finding%s, %s page%s: %s%s%s; %s", cli_thousands(c->findings),
-			 cli_s(c->findings), cli_thousands(c->pages), cli_s(c->pages), event_table[c->event].name,
+		snprintf(buf, sizeof(buf), "%s finding%s, %s page%s: %s%s%s; %s", text_thousands(c->findings),
+			 text_s(c->findings), text_thousands(c->pages), text_s(c->pages), event_table[c->event].name,
 			 c->within ? " in " : "", c->within ? event_table[c->within].name : "",
 			 finding_reason_text(c->reason));
 		text_item(stdout, gap_names[c->kind], buf);
@@ -306,15 +308,15 @@ static void print_causes(const struct summary *s)
 
 static void print_summary(const struct gaps *a, const struct summary *s)
 {
-	printf("SUMMARY: %s: %s finding%s (%s error%s, %s warning%s); pages:", a->policy, cli_thousands(s->findings),
-	       cli_s(s->findings), cli_thousands(s->errors), cli_s(s->errors), cli_thousands(s->warnings),
-	       cli_s(s->warnings));
+	printf("SUMMARY: %s: %s finding%s (%s error%s, %s warning%s); pages:", a->policy, text_thousands(s->findings),
+	       text_s(s->findings), text_thousands(s->errors), text_s(s->errors), text_thousands(s->warnings),
+	       text_s(s->warnings));
 	for (int k = 0; k < GAPS; k++)
-		printf("%s %s %s", k ? "," : "", gap_names[k], cli_thousands(s->pages[k]));
+		printf("%s %s %s", k ? "," : "", gap_names[k], text_thousands(s->pages[k]));
 	if (s->uncertain)
-		printf("; %s uncertain", cli_thousands(s->uncertain));
+		printf("; %s uncertain", text_thousands(s->uncertain));
 	if (s->shown < s->findings)
-		printf("; %s not shown", cli_thousands(s->findings - s->shown));
+		printf("; %s not shown", text_thousands(s->findings - s->shown));
 	if (a->partial[0])
 		printf("; PARTIAL");
 	if (a->lacking)

@@ -1,5 +1,5 @@
 /*
- * ioflush generate: a made-up trace (generate.h) as JSON Lines or, when the name of the output ends in ".db", into an
+ * ioflush generate: a made-up trace (generator.h) as JSON Lines or, when the name of the output ends in ".db", into an
  * ioflush database. The output is whole or it is not there.
  */
 #include <getopt.h>
@@ -8,8 +8,9 @@
 
 #include "analyzer/commands/cli.h"
 #include "analyzer/generator/generator.h"
-#include "trace/formats/jsonl.h"
 #include "analyzer/replay/progress.h"
+#include "base/text.h"
+#include "trace/formats/jsonl.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
 
@@ -137,7 +138,7 @@ out:
 	}
 	if (!strcmp(path, "-"))
 		return cli_flush(cmd);
-	printf("%s: %s events%s\n", path, cli_thousands(out.events), is_database(path) ? ", added as a capture" : "");
+	printf("%s: %s events%s\n", path, text_thousands(out.events), is_database(path) ? ", added as a capture" : "");
 	return cli_flush(cmd);
 }
 

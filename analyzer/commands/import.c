@@ -8,7 +8,10 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/findings/wording.h"
 #include "analyzer/replay/progress.h"
+#include "base/text.h"
+#include "trace/formats/open.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
 
@@ -107,10 +110,10 @@ static void tell(const struct import *im, const char *path)
 
 	for (size_t i = 0; i < im->ndone; i++) {
 		printf("capture %llu: %s event%s from %s%s\n", (unsigned long long)im->done[i].id,
-		       cli_thousands(im->done[i].events), cli_s(im->done[i].events), path,
+		       text_thousands(im->done[i].events), text_s(im->done[i].events), path,
 		       im->done[i].partial ? ", PARTIAL" : "");
 		if (im->done[i].moved)
-			printf("  %s\n", cli_moved(text, sizeof(text), im->done[i].moved));
+			printf("  %s\n", text_moved(text, sizeof(text), im->done[i].moved));
 	}
 	if (im->broken.text[0])
 		cli_message(im->cmd, "stored as a part: %s", im->broken.text);

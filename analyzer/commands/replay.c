@@ -12,6 +12,7 @@
 #include "analyzer/policies/set.h"
 #include "analyzer/replay/replay.h"
 #include "analyzer/report/report.h"
+#include "base/text.h"
 
 enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_CSV };
 
@@ -257,10 +258,10 @@ static bool judge_gap(const struct command *cmd, const struct options *o, const 
 
 	if (certain)
 		cli_message(cmd, "--fail-on: %s has %s gaps of %s page%s", policy, gap_names[kind],
-			    cli_thousands(certain), cli_s(certain));
+			    text_thousands(certain), text_s(certain));
 	if (uncertain)
 		cli_message(cmd, "--fail-on: %s has uncertain %s gaps of %s page%s: a recording began in mid-life%s",
-			    policy, gap_names[kind], cli_thousands(uncertain), cli_s(uncertain),
+			    policy, gap_names[kind], text_thousands(uncertain), text_s(uncertain),
 			    o->fail_on_uncertain ? "" : "; not counted without --fail-on-uncertain");
 	return certain || (uncertain && o->fail_on_uncertain);
 }

@@ -28,8 +28,9 @@
 
 #include "analyzer/commands/cli.h"
 #include "analyzer/findings/wording.h"
-#include "analyzer/report/lacking.h"
 #include "analyzer/replay/replay.h"
+#include "analyzer/report/lacking.h"
+#include "base/text.h"
 
 #define DIFFERENCES 10	     /* shown */
 #define CAPTURE_MEMORY 32768 /* what is kept of a capture in JSON, at most */
@@ -164,25 +165,25 @@ static void print_invariants(const struct model_totals *t)
 static void print_unpins(const struct model_totals *t, const struct differences *x)
 {
 	if (!t->by_kind[EV_unpin]) {
-		printf("  unpins: %s page%s derived, none recorded%s\n", cli_thousands(t->derived_unpins),
-		       cli_s(t->derived_unpins),
+		printf("  unpins: %s page%s derived, none recorded%s\n", text_thousands(t->derived_unpins),
+		       text_s(t->derived_unpins),
 		       t->derived_unpins ? "; record unpin too (unpin_user_page_range_dirty_lock)" : "");
 		return;
 	}
 	printf("  unpins: %s page%s derived, %s confirmed, %s missing in the kernel, %s not derived\n",
-	       cli_thousands(t->derived_unpins), cli_s(t->derived_unpins),
-	       cli_thousands(t->derived_unpins - t->missing_in_kernel), cli_thousands(t->missing_in_kernel),
-	       cli_thousands(t->not_derived));
+	       text_thousands(t->derived_unpins), text_s(t->derived_unpins),
+	       text_thousands(t->derived_unpins - t->missing_in_kernel), text_thousands(t->missing_in_kernel),
+	       text_thousands(t->not_derived));
 	for (size_t i = 0; i < x->n; i++) {
 		const struct difference *d = &x->d[i];
 
 		printf("  %-9s pfn 0x%" PRIx64 "-0x%" PRIx64 ": %s by %s\n", d->diff > 0 ? "missing" : "info", d->lo,
 		       d->hi,
 		       d->diff > 0 ? "derived more often than the kernel unpinned," : "unpinned more often than derived,",
-		       cli_thousands((uint64_t)llabs(d->diff)));
+		       text_thousands((uint64_t)llabs(d->diff)));
 	}
 	if (x->more)
-		printf("            %s more range%s differ%s\n", cli_thousands(x->more), cli_s(x->more),
+		printf("            %s more range%s differ%s\n", text_thousands(x->more), text_s(x->more),
 		       x->more == 1 ? "s" : "");
 	if (t->midlife.seq && (t->missing_in_kernel || t->not_derived))
 		printf("            the recording began in mid-life: what is older may pin a page as well (missing), or\n"
@@ -196,7 +197,7 @@ static void print_partial(const char *partial)
 	char text[TEXT_MAX];
 
 	snprintf(text, sizeof(text), "%s", partial);
-	cli_printable(text);
+	text_printable(text);
 	printf("  PARTIAL: %s\n", text);
 }
 
@@ -207,7 +208,7 @@ static void print_capture(const struct verify *v, const struct capture *c, const
 	struct differences x;
 
 	find_differences(m, &x);
-	printf("%s, capture %" PRIu64 ": %s event%s\n", v->path, c->id, cli_thousands(t->events), cli_s(t->events));
+	printf("%s, capture %" PRIu64 ": %s event%s\n", v->path, c->id, text_thousands(t->events), text_s(t->events));
 	if (partial)
 		print_partial(partial);
 	print_invariants(t);

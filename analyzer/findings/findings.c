@@ -19,6 +19,7 @@
 #include <uthash.h>
 
 #include "analyzer/findings/wording.h"
+#include "base/text.h"
 
 struct history {
 	struct origin pinned, exposed, hidden;

@@ -19,8 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/error.h"
 #include "analyzer/model/model.h"
+#include "base/error.h"
 #include "base/intern.h"
 
 #define FINDING_RANGES 8

@@ -6,10 +6,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "analyzer/commands/cli.h"
+#include "base/text.h"
 
-#define LABEL_WIDTH 10 /* of text_item, after two blanks */
-#define NAME_SHOWN 64  /* characters of a string of the trace */
+#define NAME_SHOWN 64 /* characters of a string of the trace */
 
 /* Appends to buf at *at; what does not fit is cut. */
 __attribute__((format(printf, 4, 5))) static void append(char *buf, size_t len, size_t *at, const char *fmt, ...)
@@ -24,11 +23,6 @@ __attribute__((format(printf, 4, 5))) static void append(char *buf, size_t len, 
 	va_end(ap);
 	if (n > 0)
 		*at = (size_t)n < len - *at ? *at + (size_t)n : len - 1;
-}
-
-void text_time(char *buf, size_t len, uint64_t t)
-{
-	snprintf(buf, len, "%" PRIu64 ".%09" PRIu64, t / 1000000000, t % 1000000000);
 }
 
 void text_string(char *buf, size_t len, const struct intern *s, uint64_t id, const char *fallback)
@@ -100,40 +94,22 @@ void text_fields(char *buf, size_t len, const struct event *ev, const struct int
 			append_field(buf, len, &at, &d->field[i], ev->f[i], s);
 }
 
-void text_item(FILE *out, const char *label, const char *text)
-{
-	int col = fprintf(out, "  %-*s", LABEL_WIDTH, label);
-	bool first = true;
-
-	while (*text) {
-		int n = (int)strcspn(text, " ");
-
-		if (!first && col + 1 + n > TEXT_COLUMNS) {
-			fputc('\n', out);
-			col = fprintf(out, "  %*s", LABEL_WIDTH, "");
-			first = true;
-		}
-		col += fprintf(out, "%s%.*s", first ? "" : " ", n, text);
-		first = false;
-		text += n;
-		while (*text == ' ' && text[1] == ' ') { /* columns of an origin */
-			col += fprintf(out, " ");
-			text++;
-		}
-		text += *text == ' ';
-	}
-	fputc('\n', out);
-}
-
 void text_health(FILE *out, enum health h, uint64_t value)
 {
 	const struct health_desc *d = &health_table[h];
 	char buf[TEXT_MAX], counted[64];
 
-	cli_counted(counted, sizeof(counted), value, d->unit);
+	text_counted(counted, sizeof(counted), value, d->unit);
 	snprintf(buf, sizeof(buf), "%s: %s: %s%s%s", d->name, counted, d->doc, d->advice[0] ? "; advice: " : "",
 		 d->advice);
 	text_item(out, d->severity == 'e' ? "error" : d->severity == 'w' ? "warning" : "info", buf);
+}
+
+const char *text_moved(char *buf, size_t len, uint64_t n)
+{
+	snprintf(buf, len, "%s event%s got a later time, that of what came before: held back until it was clear",
+		 text_thousands(n), text_s(n));
+	return buf;
 }
 
 static json_t *json_name(const struct intern *s, uint64_t id)
@@ -211,7 +187,7 @@ void text_midlife(char *buf, size_t len, const struct midlife *m, const uint64_t
 
 		if (!n)
 			continue;
-		cli_counted(counted, sizeof(counted), n, part[i].unit);
+		text_counted(counted, sizeof(counted), n, part[i].unit);
 		at += (size_t)snprintf(buf + at, len - at, "%s%s", at ? ", " : "", counted);
 		sum += n;
 	}

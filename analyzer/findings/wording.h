@@ -15,16 +15,13 @@
 
 #include <jansson.h>
 
-#include "trace/event.h"
-#include "base/jsontext.h"
 #include "analyzer/model/model.h"
 #include "base/intern.h"
+#include "base/jsontext.h"
+#include "base/text.h"
+#include "trace/event.h"
 
-#define TEXT_COLUMNS 100
 #define TEXT_MAX 1024 /* enough for any one sentence or event here */
-
-/* "1.000035219" */
-void text_time(char *buf, size_t len, uint64_t t);
 
 /* A string of a trace, made fit to print; fallback if id is unknown. */
 void text_string(char *buf, size_t len, const struct intern *s, uint64_t id, const char *fallback);
@@ -35,11 +32,11 @@ void text_origin(char *buf, size_t len, const struct origin *o, const struct int
 /* "domain=0xff.. iova=0x1000 ...", the fields that are known. */
 void text_fields(char *buf, size_t len, const struct event *ev, const struct intern *s);
 
-/* Prints "  label     text", wrapped at TEXT_COLUMNS between words. */
-void text_item(FILE *out, const char *label, const char *text);
-
 /* Prints a health counter, its meaning and the advice. */
 void text_health(FILE *out, enum health h, uint64_t value);
+
+/* "1 event got a later time, ...": what a source says of the events that it moved (struct dropped). Returns buf. */
+const char *text_moved(char *buf, size_t len, uint64_t n);
 
 /* {"event", "name", "t", "cpu", "tid", "comm"}; null if o has no event; unknown members are null. */
 json_t *json_origin(const struct origin *o, const struct intern *s);

@@ -14,7 +14,7 @@
  * the covers. region.busy counts covers: only at 0 may the frames of a region change. All pools have a fixed size, so the
  * state does not grow with the number of events.
  *
- * Part of generator.c, which decides what happens when.
+ * Part of shapes.c, which decides what happens when.
  */
 #ifndef IOFLUSH_ANALYZER_GENERATOR_IOMMUFD_H
 #define IOFLUSH_ANALYZER_GENERATOR_IOMMUFD_H
@@ -23,9 +23,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trace/event.h"
 #include "analyzer/generator/generator.h"
 #include "base/intern.h"
+#include "trace/event.h"
 
 #define SIM_MAX_IOPTS 64
 #define SIM_MAX_DOMAINS 16

@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "analyzer/ioflush-policy.h"
 #include "base/budget.h"
 #include "base/error.h"
 #include "trace/event.h"
-#include "analyzer/ioflush-policy.h"
 
 #define MODEL_MAX_POLICIES 63 /* a bit each in a word, and one for "ever" */
 

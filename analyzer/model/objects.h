@@ -13,9 +13,9 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#include "trace/event.h"
 #include "analyzer/ioflush-policy.h"
 #include "analyzer/model/model.h"
+#include "trace/event.h"
 
 /* A set of page indexes. */
 struct member {

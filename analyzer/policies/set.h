@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-#include "base/error.h"
 #include "analyzer/ioflush-policy.h"
+#include "base/error.h"
 
 /* The built-in policies in the order of the semantics; ends with NULL. */
 extern const struct ioflush_policy_ops *const builtin_policies[];

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "analyzer/commands/cli.h"
+#include "base/text.h"
 
 #define NS_PER_S 1000000000ll
 #define INTERVAL_NS (NS_PER_S / 5)
@@ -55,8 +55,8 @@ void progress_show(struct progress *p, double share)
 	if (share >= 0)
 		snprintf(done, sizeof(done), "%3.0f%%  ", 100 * (share < 1 ? share : 1));
 	/* clear the line only after it was written over: no flicker */
-	fprintf(stderr, "\r%s%.40s: %s events, %s/s\033[K", done, p->title, cli_thousands(p->events),
-		cli_thousands((uint64_t)((double)p->events * NS_PER_S / (double)(elapsed ? elapsed : 1))));
+	fprintf(stderr, "\r%s%.40s: %s events, %s/s\033[K", done, p->title, text_thousands(p->events),
+		text_thousands((uint64_t)((double)p->events * NS_PER_S / (double)(elapsed ? elapsed : 1))));
 	fflush(stderr);
 	p->dirty = true;
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "analyzer/replay/progress.h"
+#include "trace/formats/open.h"
 
 #define RING_SLOTS 8
 #define BATCH_EVENTS 1024

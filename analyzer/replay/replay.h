@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/budget.h"
-#include "base/error.h"
 #include "analyzer/model/model.h"
 #include "analyzer/policies/set.h"
+#include "base/budget.h"
+#include "base/error.h"
 #include "trace/source.h"
 
 struct replay {

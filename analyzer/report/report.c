@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analyzer/commands/cli.h"
 #include "analyzer/findings/wording.h"
-#include "base/jsontext.h"
 #include "analyzer/report/lacking.h"
+#include "base/jsontext.h"
+#include "base/text.h"
 
 #define LINE 100
 #define LABEL 9		/* column where a header's or health line's text begins */
@@ -271,7 +271,7 @@ static void print_wrapped(FILE *out, const char *label, size_t indent, char *tex
 			*p = ' ';
 	}
 	if (text)
-		cli_printable(text);
+		text_printable(text);
 	for (char *word = text ? strtok_r(text, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
 		size_t len = strlen(word);
 
@@ -315,13 +315,13 @@ static void print_capture(const struct report_capture *c, FILE *out)
 	    c->kernel[0] ? c->kernel : "unknown", c->clock[0] ? c->clock : "unknown");
 	if (c->events)
 		say(out, "", "%s event%s in %s.%06u s, from %" PRIu64 ".%06u to %" PRIu64 ".%06u",
-		    cli_thousands(c->events), cli_s(c->events), cli_thousands(span / 1000000000),
+		    text_thousands(c->events), text_s(c->events), text_thousands(span / 1000000000),
 		    (unsigned)(span / 1000 % 1000000), c->first_t / 1000000000, (unsigned)(c->first_t / 1000 % 1000000),
 		    c->last_t / 1000000000, (unsigned)(c->last_t / 1000 % 1000000));
 	else
 		say(out, "", "no events");
 	if (c->partial)
-		say(out, "", "PARTIAL, it ends after %s event%s: %s", cli_thousands(c->events), cli_s(c->events),
+		say(out, "", "PARTIAL, it ends after %s event%s: %s", text_thousands(c->events), text_s(c->events),
 		    c->partial);
 	else if (c->note[0])
 		say(out, "", "note: %s", c->note);
@@ -335,10 +335,10 @@ static void print_header(const struct report *r, FILE *out)
 		print_capture(&r->capture[i], out);
 	if (r->n > 1)
 		say(out, "sum", "%zu captures, %s event%s; what follows is the sum over all", r->n,
-		    cli_thousands(t->events), cli_s(t->events));
+		    text_thousands(t->events), text_s(t->events));
 	say(out, "pages", "%s mapped (once a domain), %s unpinned, at most %s exposed at one time",
-	    cli_thousands(t->mapped_pages), cli_thousands(t->unpinned_pages), cli_thousands(t->peak_exposed));
-	say(out, "cost", "%s cycles a page; ms at %" PRIu64 " MHz%s", cli_thousands(r->cycles_per_page), r->cpu_mhz,
+	    text_thousands(t->mapped_pages), text_thousands(t->unpinned_pages), text_thousands(t->peak_exposed));
+	say(out, "cost", "%s cycles a page; ms at %" PRIu64 " MHz%s", text_thousands(r->cycles_per_page), r->cpu_mhz,
 	    r->cpu_mhz_given ? "" : ", the CPU of the published figures (see --cpu-mhz)");
 }
 
@@ -351,7 +351,7 @@ static void number_cell(char *cell, uint64_t n, size_t width)
 	uint64_t divisor = 1;
 	int i = -1;
 
-	snprintf(cell, CELL, "%s", cli_thousands(n));
+	snprintf(cell, CELL, "%s", text_thousands(n));
 	if (strlen(cell) <= width)
 		return;
 	while (n / divisor >= 10000) {
@@ -370,7 +370,7 @@ static void pages_cell(const struct report *r, size_t i, unsigned which, char *c
 static void bytes_cell(const struct report *r, size_t i, unsigned which, char *cell)
 {
 	(void)which;
-	snprintf(cell, CELL, "%s", cli_bytes(multiply(report_flushed(&r->counts[i]), PAGE_SIZE_BYTES)));
+	snprintf(cell, CELL, "%s", text_bytes(multiply(report_flushed(&r->counts[i]), PAGE_SIZE_BYTES)));
 }
 
 static void cycles_cell(const struct report *r, size_t i, unsigned which, char *cell)
@@ -386,7 +386,7 @@ static void ms_cell(const struct report *r, size_t i, unsigned which, char *cell
 	(void)which;
 	number_cell(cell, us / 1000, PAGES_WIDTH);
 	if (us / 1000 < 1000000)
-		snprintf(cell, CELL, "%s.%03u", cli_thousands(us / 1000), (unsigned)(us % 1000));
+		snprintf(cell, CELL, "%s.%03u", text_thousands(us / 1000), (unsigned)(us % 1000));
 }
 
 /* pages as a multiple of base in hundredths, rounded; UINT64_MAX: too large to say */
@@ -574,29 +574,29 @@ static void print_verify(const struct report *r, FILE *out)
 
 	if (!t->by_kind[EV_unpin])
 		say(out, "verify", "%s unpin%s derived; the trace has no unpin events, so they cannot be verified",
-		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins));
+		    text_thousands(t->derived_unpins), text_s(t->derived_unpins));
 	else if (midlife)
 		say(out, "verify",
 		    "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right where "
 		    "something older than the recording pins the page, too; %s of the kernel's %s not derived: pinned "
 		    "before the recording began, or held only by accesses",
-		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins), cli_thousands(t->missing_in_kernel),
-		    cli_thousands(t->not_derived), cli_thousands(t->kernel_unpins));
+		    text_thousands(t->derived_unpins), text_s(t->derived_unpins), text_thousands(t->missing_in_kernel),
+		    text_thousands(t->not_derived), text_thousands(t->kernel_unpins));
 	else if (t->missing_in_kernel)
 		say(out, "verify",
 		    "%s unpin%s derived, %s of them missing in the kernel's own unpin events: the trace or the model "
 		    "is wrong; %s of the kernel's %s not derived",
-		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins), cli_thousands(t->missing_in_kernel),
-		    cli_thousands(t->not_derived), cli_thousands(t->kernel_unpins));
+		    text_thousands(t->derived_unpins), text_s(t->derived_unpins), text_thousands(t->missing_in_kernel),
+		    text_thousands(t->not_derived), text_thousands(t->kernel_unpins));
 	else if (t->not_derived)
 		say(out, "verify",
 		    "%s unpin%s derived, the kernel's own unpin events confirm all of them; %s of the kernel's %s not "
 		    "derived (pages that only accesses held have no known PFN)",
-		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins), cli_thousands(t->not_derived),
-		    cli_thousands(t->kernel_unpins));
+		    text_thousands(t->derived_unpins), text_s(t->derived_unpins), text_thousands(t->not_derived),
+		    text_thousands(t->kernel_unpins));
 	else
 		say(out, "verify", "%s unpin%s derived, the kernel's own unpin events confirm all of them",
-		    cli_thousands(t->derived_unpins), cli_s(t->derived_unpins));
+		    text_thousands(t->derived_unpins), text_s(t->derived_unpins));
 }
 
 /* Records that are no events, and rightly so: information. */
@@ -620,13 +620,13 @@ static void print_dropped(const struct report *r, FILE *out)
 	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
 		if (!part[i].n)
 			continue;
-		cli_counted(counted, sizeof(counted), part[i].n, part[i].what);
+		text_counted(counted, sizeof(counted), part[i].n, part[i].what);
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at ? ", " : "", counted);
 	}
 	if (at)
 		say(out, "", "note: left out: %s", text);
 	if (d->moved)
-		say(out, "", "note: %s", cli_moved(text, sizeof(text), d->moved));
+		say(out, "", "note: %s", text_moved(text, sizeof(text), d->moved));
 }
 
 /* What a beginning in mid-life means for the gaps of a capture, and what to do. */
@@ -666,7 +666,7 @@ static void print_health(const struct report *r, FILE *out)
 
 		if (!r->totals.health[i])
 			continue;
-		cli_counted(counted, sizeof(counted), r->totals.health[i], d->doc);
+		text_counted(counted, sizeof(counted), r->totals.health[i], d->doc);
 		say(out, lost ? "health" : "", "%s: %s%s%s", severity_name(d->severity), counted,
 		    d->advice[0] ? "; " : "", d->advice);
 		lost = false;
@@ -748,8 +748,8 @@ static void add_uncertain(const struct policy_counts *c, struct text *t)
 	for (int i = 0; i < GAPS; i++) {
 		if (!c->uncertain[i])
 			continue;
-		text_add(t, "%s %s %s", before, cli_thousands(c->uncertain[i]), gap_names[i]);
-		text_add(t, " (%s if new)", c->if_new[i] ? cli_thousands(c->if_new[i]) : "none");
+		text_add(t, "%s %s %s", before, text_thousands(c->uncertain[i]), gap_names[i]);
+		text_add(t, " (%s if new)", c->if_new[i] ? text_thousands(c->if_new[i]) : "none");
 		before = ",";
 	}
 }
@@ -762,10 +762,10 @@ static void add_gaps(const struct report *r, const struct policy_counts *c, stru
 	for (int i = 0; i < GAPS; i++)
 		gap[i] = c->gaps[i] - c->uncertain[i];
 	if (gap[GAP_LEAK])
-		text_add(t, "leaks %s page%s%s", cli_thousands(gap[GAP_LEAK]), cli_s(gap[GAP_LEAK]),
+		text_add(t, "leaks %s page%s%s", text_thousands(gap[GAP_LEAK]), text_s(gap[GAP_LEAK]),
 			 gap[GAP_RELEASE] ? ", " : "");
 	if (gap[GAP_RELEASE])
-		text_add(t, "releases %s unflushed", cli_thousands(gap[GAP_RELEASE]));
+		text_add(t, "releases %s unflushed", text_thousands(gap[GAP_RELEASE]));
 	if (gap[GAP_LEAK] || gap[GAP_RELEASE])
 		text_add(t, ": not safe");
 	else
@@ -774,9 +774,9 @@ static void add_gaps(const struct report *r, const struct policy_counts *c, stru
 	if (gap[GAP_REEXPOSE] || gap[GAP_ACCESS])
 		text_add(t, "; warning:");
 	if (gap[GAP_REEXPOSE])
-		text_add(t, " %s re-exposed%s", cli_thousands(gap[GAP_REEXPOSE]), gap[GAP_ACCESS] ? "," : "");
+		text_add(t, " %s re-exposed%s", text_thousands(gap[GAP_REEXPOSE]), gap[GAP_ACCESS] ? "," : "");
 	if (gap[GAP_ACCESS])
-		text_add(t, " %s read stale in the kernel", cli_thousands(gap[GAP_ACCESS]));
+		text_add(t, " %s read stale in the kernel", text_thousands(gap[GAP_ACCESS]));
 	add_uncertain(c, t);
 }
 
@@ -789,11 +789,11 @@ static void add_cost(const struct report *r, size_t i, struct text *t)
 	if (!pages)
 		text_add(t, "; flushes nothing");
 	else if (!ideal)
-		text_add(t, "; flushes %s page%s", cli_thousands(pages), cli_s(pages));
+		text_add(t, "; flushes %s page%s", text_thousands(pages), text_s(pages));
 	else if (&r->counts[i] == ideal)
 		text_add(t, "; the lower bound");
 	else if (!report_flushed(ideal))
-		text_add(t, "; flushes %s page%s where ideal flushes none", cli_thousands(pages), cli_s(pages));
+		text_add(t, "; flushes %s page%s where ideal flushes none", text_thousands(pages), text_s(pages));
 	else {
 		ratio_cell(r, i, 0, ratio);
 		text_add(t, "; flushes %s ideal", ratio);

@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/error.h"
 #include "analyzer/model/model.h"
 #include "analyzer/policies/set.h"
+#include "base/error.h"
 #include "trace/source.h"
 
 #define REPORT_CYCLES_PER_PAGE 588   /* measured by the author of the patches, a flush on the map side */

@@ -5,9 +5,9 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "analyzer/commands/cli.h"
 #include "analyzer/findings/wording.h"
 #include "base/jsontext.h"
+#include "base/text.h"
 
 /* What the visitor's functions need; they cannot fail by themselves. */
 struct gathering {
@@ -149,7 +149,7 @@ static const char *coherency(int coherent)
 static const char *shown(char *buf, size_t len, const char *text)
 {
 	snprintf(buf, len, "%s", text);
-	cli_printable(buf);
+	text_printable(buf);
 	return buf;
 }
 
@@ -158,9 +158,9 @@ static void iopt_text(const struct state_capture *c, const struct model_iopt *o,
 	char device[128];
 
 	fprintf(out, "iopt 0x%" PRIx64 ": %" PRIu32 " domain%s (%" PRIu32 " non-coherent), %s area%s\n", o->id,
-		o->domains, cli_s(o->domains), o->noncoherent, cli_thousands(o->areas), cli_s(o->areas));
-	fprintf(out, "  pages: %s mapped, %s exposed, %s held by accesses\n", cli_thousands(o->mapped),
-		cli_thousands(o->exposed), cli_thousands(o->held));
+		o->domains, text_s(o->domains), o->noncoherent, text_thousands(o->areas), text_s(o->areas));
+	fprintf(out, "  pages: %s mapped, %s exposed, %s held by accesses\n", text_thousands(o->mapped),
+		text_thousands(o->exposed), text_thousands(o->held));
 	for (size_t i = 0; i < c->ndomains; i++) {
 		const struct model_domain *d = &c->domain[i].d;
 
@@ -169,7 +169,7 @@ static void iopt_text(const struct state_capture *c, const struct model_iopt *o,
 		fprintf(out, "  domain 0x%" PRIx64 ": %s%s, device %s, %s page%s mapped, %s exposed\n", d->id,
 			coherency(d->coherent), d->joining ? ", joining" : "",
 			shown(device, sizeof(device), c->domain[i].device ? c->domain[i].device : "unknown"),
-			cli_thousands(d->mapped), cli_s(d->mapped), cli_thousands(d->exposed));
+			text_thousands(d->mapped), text_s(d->mapped), text_thousands(d->exposed));
 	}
 	for (size_t i = 0; i < c->nareas; i++) {
 		const struct model_area *a = &c->area[i];
@@ -178,8 +178,8 @@ static void iopt_text(const struct state_capture *c, const struct model_iopt *o,
 			continue;
 		fprintf(out,
 			"  area 0x%" PRIx64 "-0x%" PRIx64 ": pages 0x%" PRIx64 ", %s mapped, %s exposed, %s held%s\n",
-			a->iova, a->last, a->pages, cli_thousands(a->mapped), cli_thousands(a->exposed),
-			cli_thousands(a->held), a->filling ? ", filling" : "");
+			a->iova, a->last, a->pages, text_thousands(a->mapped), text_thousands(a->exposed),
+			text_thousands(a->held), a->filling ? ", filling" : "");
 	}
 }
 
@@ -190,7 +190,7 @@ void state_text(const struct state *s, FILE *out)
 		char text[1024];
 
 		fprintf(out, "%scapture %" PRIu64 " (%s): after %s event%s, t=%" PRIu64 "\n", i ? "\n" : "", c->id,
-			shown(text, sizeof(text), c->state), cli_thousands(c->events), cli_s(c->events), c->last_t);
+			shown(text, sizeof(text), c->state), text_thousands(c->events), text_s(c->events), c->last_t);
 		if (c->partial)
 			fprintf(out, "a part: %s\n", shown(text, sizeof(text), c->partial));
 		if (c->midlife.seq) {
@@ -200,7 +200,7 @@ void state_text(const struct state *s, FILE *out)
 		for (int h = 0; h < HEALTH_COUNT; h++) {
 			if (!c->health[h] || health_table[h].severity == 'i')
 				continue;
-			cli_counted(text, sizeof(text), c->health[h], health_table[h].doc);
+			text_counted(text, sizeof(text), c->health[h], health_table[h].doc);
 			fprintf(out, "%s: %s\n", health_table[h].severity == 'e' ? "error" : "warning", text);
 		}
 		if (!c->niopts)

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/error.h"
 #include "analyzer/model/model.h"
+#include "base/error.h"
 #include "trace/source.h"
 
 struct state_domain {

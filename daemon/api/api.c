@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/api/impl.h"
 #include "base/child.h"
+#include "daemon/api/impl.h"
 
 #define TICK_BUSY_MS 20
 #define TICK_IDLE_MS 1000

@@ -9,12 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trace/event.h"
-#include "daemon/capture/ring.h"
-#include "daemon/config.h"
 #include "base/error.h"
+#include "daemon/capture/ring.h"
+#include "daemon/config/config.h"
 #include "daemon/probes/priv.h"
 #include "daemon/record/writer.h"
+#include "trace/event.h"
 
 struct api_request {
 	const char *method; /* "GET", "POST", "DELETE", ... */

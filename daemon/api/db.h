@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "trace/event.h"
 #include "base/file_id.h"
+#include "trace/event.h"
 
 #define API_DB_CAUSES 12
 

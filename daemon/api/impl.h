@@ -8,12 +8,12 @@
 
 #include <jansson.h>
 
-#include "daemon/api/api.h"
-#include "daemon/api/db.h"
-#include "daemon/api/replays.h"
 #include "base/jsontext.h"
 #include "base/number.h"
+#include "daemon/api/api.h"
+#include "daemon/api/db.h"
 #include "daemon/api/query.h"
+#include "daemon/api/replays.h"
 
 #define CALL_LATER 1
 #define PARAMS_MAX 16

@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <stddef.h>
 
-#include "trace/event.h"
 #include "daemon/capture/ring.h"
 #include "daemon/record/writer.h"
+#include "trace/event.h"
 
 struct metrics {
 	const struct ring_stats *ring;

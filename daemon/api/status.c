@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api/impl.h"
 #include "base/child.h"
+#include "daemon/api/impl.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unconfigured"

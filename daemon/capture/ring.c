@@ -46,9 +46,9 @@
 
 #include <event-parse.h>
 
+#include "base/log.h"
 #include "trace/decoder/cmdlines.h"
 #include "trace/decoder/decoder.h"
-#include "daemon/log.h"
 #include "trace/decoder/subbuf.h"
 
 #define NS_PER_S 1000000000ull

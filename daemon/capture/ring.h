@@ -18,9 +18,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/intern.h"
 #include "trace/event.h"
 #include "trace/source.h"
-#include "base/intern.h"
 
 struct ring_sink {
 	void *ctx;

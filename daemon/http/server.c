@@ -1,5 +1,5 @@
 /*
- * See http.h. The only file that knows evhttp.
+ * See server.h. The only file that knows evhttp.
  *
  * It knows libevent's base, timers and listener, too, and is not written on top of loop.h, the capture's own loop: evhttp
  * wants a struct event_base, and gives and takes bufferevents that belong to one, so loop.h would have to hand out what it
@@ -57,8 +57,8 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/log.h"
 #include "daemon/http/head.h"
-#include "daemon/log.h"
 
 #define TOKEN_MAX 256
 #define BACKLOG 64

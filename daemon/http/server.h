@@ -5,9 +5,9 @@
 #ifndef IOFLUSH_DAEMON_HTTP_SERVER_H
 #define IOFLUSH_DAEMON_HTTP_SERVER_H
 
-#include "daemon/api/api.h"
-#include "daemon/config.h"
 #include "base/error.h"
+#include "daemon/api/api.h"
+#include "daemon/config/config.h"
 
 struct http;
 

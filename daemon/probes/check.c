@@ -10,10 +10,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "daemon/daemon.h"
-#include "trace/event.h"
+#include "daemon/config/exit.h"
 #include "daemon/probes/probeset.h"
 #include "daemon/probes/tracer.h"
+#include "trace/event.h"
 
 /* Each line of a text on a line of its own behind a head. */
 static void print_lines(FILE *out, const char *head, const char *text)

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "daemon/config.h"
 #include "base/error.h"
+#include "daemon/config/config.h"
 
 /* Prints the findings to out. The exit status; unless it is 0, e says why in one sentence. */
 int check_host(const struct config *c, FILE *out, struct error *e);

@@ -29,8 +29,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/daemon.h"
-#include "daemon/log.h"
+#include "base/log.h"
+#include "daemon/config/exit.h"
 
 #define MAX_CPUS 8192u
 #define DISARM_MS 15000 /* a recorder whose privileged process is gone closes its capture first, and then the buffers */

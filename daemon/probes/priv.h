@@ -8,7 +8,7 @@
 
 #include <signal.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "daemon/probes/tracer.h"
 
 struct priv; /* the child's end */

@@ -29,8 +29,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "daemon/config/instance.h"
 #include "daemon/probes/layout.h"
-#include "daemon/log.h"
 #include "daemon/probes/missed.h"
 
 #define MAX_TEXT (16u << 20) /* of any file read whole */
@@ -156,23 +157,6 @@ static bool no_privilege(int errnum)
 }
 
 /* --- names */
-
-bool tracer_instance_valid(const char *name)
-{
-	/* the groups that the kernel gives probes without one: whatever is in them is others' */
-	static const char *const taken[] = {"kprobes", "uprobes", "fprobes", "eprobes", "tracepoints", "synthetic"};
-	size_t i;
-
-	for (i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-		if (!strcmp(name, taken[i]))
-			return false;
-	if (!isalpha((unsigned char)name[0]) && name[0] != '_')
-		return false;
-	for (i = 0; name[i]; i++)
-		if (i >= TRACER_MAX_INSTANCE || (!isalnum((unsigned char)name[i]) && !strchr("_-", name[i])))
-			return false;
-	return true;
-}
 
 /* The group of an instance; malloc'ed. */
 static char *group_of(const char *instance)
@@ -357,7 +341,7 @@ int tracer_open(struct tracer *t, const struct tracer_options *o, enum tracer_ho
 	*host = TRACER_HOST_OK;
 	memset(t, 0, sizeof(*t));
 	t->lock = -1;
-	if (!tracer_instance_valid(o->instance))
+	if (!instance_valid(o->instance))
 		return error_set(e, "instance \"%s\": no instance can have this name", o->instance);
 	if (tracer_init(t, o, "", e))
 		return -1;

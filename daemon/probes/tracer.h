@@ -11,9 +11,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "daemon/config/exit.h"
 #include "daemon/probes/probeset.h"
-
-#define TRACER_MAX_INSTANCE 48 /* so that the names made from it fit what the kernel takes */
 
 struct tracer_options {
 	const char *tracefs;  /* mount point */
@@ -55,21 +54,6 @@ struct tracer {
 	bool instance_made, on;
 	int lock; /* the instance's directory, locked while it is ours; -1: not ours */
 };
-
-/* Why this host cannot be recorded, each with a sentence in the error; also exit statuses of ioflushd. */
-enum tracer_host {
-	TRACER_HOST_OK = 0,
-	TRACER_HOST_NO_TRACEFS = 10, /* not mounted, or not there */
-	TRACER_HOST_NO_PRIVILEGE = 11,
-	TRACER_HOST_LOCKDOWN = 12,
-	TRACER_HOST_NO_PROBES = 13,  /* kernel has no dynamic_events, or takes no probe at all */
-	TRACER_HOST_NO_IOMMUFD = 14, /* no iommufd in the kernel: nothing to record */
-	TRACER_HOST_INCOMPLETE = 15, /* needed events cannot be had */
-	TRACER_HOST_IN_USE = 16,     /* another process holds the instance */
-};
-
-/* Whether an instance can have the name: letters, digits, '_' and '-', a letter or '_' first. */
-bool tracer_instance_valid(const char *name);
 
 /*
  * Looks whether this host can trace at all; changes nothing. 0, or -1: *host and the error say why not. The error of a

@@ -38,12 +38,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "daemon/log.h"
+#include "base/log.h"
 #include "daemon/record/queue.h"
 #include "daemon/record/recorder.h"
 #include "daemon/record/retention.h"
-#include "trace/store/store.h"
 #include "trace/store/rows.h"
+#include "trace/store/store.h"
 #include "trace/store/trim.h"
 
 #define MS UINT64_C(1000000)

@@ -12,10 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/config.h"
 #include "base/error.h"
-#include "trace/event.h"
 #include "base/file_id.h"
+#include "daemon/config/config.h"
+#include "trace/event.h"
 #include "trace/source.h"
 
 struct writer;

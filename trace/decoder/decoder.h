@@ -22,9 +22,9 @@
 
 #include "base/budget.h"
 #include "base/error.h"
+#include "base/intern.h"
 #include "trace/event.h"
 #include "trace/source.h"
-#include "base/intern.h"
 
 #define DECODER_MAX_EVENTS 3
 

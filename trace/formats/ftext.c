@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "trace/decoder/decoder.h"
+#include "trace/formats/open.h"
 #include "trace/formats/spill.h"
 
 #define LINE_MAX_BYTES 65536u

@@ -19,9 +19,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/intern.h"
 #include "trace/event.h"
 #include "trace/source.h"
-#include "base/intern.h"
 
 struct jsonl_writer;
 

@@ -10,6 +10,7 @@
  * and the texts of the present header.
  */
 #include "trace/formats/jsonl.h"
+#include "trace/formats/open.h"
 
 #include <errno.h>
 #include <inttypes.h>

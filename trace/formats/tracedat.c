@@ -19,10 +19,11 @@
 
 #include <event-parse.h>
 
-#include "trace/formats/cpudata.h"
 #include "trace/decoder/decoder.h"
-#include "trace/formats/spill.h"
 #include "trace/decoder/subbuf.h"
+#include "trace/formats/cpudata.h"
+#include "trace/formats/open.h"
+#include "trace/formats/spill.h"
 #include "trace/formats/tracefile.h"
 
 /* One CPU of the present capture while it is read. */

@@ -12,8 +12,8 @@
 
 #include "base/budget.h"
 #include "base/error.h"
-#include "trace/store/open.h"
 #include "base/intern.h"
+#include "trace/store/open.h"
 
 struct store_names;
 

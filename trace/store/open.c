@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "schema/migrations.h"
-#include "trace/store/store.h"
 #include "trace/store/rows.h"
+#include "trace/store/store.h"
 
 #define BUSY_MS 5000
 #define MAX_TEXT (16 * 1024 * 1024) /* no text or row of ours is longer: a damaged length must not cost memory */

@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "trace/store/rows.h"
 #include "trace/store/names.h"
+#include "trace/store/rows.h"
 
 struct store_source {
 	struct source source;

@@ -1,5 +1,5 @@
 /*
- * What the two sides of the store share, writing (store.c) and reading (read.c): SQLite's errors, statements, the
+ * What the two sides of the store share, writing (write.c) and reading (read.c): SQLite's errors, statements, the
  * rows of captures, and the check sums; connections are made by open.h. Private to the store.
  *
  * Check sums: SQLite has none, and a byte that flips in an integer column would give a false number without a sound.
@@ -17,10 +17,10 @@
 
 #include "base/budget.h"
 #include "base/error.h"
+#include "base/intern.h"
 #include "trace/event.h"
 #include "trace/source.h"
 #include "trace/store/open.h"
-#include "base/intern.h"
 
 /* A capture's row. Texts belong to whom it was made with. */
 struct capture_row {

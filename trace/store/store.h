@@ -1,6 +1,6 @@
 /*
  * The SQLite store: captures, their events in integer columns, interned strings. Written by ioflush import now and by a
- * recorder later; read back as a source (store_source_open() in trace/source.h) and, through its views, by anyone with
+ * recorder later; read back as a source (store_source_open()) and, through its views, by anyone with
  * the sqlite3 shell. schema/migrations/ says what the tables mean.
  *
  * Writing is a sequence of transactions, each of which stays as a whole or leaves nothing:
@@ -22,9 +22,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/intern.h"
 #include "trace/event.h"
 #include "trace/source.h"
-#include "base/intern.h"
 
 #define STORE_APPLICATION_ID 0x494f464c /* "IOFL" */
 
@@ -124,5 +124,8 @@ struct store_capture {
 
 /* Calls fn for each capture in order of id until it returns other than 0. What it returned, 0, or -1 and the error. */
 int store_captures(struct store *s, int (*fn)(void *ctx, const struct store_capture *c), void *ctx, struct error *e);
+
+/* Opens a database as a source: an opener as those of source.h. */
+int store_source_open(struct source **out, const struct source_input *in, struct error *e);
 
 #endif

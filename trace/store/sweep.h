@@ -7,7 +7,7 @@
  * Numbers only rise, however few rows are left. A sweep looks at a bounded range of them, and the next one at the range
  * behind it, until it is the turn of the lowest again.
  *
- * Whoever else writes into the database finds it changed, and forgets the numbers it knows (see store.c).
+ * Whoever else writes into the database finds it changed, and forgets the numbers it knows (see write.c).
  */
 #ifndef IOFLUSH_TRACE_STORE_SWEEP_H
 #define IOFLUSH_TRACE_STORE_SWEEP_H

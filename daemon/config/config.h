@@ -2,8 +2,8 @@
  * Options of ioflushd, from defaults, a config file ("key = value" lines, # comments) and the command line, which wins.
  * Table: options.def. Unknown keys, bad values and keys given twice are errors with file and line.
  */
-#ifndef IOFLUSH_DAEMON_CONFIG_H
-#define IOFLUSH_DAEMON_CONFIG_H
+#ifndef IOFLUSH_DAEMON_CONFIG_CONFIG_H
+#define IOFLUSH_DAEMON_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>

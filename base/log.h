@@ -1,6 +1,6 @@
 /* One logging module: standard error with <N> level prefixes for the journal, or plain with times in the foreground. */
-#ifndef IOFLUSH_DAEMON_LOG_H
-#define IOFLUSH_DAEMON_LOG_H
+#ifndef IOFLUSH_BASE_LOG_H
+#define IOFLUSH_BASE_LOG_H
 
 #include <stdbool.h>
 

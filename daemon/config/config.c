@@ -5,7 +5,7 @@
  * Precedence: defaults, then the file, then the command line. A value is checked where it is read, so that the error can
  * name its place; what values must be together is config_check()'s.
  */
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -19,9 +19,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/log.h"
+#include "base/log.h"
 #include "base/number.h"
-#include "daemon/probes/tracer.h"
+#include "daemon/config/exit.h"
+#include "daemon/config/instance.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unconfigured"
@@ -589,10 +590,10 @@ int config_check(const struct config *c, struct error *e)
 		return error_set(e, "db: name a file to record into");
 	if (!*c->probes)
 		return error_set(e, "probes: name a file, or auto");
-	if (!tracer_instance_valid(c->instance))
+	if (!instance_valid(c->instance))
 		return error_set(
 			e, "instance: \"%s\": 1 to %d letters, digits, '_' and '-' are wanted, a letter or '_' first",
-			c->instance, TRACER_MAX_INSTANCE);
+			c->instance, INSTANCE_MAX);
 	if (c->tracefs[0] != '/')
 		return error_set(e, "tracefs: \"%s\": a path that begins with / is wanted", c->tracefs);
 	if (log_level_parse(c->log_level, &level))

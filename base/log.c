@@ -6,7 +6,7 @@
  * Level and form are the daemon's only mutable globals: set once by log_init(), and again by a reload; each is one
  * atomic word, so any thread may log meanwhile.
  */
-#include "daemon/log.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,0 +1,113 @@
+/* Text for people; see text.h. */
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define NUMBER_BUFFERS 16
+#define NUMBER_LENGTH 32
+#define LABEL_WIDTH 10 /* of text_item, after two blanks */
+
+/* One of a few buffers of the thread, so that one printf can show several numbers. */
+static char *number_buffer(void)
+{
+	static _Thread_local char buffer[NUMBER_BUFFERS][NUMBER_LENGTH];
+	static _Thread_local unsigned next;
+
+	return buffer[next++ % NUMBER_BUFFERS];
+}
+
+const char *text_thousands(uint64_t n)
+{
+	char *p = number_buffer() + NUMBER_LENGTH - 1;
+	unsigned digits = 0;
+
+	*p = '\0';
+	do {
+		if (digits && digits % 3 == 0)
+			*--p = ',';
+		*--p = (char)('0' + n % 10);
+		n /= 10;
+		digits++;
+	} while (n);
+	return p;
+}
+
+const char *text_bytes(uint64_t n)
+{
+	static const char unit[] = "KMGTPE";
+	char *buffer = number_buffer();
+	double value = (double)n;
+	int i = -1;
+
+	if (n < 1024) {
+		snprintf(buffer, NUMBER_LENGTH, "%u B", (unsigned)n);
+		return buffer;
+	}
+	/* 1023.95 and more would print as 1024.0 */
+	while (value >= 1023.95) {
+		value /= 1024;
+		i++;
+	}
+	if (i < 0) {
+		value /= 1024;
+		i = 0;
+	}
+	snprintf(buffer, NUMBER_LENGTH, "%.1f %ciB", value, unit[i]);
+	return buffer;
+}
+
+const char *text_s(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+void text_counted(char *buf, size_t len, uint64_t n, const char *text)
+{
+	size_t word = strcspn(text, " "), kept = word;
+
+	if (n == 1 && word > 2 && text[word - 1] == 's')
+		kept -= word > 3 && !strncmp(text + word - 3, "xes", 3) ? 2 : 1;
+	snprintf(buf, len, "%s %.*s%s", text_thousands(n), (int)kept, text, text + word);
+}
+
+void text_printable(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if (*p < ' ' || *p == 127)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* the control characters above ASCII, in UTF-8 */
+			*p = p[1] = '?';
+	}
+}
+
+void text_time(char *buf, size_t len, uint64_t t)
+{
+	snprintf(buf, len, "%" PRIu64 ".%09" PRIu64, t / 1000000000, t % 1000000000);
+}
+
+void text_item(FILE *out, const char *label, const char *text)
+{
+	int col = fprintf(out, "  %-*s", LABEL_WIDTH, label);
+	bool first = true;
+
+	while (*text) {
+		int n = (int)strcspn(text, " ");
+
+		if (!first && col + 1 + n > TEXT_COLUMNS) {
+			fputc('\n', out);
+			col = fprintf(out, "  %*s", LABEL_WIDTH, "");
+			first = true;
+		}
+		col += fprintf(out, "%s%.*s", first ? "" : " ", n, text);
+		first = false;
+		text += n;
+		while (*text == ' ' && text[1] == ' ') { /* columns of an origin */
+			col += fprintf(out, " ");
+			text++;
+		}
+		text += *text == ' ';
+	}
+	fputc('\n', out);
+}

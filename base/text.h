@@ -1,0 +1,37 @@
+/*
+ * Text for people: numbers with separators, sizes, plurals, wrapped lines, and nothing that could steer a terminal.
+ *
+ * Functions that return text without a buffer of the caller use one of a few rotating static buffers of the calling
+ * thread, so that one printf can show several numbers.
+ */
+#ifndef IOFLUSH_BASE_TEXT_H
+#define IOFLUSH_BASE_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define TEXT_COLUMNS 100
+
+/* n with thousands separators. */
+const char *text_thousands(uint64_t n);
+
+/* Bytes as "1.5 GiB". */
+const char *text_bytes(uint64_t n);
+
+/* The ending of a plural: "s", or "" for 1. */
+const char *text_s(uint64_t n);
+
+/* n, then text, which begins with a plural that becomes singular for 1: "1 page mapped twice". Cut to len. */
+void text_counted(char *buf, size_t len, uint64_t n, const char *text);
+
+/* Seconds of nanoseconds: "1.000035219" */
+void text_time(char *buf, size_t len, uint64_t t);
+
+/* Makes text of a trace fit for a terminal: what could steer it becomes '?'. */
+void text_printable(char *text);
+
+/* Prints "  label     text", wrapped at TEXT_COLUMNS between words. */
+void text_item(FILE *out, const char *label, const char *text);
+
+#endif
