@@ -1,0 +1,134 @@
+/*
+ * What is lost, until a lost event tells of it; see ring.h. A loss has a CPU, a cause, a count, and the time of the last
+ * record before it. It is told right before the next record of its CPU, or at the end of the drain, whichever is first:
+ * whoever looks at a record after it must know.
+ */
+#include "daemon/capture/impl.h"
+
+#define BIT(i) (1u << (i))
+#define LOST_FIELD(name) (offsetof(struct event_lost, name) / sizeof(uint64_t))
+
+static const char *const cause_names[LOSS_CAUSES] = {
+	[LOST_FLAG] = "ring buffer", [LOST_RING] = "ring buffer",   [LOST_DECODER] = "decoder",
+	[LOST_LATE] = "late",	     [LOST_MERGE] = "merge memory", [LOST_PROBE] = "probe",
+};
+
+int losses_init(struct ring *r)
+{
+	enum loss_cause cause;
+
+	r->losses.nowhere.number = r->losses.others.number = EVENT_NO_CPU;
+	for (cause = LOST_FLAG; cause < LOSS_CAUSES; cause++) {
+		r->losses.cause[cause] = intern_add(r->strings, cause_names[cause], strlen(cause_names[cause]));
+		if (r->losses.cause[cause] == UINT32_MAX)
+			return -1;
+	}
+	return 0;
+}
+
+static uint64_t *loss_counter(struct ring_stats *s, enum loss_cause cause)
+{
+	switch (cause) {
+	case LOST_DECODER:
+		return &s->lost_decoder;
+	case LOST_LATE:
+		return &s->lost_late;
+	case LOST_MERGE:
+		return &s->lost_merge;
+	case LOST_PROBE:
+		return &s->lost_probe;
+	default:
+		return &s->lost_ring;
+	}
+}
+
+void loss_add(struct ring *r, struct cpu *c, enum loss_cause cause, uint64_t count)
+{
+	struct loss *l = &c->loss[cause];
+
+	if (!l->count && !l->places) {
+		l->since = c->last;
+	}
+	l->count += count;
+	*loss_counter(&r->stats, cause) += count;
+	c->has_loss = true;
+}
+
+void loss_unknown(struct ring *r, struct cpu *c, enum loss_cause cause)
+{
+	loss_add(r, c, cause, 0);
+	c->loss[cause].places++;
+	r->stats.lost_unknown++;
+}
+
+static void give_lost(struct ring *r, const struct cpu *c, enum loss_cause cause, uint64_t count)
+{
+	const struct loss *l = &c->loss[cause];
+	struct event *ev = batch_room(r, 1);
+
+	memset(ev, 0, sizeof(*ev));
+	ev->kind = EV_lost;
+	ev->t = r->out.t;
+	ev->cpu = c->number;
+	ev->tid = EVENT_NO_TID;
+	ev->lost.count = count;
+	ev->lost.cause = r->losses.cause[cause];
+	ev->lost.since = l->since.known ? l->since.t : 0;
+	if (!count)
+		ev->missing |= BIT(LOST_FIELD(count));
+	if (!l->since.known)
+		ev->missing |= BIT(LOST_FIELD(since));
+	decoder_lost(r->decoder, ev);
+	r->out.n++;
+}
+
+void losses_give(struct ring *r, struct cpu *c, uint64_t t, enum loss_cause first)
+{
+	enum loss_cause cause;
+
+	if (t > r->out.t)
+		r->out.t = t;
+	for (cause = first; cause < LOSS_CAUSES; cause++) {
+		struct loss *l = &c->loss[cause];
+
+		if (l->count)
+			give_lost(r, c, cause, l->count);
+		if (l->places)
+			give_lost(r, c, cause, 0);
+		*l = (struct loss){0};
+	}
+	c->has_loss = c->loss[LOST_FLAG].count || c->loss[LOST_FLAG].places;
+}
+
+void losses_give_all(struct ring *r, uint64_t t, enum loss_cause first)
+{
+	size_t i;
+
+	for (i = 0; i < r->cpus; i++)
+		if (r->cpu[i]->has_loss)
+			losses_give(r, r->cpu[i], t, first);
+	if (r->losses.nowhere.has_loss)
+		losses_give(r, &r->losses.nowhere, t, first);
+	if (r->losses.others.has_loss)
+		losses_give(r, &r->losses.others, t, first);
+}
+
+void ring_missed(struct ring *r, uint64_t total)
+{
+	if (r->losses.knows_missed && total > r->losses.missed)
+		loss_add(r, &r->losses.nowhere, LOST_PROBE, total - r->losses.missed);
+	r->losses.knows_missed = true;
+	r->losses.missed = total;
+	/* what will be missed is missed after what is out by now */
+	r->losses.nowhere.last = (struct moment){r->out.t, r->stats.events > 0};
+}
+
+void ring_watched(struct ring *r, bool changed)
+{
+	if (changed != r->stats.changed)
+		loss_unknown(r, &r->losses.others, LOST_RING);
+	else if (changed)
+		return; /* since when is known */
+	r->stats.changed = changed;
+	r->losses.others.last = (struct moment){r->out.t, r->stats.events > 0};
+}
