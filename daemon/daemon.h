@@ -1,5 +1,5 @@
 /*
- * ioflushd, all but main(): reads the options, lets priv.c arm and drop privileges, ties ring, writer and HTTP together
+ * ioflushd, all but main(): reads the options, lets priv.h arm and drop privileges, ties ring, writer and HTTP together
  * and runs the loop until it is told to stop.
  * Exit statuses: daemon/config/exit.h.
  */

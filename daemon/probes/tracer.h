@@ -1,6 +1,6 @@
 /*
  * The privileged part: all that needs tracefs. It arms probes in a group and an instance of its own, opens the buffers,
- * and takes everything away again; it never decodes. tracer_* functions run in the privileged process only (priv.c), or
+ * and takes everything away again; it never decodes. tracer_* functions run in the privileged process only (parent.c), or
  * directly for --check.
  */
 #ifndef IOFLUSH_DAEMON_PROBES_TRACER_H

@@ -1,0 +1,24 @@
+/* Who the recording process becomes; see priv.h. */
+#ifndef IOFLUSH_DAEMON_PROBES_IDENTITY_H
+#define IOFLUSH_DAEMON_PROBES_IDENTITY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "daemon/config/config.h"
+
+struct identity {
+	bool drop;
+	uid_t uid;
+	gid_t gid;
+	gid_t group[1]; /* beside that: of the API's socket, which a member may give away */
+	int groups;
+};
+
+/* Whom the configuration names. 0 or -1. */
+int identity_find(const struct config *c, struct identity *id, struct error *e);
+/* In the child: becomes that one for good, and ends with the parent. 0 or -1. */
+int identity_become(const struct config *c, const struct identity *id, pid_t parent, struct error *e);
+
+#endif

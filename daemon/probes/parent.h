@@ -1,0 +1,16 @@
+/* The privileged process, once the child is there; see priv.h. */
+#ifndef IOFLUSH_DAEMON_PROBES_PARENT_H
+#define IOFLUSH_DAEMON_PROBES_PARENT_H
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include "daemon/probes/tracer.h"
+
+/* Signals that are ignored would never reach a signalfd. */
+void parent_receive_signals(const sigset_t *set);
+
+/* Serves the child over sock until it is gone, takes everything away, and exits with the child's status. */
+void parent_run(struct tracer *t, int sock, int signals, pid_t child) __attribute__((noreturn));
+
+#endif
