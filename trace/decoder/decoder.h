@@ -1,7 +1,6 @@
 /*
- * From probe records to events. A probe is known by its name, which is the event's own name or one of the few that only
- * carry state (hwpt_alloc, the tracepoint attach_device_to_domain); its fields are known by theirs. Trace files, ftrace
- * text and live ring buffers use the same decoder.
+ * From probe records to events. Trace files, ftrace text and live ring buffers use the same decoder. raw.h says what a
+ * record is before it is known what it means.
  *
  * Two layers: decoder_feed() takes raw records, whatever they were read from, and knows what probes mean together;
  * decoder_record() reads the fields out of libtraceevent records and feeds them. One raw record gives at most
@@ -23,56 +22,11 @@
 #include "base/budget.h"
 #include "base/error.h"
 #include "base/intern.h"
+#include "trace/decoder/raw.h"
 #include "trace/event.h"
 #include "trace/source.h"
 
 #define DECODER_MAX_EVENTS 3
-
-/* Kinds of raw records: those of the events, and these, which no event is made from alone. */
-enum raw_kind {
-	RAW_OTHER = EV_NONE, /* none of ours */
-	RAW_hwpt_alloc = EV_KINDS,
-	RAW_hwpt_alloc_end,
-	RAW_area_unfill_domain,
-	RAW_area_unmap_domain,
-	RAW_attach_device_to_domain,
-	RAW_map_entry,
-	RAW_unmap_entry,
-	RAW_access_add_entry,
-	RAW_KINDS
-};
-
-/*
- * Raw fields: 0 to nfields - 1 are those of the event's table, then come RAW_MAX_EXTRA that only probes have (rc,
- * unmapped, page, ...). Field i is bit i of a present mask.
- */
-#define RAW_MAX_EXTRA 3
-#define RAW_EXTRA EVENT_MAX_FIELDS
-#define RAW_MAX_FIELDS (RAW_EXTRA + RAW_MAX_EXTRA)
-
-struct raw_record {
-	uint64_t t;
-	uint32_t cpu, tid;
-	uint32_t comm;		    /* strings id, 0: unknown */
-	uint16_t kind;		    /* enum raw_kind */
-	uint16_t present;	    /* which of v[] the record has; the others are 0 */
-	uint64_t v[RAW_MAX_FIELDS]; /* signed fields extended to 64 bits; a string as its id, 0: not present */
-};
-
-/* The kind (enum raw_kind) of the probe of this name (len bytes), or RAW_OTHER. */
-unsigned raw_kind_by_name(const char *name, size_t len);
-const char *raw_kind_name(unsigned kind);
-
-/* The index of a kind's field by name, or -1. hint: an index to try first. */
-int raw_field_by_name(unsigned kind, const char *name, size_t len, int hint);
-const char *raw_field_name(unsigned kind, int field); /* NULL: no such field */
-bool raw_field_is_string(unsigned kind, int field);
-
-/*
- * What a record of the kind with these fields lacks to be one of ours, or NULL: nothing. The end of a call may lack all
- * that its entry has: it is paired with it.
- */
-const char *raw_field_lacking(unsigned kind, uint16_t present);
 
 struct decoder_stats {
 	uint64_t records;	/* all that were fed */

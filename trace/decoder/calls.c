@@ -1,0 +1,101 @@
+/*
+ * Calls: ends that get what they lack from their entry.
+ *
+ * Kernels before 6.9 give no entry arguments at return. There the end of a call lacks what its entry has: it gets that
+ * from the thread's own records, last in, first out, as calls nest. map, unmap and access_add are events at their return,
+ * so their entries are records of their own, map_entry and so on. An end without its entry, and an entry that a later end
+ * shows to have lost its own, become lost events. Where every end is complete nothing is paired.
+ */
+#include "trace/decoder/impl.h"
+
+#include <string.h>
+
+void calls_pair_all(struct decoder *d, enum pairing how)
+{
+	unsigned kind;
+
+	for (kind = 1; kind < RAW_KINDS; kind++)
+		if (raw_table[kind].entry)
+			d->pair[raw_table[kind].entry] = (uint8_t)how;
+}
+
+int call_enter(struct decoder *d, const struct raw_record *r, struct error *e)
+{
+	struct thread *th;
+	struct call *call;
+
+	/* uthash frees a table with its last entry: one that stays, where calls come and go one by one. */
+	if (!d->threads && !thread_get(d, NO_TID, e))
+		return -1;
+	th = thread_get(d, thread_id(r->tid, r->cpu), e);
+	if (!th)
+		return -1;
+	if (th->calls == MAX_CALLS) { /* the outermost is forgotten, and its end will be one without an entry */
+		memmove(th->call, th->call + 1, (MAX_CALLS - 1) * sizeof(th->call[0]));
+		th->calls--;
+	}
+	d->waits = true;
+	call = &th->call[th->calls++];
+	call->kind = r->kind;
+	call->present = r->present & (BIT(CALL_FIELDS) - 1);
+	memcpy(call->v, r->v, sizeof(call->v));
+	return 0;
+}
+
+/* Leaves the innermost call of the kind, and with it those within, whose ends are missing: how many, or -1: none is there. */
+static int leave_call(const struct decoder *d, struct thread *th, uint16_t kind, struct call *out)
+{
+	int i, j, within = 0;
+
+	for (i = th->calls - 1; i >= 0 && th->call[i].kind != kind; i--)
+		;
+	if (i < 0)
+		return -1;
+	for (j = i + 1; j < th->calls; j++)
+		within += d->pair[th->call[j].kind] == PAIR_YES;
+	*out = th->call[i];
+	th->calls = (uint8_t)i;
+	return within;
+}
+
+static void make_lost(struct decoder *d, struct event *ev, const struct raw_record *r, unsigned n)
+{
+	memset(ev, 0, sizeof(*ev));
+	ev->t = r->t;
+	ev->cpu = r->cpu;
+	ev->tid = r->tid;
+	ev->comm = r->comm;
+	ev->kind = EV_lost;
+	ev->missing = BIT(FIELD(lost, since));
+	ev->lost.count = n;
+	ev->lost.cause = d->cause;
+	d->stats.unpaired += n;
+}
+
+int call_end(struct decoder *d, struct raw_record *r, struct event *out, bool *whole)
+{
+	/* what it needs it has all of, or nothing: raw_field_lacking() has seen it */
+	bool bare = !(r->present & d->required[r->kind]);
+	uint16_t entry = raw_table[r->kind].entry;
+	struct thread *th = thread_find(d, thread_id(r->tid, r->cpu));
+	struct call call;
+	int within = -1;
+	unsigned i;
+
+	if (bare)
+		d->pair[entry] = PAIR_YES;
+	if (th) {
+		within = leave_call(d, th, entry, &call);
+		thread_drop_if_idle(d, th);
+	}
+	*whole = within >= 0 || !bare;
+	for (i = 0; within >= 0 && bare && i < CALL_FIELDS; i++)
+		if (call.present & d->may_miss[r->kind] & BIT(i)) { /* all but the return code */
+			r->v[i] = call.v[i];
+			r->present |= BIT(i);
+		}
+	if (*whole && within <= 0)
+		return 0;
+	make_lost(d, out, r, within > 0 ? (unsigned)within : 1);
+	return 1;
+}

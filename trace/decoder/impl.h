@@ -1,0 +1,137 @@
+/*
+ * What the files of the decoder share; see decoder.h.
+ *
+ *	raw.c		kinds and fields of raw records
+ *	decoder.c	raw records to events
+ *	threads.c	what is kept per thread and per device
+ *	calls.c		calls: ends that get what they lack from their entry
+ *	records.c	libtraceevent's records to raw ones
+ */
+#ifndef IOFLUSH_TRACE_DECODER_IMPL_H
+#define IOFLUSH_TRACE_DECODER_IMPL_H
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "trace/decoder/decoder.h"
+
+#define COMM_SLOTS 1024u /* power of two */
+#define MAX_CALLS 8	 /* that a thread is in at once; they nest three deep */
+#define CALL_FIELDS 6	 /* that an entry has for its end: the first ones of both */
+#define NO_TID UINT32_MAX
+#define IDLE 0x80000000u /* no tid is so large */
+
+/* Field indexes of an event, from its struct. */
+#define FIELD(event, name) (offsetof(struct event_##event, name) / sizeof(uint64_t))
+#define BIT(i) (1u << (i))
+
+/* --- raw.c */
+
+/* The extra fields of each kind, by index from RAW_EXTRA on. */
+enum { X_RC = RAW_EXTRA };			  /* map, access_add */
+enum { X_UNMAPPED = RAW_EXTRA, X_UNMAPPED_SIZE }; /* unmap; the second as the tracepoint has it */
+enum { X_PAGE = RAW_EXTRA, X_VMEMMAP };		  /* unpin */
+enum { X_IDEV = RAW_EXTRA };			  /* attach, detach */
+enum { X_COHERENT = RAW_EXTRA };		  /* hwpt_alloc */
+enum { X_DEVICE = RAW_EXTRA };			  /* attach_device_to_domain */
+
+struct raw_desc {
+	const char *name; /* NULL: that of the event */
+	const char *extra[RAW_MAX_EXTRA];
+	bool string;	/* the first extra is one */
+	uint16_t entry; /* the kind whose record, at the entry of the same call, may have what this one lacks */
+	uint16_t like;	/* an entry that is no event: the event that its fields are of */
+};
+
+extern const struct raw_desc raw_table[RAW_KINDS];
+
+uint16_t raw_fields_required(unsigned kind);
+/* Whether the record of an end has nothing of what its entry has. What is an event only at its end says how it went. */
+bool raw_is_bare_end(unsigned kind, uint16_t present);
+
+/* --- the whole */
+
+/* Whether the ends of a kind of call need their entry: not known of text before one has been seen. */
+enum pairing { PAIR_NO, PAIR_MAYBE, PAIR_YES };
+
+/* A call that has been entered. */
+struct call {
+	uint16_t kind, present; /* of its entry */
+	uint64_t v[CALL_FIELDS];
+};
+
+/* A thread that is between two records which belong together. */
+struct thread {
+	uint32_t id; /* see thread_id() */
+	bool has_coherent, coherent;
+	bool has_attach;
+	uint8_t calls;
+	struct raw_record attach;
+	struct call call[MAX_CALLS]; /* the innermost last */
+	struct thread *next_free;
+	UT_hash_handle hh;
+};
+
+struct comm_slot {
+	uint32_t tid, comm;
+	bool unnamed;  /* it has a name, and there was no room for it */
+	bool doubtful; /* its name may be forged */
+};
+
+/* What records.c was told of formats and names. */
+struct formats {
+	struct tep_handle *tep; /* what the rest was compiled from */
+	const struct plan **plan;
+	uint32_t plans;
+	bool swapped;						       /* byte order is not this machine's */
+	uint32_t type_offset, type_size, pid_offset, pid_size, header; /* header 0: not known */
+	struct comm_slot comm[COMM_SLOTS];
+};
+
+struct decoder {
+	struct intern *strings;
+	struct budget *budget;
+	char *group;
+	struct decoder_stats stats;
+	uint64_t last_t;     /* of the last record of ours */
+	uint64_t out_t;	     /* of the newest event that came out */
+	uint64_t cause;	     /* of lost events: a string's id */
+	uint32_t most_names; /* strings beyond which no name is added; 0: no limit */
+	bool tracepoints;    /* of the IOMMU core stand in for our probes */
+	uint16_t required[RAW_KINDS];
+	uint16_t may_miss[EV_KINDS]; /* fields whose absence is marked; an absent return code is 0 instead */
+
+	struct thread *threads, *free_threads;
+	unsigned attaches; /* threads with has_attach */
+	bool waits;	   /* a thread may have what a loss makes void */
+	struct device *devices;
+	uint8_t pair[RAW_KINDS]; /* enum pairing of each kind that is the entry of another */
+
+	struct formats formats;
+};
+
+/* --- threads.c */
+
+/* The idle tasks of all CPUs have the tid 0, and what interrupts them calls on each CPU by itself. */
+static inline uint32_t thread_id(uint32_t tid, uint32_t cpu)
+{
+	return tid ? tid : IDLE | cpu;
+}
+
+struct thread *thread_find(struct decoder *d, uint32_t id);
+/* Finds or adds; NULL and the error: out of memory. */
+struct thread *thread_get(struct decoder *d, uint32_t id, struct error *e);
+void thread_drop(struct decoder *d, struct thread *th);
+void thread_drop_if_idle(struct decoder *d, struct thread *th);
+uint32_t device_of(struct decoder *d, uint64_t idev); /* 0: not known */
+int device_remember(struct decoder *d, uint64_t idev, uint32_t name, struct error *e);
+void threads_free(struct decoder *d);
+
+/* --- calls.c */
+
+void calls_pair_all(struct decoder *d, enum pairing how);
+int call_enter(struct decoder *d, const struct raw_record *r, struct error *e);
+/* The end of a call, completed from its entry. How many events, of what is lost; *whole: whether r is complete now. */
+int call_end(struct decoder *d, struct raw_record *r, struct event *out, bool *whole);
+
+#endif
