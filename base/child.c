@@ -16,8 +16,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #define NICE 10
 #define TAIL 2048	/* of standard error that is looked at */
@@ -36,10 +37,7 @@ struct child {
 
 uint64_t child_now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return clock_ns() / 1000000;
 }
 
 /* A file without a name. Memory does where the folder for temporary files cannot be written. */

@@ -1,6 +1,7 @@
 /*
- * The monotonic clock, in nanoseconds. How long ago something was is asked with clock_since() and never by a subtraction
- * of two times: of these one may have been taken before the other, and the difference would wrap to centuries.
+ * Clocks, in nanoseconds; without a name it is the monotonic one. How long ago something was is asked with clock_since()
+ * and never by a subtraction of two times: of these one may have been taken before the other, and the difference would
+ * wrap to centuries.
  */
 #ifndef IOFLUSH_BASE_CLOCK_H
 #define IOFLUSH_BASE_CLOCK_H
@@ -8,12 +9,22 @@
 #include <stdint.h>
 #include <time.h>
 
-static inline uint64_t clock_ns(void)
+static inline uint64_t clock_of(clockid_t which)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(which, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static inline uint64_t clock_ns(void)
+{
+	return clock_of(CLOCK_MONOTONIC);
+}
+
+static inline uint64_t clock_s(void)
+{
+	return clock_ns() / 1000000000u;
 }
 
 /* From then until now; 0 if then is yet to come. */

@@ -4,12 +4,13 @@
  */
 #include "daemon/notify.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 static void tell(const char *state)
@@ -34,11 +35,8 @@ void notify_ready(void)
 void notify_reloading(void)
 {
 	char state[64];
-	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
-		 (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_ns() / 1000);
 	tell(state);
 }
 

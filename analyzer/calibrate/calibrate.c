@@ -10,12 +10,12 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
 
+#include "base/clock.h"
 #include "trace/event.h"
 
 #define RATE_NS 50000000 /* how long the TSC's rate is measured */
@@ -175,10 +175,7 @@ static struct calibrate_figures measure(const struct calibrate_result *r, char *
 
 static int64_t raw_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	return (int64_t)clock_of(CLOCK_MONOTONIC_RAW);
 }
 
 /* Both clocks at one moment: the reading of the clock that took the fewest ticks, and the middle of these. */

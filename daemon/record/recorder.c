@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "trace/store/rows.h"
 #include "trace/store/trim.h"
 
@@ -49,20 +49,16 @@ void recorder_self(struct recorder *r)
 
 int64_t recorder_wall(void)
 {
-	struct timespec wall, mono;
+	uint64_t wall = clock_of(CLOCK_REALTIME);
 
-	clock_gettime(CLOCK_REALTIME, &wall);
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	return (wall.tv_sec - mono.tv_sec) * INT64_C(1000000000) + (wall.tv_nsec - mono.tv_nsec);
+	return (int64_t)(wall - clock_ns());
 }
 
 int64_t recorder_slept(void)
 {
-	struct timespec boot, mono;
+	uint64_t mono = clock_ns();
 
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return (boot.tv_sec - mono.tv_sec) * INT64_C(1000000000) + (boot.tv_nsec - mono.tv_nsec);
+	return (int64_t)(clock_of(CLOCK_BOOTTIME) - mono);
 }
 
 static const char *db_path(struct store *s)

@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "schema/migrations.h"
 #include "trace/store/rows.h"
 #include "trace/store/store.h"
@@ -33,10 +33,7 @@
 
 uint64_t db_now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return clock_ns();
 }
 
 /* ---- which files SQLite may open ---- */
