@@ -5,370 +5,29 @@
  * Threads: this one runs the loop and the ring, and alone interns strings; the writer and HTTP read strings by ids that
  * were handed to them under a lock.
  */
-#include "daemon/daemon.h"
+#include "daemon/impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/intern.h"
+#include "base/clock.h"
 #include "base/log.h"
-#include "daemon/api/api.h"
-#include "daemon/capture/loop.h"
-#include "daemon/capture/ring.h"
-#include "daemon/config/config.h"
 #include "daemon/config/exit.h"
-#include "daemon/http/server.h"
-#include "daemon/ledger.h"
-#include "daemon/notify.h"
+#include "daemon/daemon.h"
 #include "daemon/probes/check.h"
-#include "daemon/probes/priv.h"
-#include "daemon/record/writer.h"
-
-#ifndef IOFLUSH_PKGDATADIR
-#define IOFLUSH_PKGDATADIR "/usr/share/ioflush"
-#endif
-#ifndef IOFLUSH_BINDIR
-#define IOFLUSH_BINDIR "/usr/bin"
-#endif
 
 #define DRAIN_PAGES 256	     /* of a CPU at once; then signals and timers have their turn */
-#define CPU_RETRY_S 10	     /* a CPU whose buffer has gone is tried again this often */
 #define STATUS_INTERVAL_S 10 /* systemd's status line */
 #define WATCH_INTERVAL_S 5   /* what the probes missed, and what others changed, is looked at */
-
-struct cpu {
-	unsigned number;
-	bool open;	   /* the ring has its buffer */
-	bool said_gone;	   /* logged; not again until it has come back */
-	uint64_t retry_at; /* seconds */
-};
-
-struct ioflushd {
-	int argc;
-	char **argv;
-	struct config config;
-	struct notify notify;
-	struct priv *priv;
-	struct priv_armed armed;
-	struct intern *strings;
-	struct ring *ring;
-	_Atomic uint64_t kinds[EV_KINDS]; /* events given to the writer, for the metrics */
-	struct writer *writer;
-	struct api *api;
-	struct http *http;
-	_Atomic uint64_t drain_interval; /* of config, for the HTTP thread */
-	struct loop *loop;
-	struct cpu *cpu;
-	size_t ncpus;
-	struct health health;
-	bool counts_missed;	       /* some probe is a kprobe, and the kernel counts what it misses */
-	uint64_t watch_at;	       /* seconds: when it is due to look again */
-	bool changed;		       /* others have changed how it is recorded */
-	uint64_t alive_at, status_at;  /* seconds: when due */
-	uint64_t drains, events, lost; /* at the last sign of life / status line */
-	struct error failed;	       /* why recording did not begin, or ended without being told to */
-};
-
-static uint64_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec;
-}
-
-/* --- options */
-
-static int set_path(char **option, struct error *e, const char *dir, const char *name)
-{
-	char *path;
-
-	if (asprintf(&path, "%s/%s", dir, name) < 0)
-		return error_errno(e, "options");
-	free(*option);
-	*option = path;
-	return 0;
-}
-
-/* A build tree is run with IOFLUSH_DATA, the folder that holds probes/. */
-static int resolve_probes(struct config *c, struct error *e)
-{
-	const char *data = getenv("IOFLUSH_DATA");
-
-	if (strcmp(c->probes, "auto"))
-		return 0;
-	return set_path(&c->probes, e, data && *data ? data : IOFLUSH_PKGDATADIR, "probes/auto.probes");
-}
-
-/* ioflush is beside this program, in a build tree as well as in some installations, or where make install puts it. */
-static int resolve_replay_program(struct config *c, struct error *e)
-{
-	char self[PATH_MAX], *slash;
-	ssize_t len;
-
-	if (*c->replay_program)
-		return 0;
-	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (len > 0) {
-		self[len] = '\0';
-		slash = strrchr(self, '/');
-		if (slash) {
-			*slash = '\0';
-			if (set_path(&c->replay_program, e, self, "ioflush"))
-				return -1;
-			if (!access(c->replay_program, X_OK))
-				return 0;
-		}
-	}
-	return set_path(&c->replay_program, e, IOFLUSH_BINDIR, "ioflush");
-}
-
-/* 0; 1: nothing more to do (--help and the like); -1. */
-static int read_options(struct config *c, int argc, char **argv, struct error *e)
-{
-	int rc = config_defaults(c, e);
-
-	if (!rc)
-		rc = config_args(c, argc, argv, e);
-	if (!rc)
-		rc = config_check(c, e);
-	if (!rc)
-		rc = resolve_probes(c, e);
-	if (!rc)
-		rc = resolve_replay_program(c, e);
-	return rc;
-}
-
-static void open_log(const struct config *c)
-{
-	enum log_level level = LOG_L_INFO;
-
-	log_level_parse(c->log_level, &level);
-	log_init(level, !c->foreground && getenv("JOURNAL_STREAM"));
-}
-
-/* --- reload */
-
-static bool reloads(const char *key)
-{
-	static const char *const live[] = {"log_level",	 "drain_interval", "batch_rows", "batch_time",
-					   "durability", "retain_age",	   "retain_size"};
-
-	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++)
-		if (!strcmp(key, live[i]))
-			return true;
-	return false;
-}
-
-static bool differs_str(const char *a, const char *b)
-{
-	return strcmp(a ? a : "", b ? b : "") != 0;
-}
-
-static bool differs_u64(uint64_t a, uint64_t b)
-{
-	return a != b;
-}
-
-#define differs_STR differs_str
-#define differs_U64 differs_u64
-#define differs_MS differs_u64
-#define differs_BOOL differs_u64
-
-/* As users write the key, with dashes. */
-static void say_change(const char *key)
-{
-	char name[64];
-	size_t i;
-
-	for (i = 0; key[i] && i < sizeof(name) - 1; i++)
-		name[i] = key[i] == '_' ? '-' : key[i];
-	name[i] = '\0';
-	if (reloads(key))
-		log_notice("reload: %s has changed", name);
-	else
-		log_warning("reload: %s has changed; it takes effect when ioflushd is restarted", name);
-}
-
-/* Says what has changed, and what of it waits for a restart. */
-static void say_changes(const struct config *old, const struct config *new)
-{
-	unsigned changes = 0;
-
-#define OPTION(type, key, def, ph, doc)           \
-	if (differs_##type(old->key, new->key)) { \
-		changes++;                        \
-		say_change(#key);                 \
-	}
-#include "schema/options.def"
-#undef OPTION
-	if (!changes)
-		log_notice("reload: no option has changed");
-}
-
-static void swap_texts(char **a, char **b)
-{
-	char *text = *a;
-
-	*a = *b;
-	*b = text;
-}
-
-/* What may change under way, from one to the other. Texts change hands. */
-static void take_live(struct config *to, struct config *from)
-{
-	swap_texts(&to->log_level, &from->log_level);
-	swap_texts(&to->durability, &from->durability);
-	to->drain_interval = from->drain_interval;
-	to->batch_rows = from->batch_rows;
-	to->batch_time = from->batch_time;
-	to->retain_age = from->retain_age;
-	to->retain_size = from->retain_size;
-}
-
-static void on_reload(void *ctx)
-{
-	struct ioflushd *d = ctx;
-	struct config new = {0};
-	struct error e = {0};
-
-	notify_reloading();
-	if (read_options(&new, d->argc, d->argv, &e)) {
-		log_error("reload: %s; all options stay as they were", e.text);
-	} else {
-		say_changes(&d->config, &new);
-		take_live(&d->config, &new);
-		atomic_store(&d->drain_interval, d->config.drain_interval);
-		open_log(&d->config);
-		writer_reload(d->writer, &d->config);
-		if (loop_set_interval(d->loop, d->config.drain_interval, &e))
-			log_error("reload: %s", e.text);
-	}
-	config_free(&new);
-	notify_ready();
-}
-
-/* --- CPUs */
-
-static struct cpu *find_cpu(struct ioflushd *d, unsigned number)
-{
-	for (size_t i = 0; i < d->ncpus; i++)
-		if (d->cpu[i].number == number)
-			return &d->cpu[i];
-	return NULL;
-}
-
-static struct cpu *new_cpu(struct ioflushd *d, unsigned number, struct error *e)
-{
-	struct cpu *grown = realloc(d->cpu, (d->ncpus + 1) * sizeof(*grown));
-
-	if (!grown) {
-		error_errno(e, "CPU %u", number);
-		return NULL;
-	}
-	d->cpu = grown;
-	d->cpu[d->ncpus] = (struct cpu){.number = number};
-	return &d->cpu[d->ncpus++];
-}
-
-static int open_cpu(struct ioflushd *d, struct cpu *cpu, struct error *e)
-{
-	int fd = priv_open_buffer(d->priv, cpu->number), stats;
-
-	if (fd < 0)
-		return error_errno(e, "CPU %u: its buffer cannot be opened", cpu->number);
-	stats = priv_open_stats(d->priv, cpu->number);
-	if (stats < 0)
-		log_warning("CPU %u: its statistics cannot be opened; what it loses may not be counted", cpu->number);
-	if (loop_watch(d->loop, cpu->number, fd, e)) {
-		close(fd);
-		if (stats >= 0)
-			close(stats);
-		return -1;
-	}
-	if (ring_cpu_add(d->ring, cpu->number, fd, stats, e)) {
-		loop_unwatch(d->loop, cpu->number);
-		return -1;
-	}
-	cpu->open = true;
-	return 0;
-}
-
-static void cpu_gone(struct ioflushd *d, unsigned number)
-{
-	struct cpu *cpu = find_cpu(d, number);
-
-	loop_unwatch(d->loop, number);
-	if (!cpu)
-		return;
-	cpu->open = false;
-	cpu->retry_at = now_s() + CPU_RETRY_S;
-	if (!cpu->said_gone)
-		log_notice("CPU %u has gone; it is looked for every %d seconds", number, CPU_RETRY_S);
-	cpu->said_gone = true;
-}
-
-/* Opens what is there and not open. first: at the start, where a CPU that cannot be opened is an error. */
-static int update_cpu(struct ioflushd *d, unsigned number, bool first, struct error *e)
-{
-	struct cpu *cpu = find_cpu(d, number);
-	struct error why = {0};
-
-	if (cpu && cpu->open) {
-		if (cpu->said_gone) /* it has lasted for a tick */
-			log_notice("CPU %u is back", number);
-		cpu->said_gone = false;
-		return 0;
-	}
-	if (cpu && now_s() < cpu->retry_at)
-		return 0;
-	if (!cpu) {
-		cpu = new_cpu(d, number, e);
-		if (!cpu)
-			return -1;
-		if (!first)
-			log_notice("CPU %u is new", number);
-	}
-	if (!open_cpu(d, cpu, first ? e : &why))
-		return 0;
-	if (first)
-		return -1;
-	if (!cpu->said_gone)
-		log_warning("%s; tried again every %d seconds", why.text, CPU_RETRY_S);
-	cpu->said_gone = true;
-	cpu->retry_at = now_s() + CPU_RETRY_S;
-	return 0;
-}
-
-/*
- * A CPU that is offline keeps its buffer, and so do we: what it left is read, and when it is back nothing that it records
- * is late. Closed, it would be found again only at a later tick.
- */
-static int update_cpus(struct ioflushd *d, bool first, struct error *e)
-{
-	size_t n;
-	unsigned *number = priv_cpus(d->priv, &n, e);
-	int rc = 0;
-
-	if (!number)
-		return -1;
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = update_cpu(d, number[i], first, e);
-	free(number);
-	return rc;
-}
 
 /* --- what the loop asks for */
 
@@ -386,7 +45,7 @@ static bool on_drain(void *ctx)
 	long pages = ring_drain(d->ring, DRAIN_PAGES, &gone, &e);
 
 	if (gone >= 0)
-		cpu_gone(d, (unsigned)gone);
+		cpus_gone(d, (unsigned)gone);
 	if (pages < 0) {
 		fail(d, &e);
 		return false;
@@ -404,9 +63,9 @@ static void tell_status(struct ioflushd *d, const struct ring_stats *r, const st
 {
 	uint64_t lost = health_lost(r, w);
 
-	if (now_s() < d->status_at || (d->status_at && r->events == d->events && lost == d->lost && !w->failing[0]))
+	if (clock_s() < d->status_at || (d->status_at && r->events == d->events && lost == d->lost && !w->failing[0]))
 		return;
-	d->status_at = now_s() + STATUS_INTERVAL_S;
+	d->status_at = clock_s() + STATUS_INTERVAL_S;
 	d->events = r->events;
 	d->lost = lost;
 	notify_status("Capture %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " lost%s%s", w->capture, r->events, lost,
@@ -416,11 +75,11 @@ static void tell_status(struct ioflushd *d, const struct ring_stats *r, const st
 /* The watchdog is fed only when buffers were drained since it was fed last. */
 static void tell_alive(struct ioflushd *d, const struct ring_stats *r)
 {
-	if (!d->notify.watchdog_us || now_s() < d->alive_at || r->drains == d->drains)
+	if (!d->notify.watchdog_us || clock_s() < d->alive_at || r->drains == d->drains)
 		return;
 	notify_alive();
 	d->drains = r->drains;
-	d->alive_at = now_s() + d->notify.watchdog_us / 2000000;
+	d->alive_at = clock_s() + d->notify.watchdog_us / 2000000;
 }
 
 /* What the probes missed since recording began. */
@@ -457,17 +116,17 @@ static void on_tick(void *ctx)
 	struct ring_stats r;
 	struct error e = {0};
 
-	if (update_cpus(d, false, &e)) {
+	if (cpus_update(d, false, &e)) {
 		fail(d, &e);
 		return;
 	}
-	if (now_s() >= d->watch_at) {
-		d->watch_at = now_s() + WATCH_INTERVAL_S;
+	if (clock_s() >= d->watch_at) {
+		d->watch_at = clock_s() + WATCH_INTERVAL_S;
 		look_for_missed(d);
 		look_for_changes(d);
 	}
 	stats(d, &r, &w);
-	health_update(&d->health, now_s(), &r, &w);
+	health_update(&d->health, clock_s(), &r, &w);
 	tell_alive(d, &r);
 	tell_status(d, &r, &w);
 }
@@ -666,7 +325,7 @@ static void begin_to_count_missed(struct ioflushd *d)
 /* What can fail comes before the writer, which begins a capture in the database, as far as it can. */
 static int start(struct ioflushd *d, struct error *e)
 {
-	const struct loop_ops ops = {d, on_drain, on_tick, on_reload, on_stop};
+	const struct loop_ops ops = {d, on_drain, on_tick, options_reload, on_stop};
 
 	d->loop = loop_new(&ops, d->config.drain_interval, e);
 	if (!d->loop)
@@ -677,7 +336,7 @@ static int start(struct ioflushd *d, struct error *e)
 	d->strings = intern_new();
 	if (!d->strings)
 		return error_errno(e, "strings");
-	if (start_ring(d, e) || update_cpus(d, true, e) || open_http(d, e) || start_writer(d, e))
+	if (start_ring(d, e) || cpus_update(d, true, e) || open_http(d, e) || start_writer(d, e))
 		return -1;
 	if (d->http && http_start(d->http, e))
 		return -1;
@@ -690,7 +349,7 @@ static int start(struct ioflushd *d, struct error *e)
 /* What the buffers hold. Not more: when the privileged process is gone, tracing cannot be turned off, and goes on. */
 static void drain_rest(struct ioflushd *d)
 {
-	uint64_t most = d->ncpus * (d->config.buffer_size / 4096 + 2), done = 0;
+	uint64_t most = d->cpus.n * (d->config.buffer_size / 4096 + 2), done = 0;
 	struct error e = {0};
 	long pages;
 	int gone;
@@ -747,7 +406,7 @@ static void free_all(struct ioflushd *d)
 	priv_armed_free(&d->armed);
 	priv_close(d->priv);
 	intern_free(d->strings);
-	free(d->cpu);
+	free(d->cpus.cpu);
 }
 
 /* In the child: all that records. Its exit status becomes that of ioflushd. */
@@ -851,11 +510,11 @@ static int run_daemon(struct ioflushd *d)
 {
 	struct error e = {0};
 	int status = DAEMON_EXIT_ERROR;
-	int rc = read_options(&d->config, d->argc, d->argv, &e);
+	int rc = options_read(&d->config, d->argc, d->argv, &e);
 
 	if (rc)
 		return rc > 0 ? DAEMON_EXIT_OK : say_error(DAEMON_EXIT_USAGE, &e);
-	open_log(&d->config);
+	options_open_log(&d->config);
 	if (d->config.check || d->config.disarm) {
 		status = run_once(&d->config, &e);
 		return status ? say_error(status, &e) : 0;
