@@ -8,6 +8,8 @@
 
 #include "analyzer/calibrate/calibrate.h"
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
+#include "base/number.h"
 #include "base/text.h"
 
 #define DEFAULT_ROUNDS 200
@@ -150,70 +152,66 @@ static int calibrate(const struct command *cmd, const struct calibrate_options *
 	return cli_flush(cmd);
 }
 
-enum { OPT_CPU = 1000, OPT_ROUNDS, OPT_FORMAT };
+struct options {
+	struct calibrate_options calibrate;
+	bool json;
+};
 
-static int take_option(const struct command *cmd, int c, struct calibrate_options *o, bool *json)
+static int take_cpu(const struct command *cmd, const struct cli_option *opt, const char *text, void *options)
 {
+	struct options *o = options;
 	uint64_t v;
 
-	switch (c) {
-	case OPT_CPU:
-		if (parse_u64(optarg, 0, INT32_MAX, &v))
-			return cli_usage_error(cmd, "--cpu %s: it takes the number of a CPU", optarg);
-		o->cpu = (int)v;
-		break;
-	case OPT_ROUNDS:
-		if (parse_u64(optarg, 1, CALIBRATE_MAX_ROUNDS, &v))
-			return cli_usage_error(cmd, "--rounds %s: it takes a whole number, 1 to %d", optarg,
-					       CALIBRATE_MAX_ROUNDS);
-		o->rounds = (uint32_t)v;
-		break;
-	default:
-		return cli_format(cmd, optarg, json);
-	}
+	(void)opt;
+	if (parse_u64(text, 0, INT32_MAX, &v))
+		return cli_usage_error(cmd, "--cpu %s: it takes the number of a CPU", text);
+	o->calibrate.cpu = (int)v;
 	return STATUS_OK;
 }
 
+static int take_rounds(const struct command *cmd, const struct cli_option *opt, const char *text, void *options)
+{
+	struct options *o = options;
+	uint64_t v;
+
+	(void)opt;
+	if (parse_u64(text, 1, CALIBRATE_MAX_ROUNDS, &v))
+		return cli_usage_error(cmd, "--rounds %s: it takes a whole number, 1 to %d", text, CALIBRATE_MAX_ROUNDS);
+	o->calibrate.rounds = (uint32_t)v;
+	return STATUS_OK;
+}
+
+#define CLI_OPTIONS struct options
+
+static const struct cli_option options[] = {
+	{"cpu", 0, "N", "measure on CPU N (default: the one that it runs on)", .take = take_cpu},
+	{"rounds", 0, "N", "rounds of 64 pages for each figure (default 200)", .take = take_rounds},
+	{"format", 0, "text|json", "text (default) or JSON", TAKE(cli_take_format, json), .choices = "text json"},
+	CLI_HELP('h', "this help"),
+	{0},
+};
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"cpu", required_argument, NULL, OPT_CPU},
-		{"rounds", required_argument, NULL, OPT_ROUNDS},
-		{"format", required_argument, NULL, OPT_FORMAT},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	struct calibrate_options o = {.cpu = -1, .rounds = DEFAULT_ROUNDS};
-	bool json = false;
-	int c, status;
+	struct options o = {.calibrate = {.cpu = -1, .rounds = DEFAULT_ROUNDS}};
+	int status = cli_options(cmd, argc, argv, &o);
 
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == 'h')
-			return cli_help(cmd);
-		if (c < OPT_CPU)
-			return cli_bad_option(cmd, c, argv);
-		status = take_option(cmd, c, &o, &json);
-		if (status)
-			return status;
-	}
+	if (status >= 0)
+		return status;
 	if (optind < argc)
 		return cli_usage_error(cmd, "unexpected argument '%s'", argv[optind]);
-	return calibrate(cmd, &o, json);
+	return calibrate(cmd, &o.calibrate, o.json);
 }
 
 const struct command cmd_calibrate = {
 	.name = "calibrate",
 	.summary = "measure what flushing a page costs on this CPU",
-	.usage = "[--cpu N] [--rounds N] [--format text|json]\n"
-		 "\n"
-		 "Measures what flushing the cache of a 4 KiB page costs on this CPU, with each instruction that it has,\n"
+	.synopsis = "[--cpu N] [--rounds N] [--format text|json]",
+	.about = "Measures what flushing the cache of a 4 KiB page costs on this CPU, with each instruction that it has,\n"
 		 "for lines that were written and lines that were only read, and prints the values of --cycles-per-page\n"
 		 "and --cpu-mhz for ioflush replay. Cycles are ticks of the time stamp counter. The machine should be\n"
-		 "idle meanwhile: about a second.\n"
-		 "\n"
-		 "  --cpu N             measure on CPU N (default: the one that it runs on)\n"
-		 "  --rounds N          rounds of 64 pages for each figure (default 200)\n"
-		 "  --format text|json  text (default) or JSON\n"
-		 "  -h, --help          this help\n",
+		 "idle meanwhile: about a second.\n",
+	.options = options,
+	.column = 22,
 	.run = run,
 };

@@ -22,8 +22,10 @@
 #include <sys/stat.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
+#include "base/number.h"
 #include "base/text.h"
 
 #define MAX_FRAMES 64 /* that an iova's history is told of */
@@ -48,7 +50,7 @@ struct explain {
 	struct replay replay;
 	struct model_observer obs;
 	struct budget memory;
-	bool json, help, by_iova, by_pfn;
+	bool json, by_iova, by_pfn;
 	uint64_t domain, iova;
 	struct watch watch[MAX_FRAMES]; /* by pfn */
 	size_t n;
@@ -548,67 +550,54 @@ static int run(struct explain *x)
 
 /* Options */
 
-static int parse_iova(struct explain *x)
+static int take_iova(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
-	const char *colon = strchr(optarg, ':');
+	const char *colon = strchr(text, ':');
+	struct explain *x = options;
 	char domain[32];
 
-	if (!colon || (size_t)(colon - optarg) >= sizeof(domain))
-		return cli_usage_error(x->cmd, "--iova: DOMAIN:ADDR, not \"%s\"", optarg);
-	snprintf(domain, sizeof(domain), "%.*s", (int)(colon - optarg), optarg);
+	(void)o;
+	if (!colon || (size_t)(colon - text) >= sizeof(domain))
+		return cli_usage_error(cmd, "--iova: DOMAIN:ADDR, not \"%s\"", text);
+	snprintf(domain, sizeof(domain), "%.*s", (int)(colon - text), text);
 	if (parse_u64(domain, 0, UINT64_MAX, &x->domain) || parse_u64(colon + 1, 0, UINT64_MAX, &x->iova))
-		return cli_usage_error(x->cmd, "--iova: DOMAIN:ADDR, both decimal or 0x hex, not \"%s\"", optarg);
+		return cli_usage_error(cmd, "--iova: DOMAIN:ADDR, both decimal or 0x hex, not \"%s\"", text);
 	x->by_iova = true;
 	return STATUS_OK;
 }
 
-static int parse_pfn(struct explain *x)
+static int take_pfn(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
+	struct explain *x = options;
 	uint64_t pfn;
 
-	if (parse_u64(optarg, 0, UINT64_MAX >> PAGE_SHIFT, &pfn))
-		return cli_usage_error(x->cmd, "--pfn: a page frame number, decimal or 0x hex, not \"%s\"", optarg);
+	(void)o;
+	if (parse_u64(text, 0, UINT64_MAX >> PAGE_SHIFT, &pfn))
+		return cli_usage_error(cmd, "--pfn: a page frame number, decimal or 0x hex, not \"%s\"", text);
 	x->n = 0;
 	watch_add(x, pfn);
 	x->by_pfn = true;
 	return STATUS_OK;
 }
 
-static int add_policy(struct explain *x, bool plugin)
-{
-	struct error e = {0};
+#define CLI_OPTIONS struct explain
 
-	if (plugin ? policy_set_add_plugin(&x->set, optarg, &e) : policy_set_add(&x->set, optarg, &e))
-		return cli_usage_error(x->cmd, "%s", e.text);
-	return STATUS_OK;
-}
-
-static int parse_option(struct explain *x, int c, char **argv)
-{
-	switch (c) {
-	case 'n':
-		return parse_pfn(x);
-	case 'i':
-		return parse_iova(x);
-	case 'p':
-	case 'P':
-		return add_policy(x, c == 'P');
-	case 'f':
-		return cli_format(x->cmd, optarg, &x->json);
-	case 'a':
-		x->replay.allow_partial = true;
-		return STATUS_OK;
-	case 'c':
-		return cli_capture(x->cmd, optarg, &x->replay.capture);
-	case 'm':
-		return cli_memory(x->cmd, optarg, &x->memory);
-	case 'h':
-		x->help = true;
-		return STATUS_OK;
-	default:
-		return cli_bad_option(x->cmd, c, argv);
-	}
-}
+static const struct cli_option options[] = {
+	{"pfn", 0, "N", "the page frame number", .take = take_pfn},
+	{"iova", 0, "DOMAIN:ADDR",
+	 "the pages that ADDR of a domain (its id) translated to over the trace;\n"
+	 "needs a file, since it is read twice",
+	 .take = take_iova},
+	{"policy", 0, "A[,B]...", "policies, or all (default)", TAKE(cli_take_policy, set)},
+	{"plugin", 0, "SPEC", "a policy of a shared object, PATH[:key=value]...", TAKE(cli_take_plugin, set)},
+	{"format", 0, "F", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
+	{"capture", 0, "N", "only this capture of a database", TAKE(cli_take_capture, replay.capture)},
+	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
+	{"allow-partial", 0, NULL, "a trace that breaks off: show what there is",
+	 TAKE(cli_take_flag, replay.allow_partial)},
+	CLI_HELP(0, "this text"),
+	{0},
+};
 
 /* Whether the trace at path can be read only once. What is not there gets its message from the reading. */
 static bool read_once(const char *path)
@@ -618,7 +607,7 @@ static bool read_once(const char *path)
 	return !strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
 }
 
-static int parse_operands(struct explain *x, int argc, char **argv)
+static int take_operands(struct explain *x, int argc, char **argv)
 {
 	if (argc - optind != 1)
 		return cli_usage_error(x->cmd, "one TRACE, not %d", argc - optind);
@@ -635,26 +624,6 @@ static int parse_operands(struct explain *x, int argc, char **argv)
 	return STATUS_OK;
 }
 
-static int parse(struct explain *x, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{"pfn", required_argument, NULL, 'n'},	   {"iova", required_argument, NULL, 'i'},
-		{"policy", required_argument, NULL, 'p'},  {"plugin", required_argument, NULL, 'P'},
-		{"format", required_argument, NULL, 'f'},  {"allow-partial", no_argument, NULL, 'a'},
-		{"capture", required_argument, NULL, 'c'}, {"memory", required_argument, NULL, 'm'},
-		{"help", no_argument, NULL, 'h'},	   {0},
-	};
-	int c, status;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		status = parse_option(x, c, argv);
-		if (status || x->help)
-			return status;
-	}
-	return parse_operands(x, argc, argv);
-}
-
 static int explain_main(const struct command *cmd, int argc, char **argv)
 {
 	struct error e = {0};
@@ -668,13 +637,12 @@ static int explain_main(const struct command *cmd, int argc, char **argv)
 	x->cmd = cmd;
 	x->error = &e;
 	cli_default_memory(&x->memory);
-	status = parse(x, argc, argv);
+	status = cli_options(cmd, argc, argv, x);
+	if (status >= 0)
+		goto out;
+	status = take_operands(x, argc, argv);
 	if (status)
 		goto out;
-	if (x->help) {
-		status = cli_help(cmd);
-		goto out;
-	}
 	if (run(x)) {
 		cli_flush(cmd);
 		cli_message(cmd, "%s", e.text);
@@ -691,22 +659,11 @@ out:
 const struct command cmd_explain = {
 	.name = "explain",
 	.summary = "the life of one page, event by event",
-	.usage = "TRACE --pfn N | --iova DOMAIN:ADDR [OPTION]...\n"
-		 "\n"
-		 "Shows each event that touched the page and its state after it: pin count, non-coherent mappings,\n"
-		 "whether it ever had one since it was pinned, which policies hold it clean, flushed it, or have a gap.\n"
-		 "\n"
-		 "  --pfn N             the page frame number\n"
-		 "  --iova DOMAIN:ADDR  the pages that ADDR of a domain (its id) translated to over the trace;\n"
-		 "                      needs a file, since it is read twice\n"
-		 "  --policy A[,B]...   policies, or all (default)\n"
-		 "  --plugin SPEC       a policy of a shared object, PATH[:key=value]...\n"
-		 "  --format F          text (default) or json\n"
-		 "  --capture N         only this capture of a database\n"
-		 "  --memory SIZE       what the model may take (" CLI_MEMORY_DEFAULT ")\n"
-		 "  --allow-partial     a trace that breaks off: show what there is\n"
-		 "  --help              this text\n"
-		 "\n"
-		 "Exit status: 0 done, also for a page that was never seen; 1 input or system error; 2 usage.\n",
+	.synopsis = "TRACE --pfn N | --iova DOMAIN:ADDR [OPTION]...",
+	.about = "Shows each event that touched the page and its state after it: pin count, non-coherent mappings,\n"
+		 "whether it ever had one since it was pinned, which policies hold it clean, flushed it, or have a gap.\n",
+	.options = options,
+	.column = 22,
+	.notes = "Exit status: 0 done, also for a page that was never seen; 1 input or system error; 2 usage.\n",
 	.run = explain_main,
 };

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/progress.h"
+#include "base/number.h"
 #include "trace/formats/jsonl.h"
 #include "trace/formats/open.h"
 #include "trace/source.h"
@@ -225,48 +227,48 @@ static int run_export(const struct command *cmd, const char *from, const char *t
 	return status;
 }
 
+struct options {
+	const char *to;
+	uint64_t capture;
+};
+
+static int take_capture(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
+{
+	if (parse_u64(text, 1, UINT64_MAX, cli_place(o, options)))
+		return cli_usage_error(cmd, "--capture '%s' is not a whole number from 1", text);
+	return STATUS_OK;
+}
+
+#define CLI_OPTIONS struct options
+
+static const struct cli_option options[] = {
+	{"output", 'o', "FILE", "where to; '-' is standard output (default). A file appears when it is whole",
+	 TAKE(cli_take_text, to)},
+	{"capture", 0, "N", "only this capture of a database (default: all, one after the other)",
+	 TAKE(take_capture, capture)},
+	CLI_HELP('h', "this help"),
+	{0},
+};
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"capture", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	const char *to = "-";
-	uint64_t capture = 0;
-	int c;
+	struct options o = {.to = "-"};
+	int status = cli_options(cmd, argc, argv, &o);
 
-	while ((c = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
-		switch (c) {
-		case 'o':
-			to = optarg;
-			break;
-		case 'c':
-			if (parse_u64(optarg, 1, UINT64_MAX, &capture))
-				return cli_usage_error(cmd, "--capture '%s' is not a whole number from 1", optarg);
-			break;
-		case 'h':
-			return cli_help(cmd);
-		default:
-			return cli_bad_option(cmd, c, argv);
-		}
-	}
+	if (status >= 0)
+		return status;
 	if (argc - optind != 1)
 		return cli_usage_error(cmd, argc == optind ? "no trace given" : "more than one trace given");
-	return run_export(cmd, argv[optind], to, capture);
+	return run_export(cmd, argv[optind], o.to, o.capture);
 }
 
 const struct command cmd_export = {
 	.name = "export",
 	.summary = "write a trace as JSON Lines",
-	.usage = "TRACE [-o FILE] [--capture N]\n"
-		 "\n"
-		 "Writes a database, or any other trace, in the canonical text form: JSON Lines, one header line\n"
-		 "a capture and one line an event.\n"
-		 "\n"
-		 "  -o, --output FILE  where to; '-' is standard output (default). A file appears when it is whole\n"
-		 "  --capture N        only this capture of a database (default: all, one after the other)\n"
-		 "  -h, --help         this help\n",
+	.synopsis = "TRACE [-o FILE] [--capture N]",
+	.about = "Writes a database, or any other trace, in the canonical text form: JSON Lines, one header line\n"
+		 "a capture and one line an event.\n",
+	.options = options,
+	.column = 21,
 	.run = run,
 };

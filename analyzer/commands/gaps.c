@@ -34,10 +34,12 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/findings/findings.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
 #include "analyzer/report/lacking.h"
+#include "base/number.h"
 #include "base/text.h"
 
 #define TEXT_LIMIT 20
@@ -50,10 +52,9 @@ struct gaps {
 	struct findings *findings;
 	struct error *error;
 	unsigned kinds; /* bits of enum gap_kind to show */
-	size_t limit;	/* SIZE_MAX: none */
+	size_t limit;	/* SIZE_MAX: none; 0: not given */
 	bool json;
 	bool many_captures;
-	bool help;
 	struct budget memory;
 	struct replay replay;
 	uint64_t captures, events;
@@ -491,9 +492,11 @@ static int print_json(const struct gaps *a, const struct summary *s)
 
 /* Options */
 
-static int parse_kinds(const struct gaps *a, const char *list, unsigned *kinds)
+static int take_kinds(const struct command *cmd, const struct cli_option *o, const char *list, void *options)
 {
-	*kinds = 0;
+	struct gaps *a = options;
+
+	a->kinds = 0;
 	for (;;) {
 		size_t n = strcspn(list, ",");
 		int k = 0;
@@ -501,10 +504,9 @@ static int parse_kinds(const struct gaps *a, const char *list, unsigned *kinds)
 		while (k < GAPS && (strlen(gap_names[k]) != n || strncmp(gap_names[k], list, n)))
 			k++;
 		if (k == GAPS)
-			return cli_usage_error(a->cmd,
-					       "--kind: no gap \"%.*s\"; there are leak, reexpose, release, access",
-					       (int)n, list);
-		*kinds |= 1u << k;
+			return cli_usage_error(cmd, "--kind: no gap \"%.*s\"; there are %s", (int)n, list,
+					       cli_choices(o));
+		a->kinds |= 1u << k;
 		if (!list[n])
 			return STATUS_OK;
 		list += n + 1;
@@ -512,78 +514,50 @@ static int parse_kinds(const struct gaps *a, const char *list, unsigned *kinds)
 }
 
 /* 0 means no limit. */
-static int parse_limit(const struct gaps *a, uint64_t *limit)
+static int take_limit(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
-	if (parse_u64(optarg, 0, SIZE_MAX - 1, limit))
-		return cli_usage_error(a->cmd, "--limit: a number of findings (0: all), not \"%s\"", optarg);
-	if (!*limit)
-		*limit = SIZE_MAX;
+	uint64_t limit;
+
+	if (parse_u64(text, 0, SIZE_MAX - 1, &limit))
+		return cli_usage_error(cmd, "--limit: a number of findings (0: all), not \"%s\"", text);
+	*(size_t *)cli_place(o, options) = limit ? (size_t)limit : SIZE_MAX;
 	return STATUS_OK;
 }
 
-static int add_policy(struct gaps *a, bool plugin)
+static int take_to(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
-	struct error e = {0};
+	struct gaps *a = options;
 
-	if (plugin ? policy_set_add_plugin(&a->set, optarg, &e) : policy_set_add(&a->set, optarg, &e))
-		return cli_usage_error(a->cmd, "%s", e.text);
+	(void)o;
+	if (parse_u64(text, 0, UINT64_MAX, &a->replay.to))
+		return cli_usage_error(cmd, "--to: a time in nanoseconds, not \"%s\"", text);
+	a->replay.until = true;
 	return STATUS_OK;
 }
 
-static int parse_option(struct gaps *a, int c, char **argv, uint64_t *limit)
-{
-	switch (c) {
-	case 'p':
-	case 'P':
-		return add_policy(a, c == 'P');
-	case 'k':
-		return parse_kinds(a, optarg, &a->kinds);
-	case 'l':
-		return parse_limit(a, limit);
-	case 'f':
-		return cli_format(a->cmd, optarg, &a->json);
-	case 'a':
-		a->replay.allow_partial = true;
-		return STATUS_OK;
-	case 'c':
-		return cli_capture(a->cmd, optarg, &a->replay.capture);
-	case 'm':
-		return cli_memory(a->cmd, optarg, &a->memory);
-	case 't':
-		if (parse_u64(optarg, 0, UINT64_MAX, &a->replay.to))
-			return cli_usage_error(a->cmd, "--to: a time in nanoseconds, not \"%s\"", optarg);
-		a->replay.until = true;
-		return STATUS_OK;
-	case 'i':
-		return cli_inode(a->cmd, optarg, &a->replay.file);
-	case 'h':
-		a->help = true;
-		return STATUS_OK;
-	default:
-		return cli_bad_option(a->cmd, c, argv);
-	}
-}
+#define CLI_OPTIONS struct gaps
 
-static int parse(struct gaps *a, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{"policy", required_argument, NULL, 'p'},  {"plugin", required_argument, NULL, 'P'},
-		{"kind", required_argument, NULL, 'k'},	   {"limit", required_argument, NULL, 'l'},
-		{"format", required_argument, NULL, 'f'},  {"allow-partial", no_argument, NULL, 'a'},
-		{"capture", required_argument, NULL, 'c'}, {"to", required_argument, NULL, 't'},
-		{"inode", required_argument, NULL, 'i'},   {"memory", required_argument, NULL, 'm'},
-		{"help", no_argument, NULL, 'h'},	   {0},
-	};
-	uint64_t limit = 0;
-	int c, status;
+static const struct cli_option options[] = {
+	{"policy", 0, "P", "the policy, NAME[:key=value]...; see ioflush policies", TAKE(cli_take_policy, set)},
+	{"plugin", 0, "SPEC", "a policy of a shared object, PATH[:key=value]..., in place of --policy",
+	 TAKE(cli_take_plugin, set)},
+	{"kind", 0, "K[,K]...", "show only these gaps: leak, reexpose, release, access", .take = take_kinds,
+	 .choices = "leak reexpose release access"},
+	{"limit", 0, "N", "show at most N findings, 0: all (default: 20 in text, all in JSON)", TAKE(take_limit, limit)},
+	{"format", 0, "F", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
+	{"capture", 0, "N", "only this capture of a database", TAKE(cli_take_capture, replay.capture)},
+	{"to", 0, "T", "only events up to this time, in ns of the trace clock", .take = take_to},
+	{"inode", 0, "D:I", "refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them",
+	 TAKE(cli_take_inode, replay.file)},
+	{"allow-partial", 0, NULL, "a trace that breaks off: report what there is, as a part",
+	 TAKE(cli_take_flag, replay.allow_partial)},
+	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
+	CLI_HELP(0, "this text"),
+	{0},
+};
 
-	a->kinds = (1u << GAPS) - 1;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		status = parse_option(a, c, argv, &limit);
-		if (status || a->help)
-			return status;
-	}
+static int take_operands(struct gaps *a, int argc, char **argv)
+{
 	if (argc - optind != 1)
 		return cli_usage_error(a->cmd, "one TRACE, not %d", argc - optind);
 	if (a->set.n != 1)
@@ -591,7 +565,8 @@ static int parse(struct gaps *a, int argc, char **argv)
 				       a->set.n);
 	a->path = argv[optind];
 	a->policy = a->set.policy[0]->ops->name;
-	a->limit = limit ? (size_t)limit : a->json ? SIZE_MAX : TEXT_LIMIT;
+	if (!a->limit)
+		a->limit = a->json ? SIZE_MAX : TEXT_LIMIT;
 	return STATUS_OK;
 }
 
@@ -622,17 +597,16 @@ static int run(struct gaps *a)
 static int gaps_main(const struct command *cmd, int argc, char **argv)
 {
 	struct error e = {0};
-	struct gaps a = {.cmd = cmd, .error = &e};
+	struct gaps a = {.cmd = cmd, .error = &e, .kinds = (1u << GAPS) - 1};
 	int status;
 
 	cli_default_memory(&a.memory);
-	status = parse(&a, argc, argv);
+	status = cli_options(cmd, argc, argv, &a);
+	if (status >= 0)
+		goto out;
+	status = take_operands(&a, argc, argv);
 	if (status)
 		goto out;
-	if (a.help) {
-		status = cli_help(cmd);
-		goto out;
-	}
 	if (run(&a)) {
 		cli_message(cmd, "%s", e.text);
 		status = STATUS_ERROR;
@@ -648,25 +622,13 @@ out:
 const struct command cmd_gaps = {
 	.name = "gaps",
 	.summary = "where a policy is wrong: findings with both of their sides",
-	.usage = "TRACE --policy P [OPTION]...\n"
-		 "\n"
-		 "Groups the gaps of one policy so that one cause is one finding, errors first. A cause is a way to\n"
+	.synopsis = "TRACE --policy P [OPTION]...",
+	.about = "Groups the gaps of one policy so that one cause is one finding, errors first. A cause is a way to\n"
 		 "be wrong in one operation, for one device (or domain) of one iopt, whatever pages it hits.\n"
-		 "TRACE: trace.dat, ftrace text, JSON Lines, an ioflush database, or - for standard input.\n"
-		 "\n"
-		 "  --policy P        the policy, NAME[:key=value]...; see ioflush policies\n"
-		 "  --plugin SPEC     a policy of a shared object, PATH[:key=value]..., in place of --policy\n"
-		 "  --kind K[,K]...   show only these gaps: leak, reexpose, release, access\n"
-		 "  --limit N         show at most N findings, 0: all (default: 20 in text, all in JSON)\n"
-		 "  --format F        text (default) or json\n"
-		 "  --capture N       only this capture of a database\n"
-		 "  --to T            only events up to this time, in ns of the trace clock\n"
-		 "  --inode D:I       refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them\n"
-		 "  --allow-partial   a trace that breaks off: report what there is, as a part\n"
-		 "  --memory SIZE     what the model may take (" CLI_MEMORY_DEFAULT ")\n"
-		 "  --help            this text\n"
-		 "\n"
-		 "The SUMMARY line counts all findings, shown or not.\n"
+		 "TRACE: trace.dat, ftrace text, JSON Lines, an ioflush database, or - for standard input.\n",
+	.options = options,
+	.column = 20,
+	.notes = "The SUMMARY line counts all findings, shown or not.\n"
 		 "Exit status: 0 done, with findings or without; 1 input or system error; 2 usage.\n",
 	.run = gaps_main,
 };

@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/generator/generator.h"
 #include "analyzer/replay/progress.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "trace/formats/jsonl.h"
 #include "trace/source.h"
@@ -16,41 +18,12 @@
 
 #define BATCH_EVENTS 512
 
-/* The options that are one number: where it goes, and its range. Ranges that depend on others generate_open() checks. */
-struct number {
-	const char *name;
-	size_t offset;
-	bool wide; /* uint64_t, else uint32_t */
-	uint64_t min, max;
+/* What the command line says, before the shape is known, which gives the defaults. */
+struct arguments {
+	const char *shape, *output;
+	bool no_teardown;
+	const char *number[32]; /* by their rows among the options */
 };
-
-#define WIDE(name, field, min, max)                                            \
-	{                                                                      \
-		name, offsetof(struct generate_options, field), true, min, max \
-	}
-#define NARROW(name, field, min, max)                                           \
-	{                                                                       \
-		name, offsetof(struct generate_options, field), false, min, max \
-	}
-
-static const struct number numbers[] = {
-	WIDE("seed", seed, 0, UINT64_MAX),
-	WIDE("events", events, 1, GENERATE_MAX_EVENTS),
-	NARROW("live", live, 1, GENERATE_MAX_LIVE),
-	NARROW("iopts", iopts, 1, 64),
-	NARROW("domains", domains, 1, 16),
-	NARROW("accesses", accesses, 0, 64),
-	NARROW("run-order", run_order, 0, 18),
-	WIDE("area-pages", area_pages, 1, 1 << 24),
-	WIDE("memory-pages", memory_pages, 1, 1 << 28),
-	NARROW("fail", fail, 0, 999),
-	NARROW("coherent", coherent, 0, 1000),
-	NARROW("unknown", unknown, 0, 1000),
-	NARROW("offset", offset, 0, 1000),
-	NARROW("share", share, 0, 1000),
-};
-
-#define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
 
 /* Where the events go: one of the two. */
 struct output {
@@ -142,18 +115,73 @@ out:
 	return cli_flush(cmd);
 }
 
-static int set_number(const struct command *cmd, struct generate_options *o, const struct number *num, const char *text)
+/* A number's place and range; the offset is in struct generate_options. Ranges that depend on others generate_open() checks. */
+#define WIDE(field, min, max) take_wide, offsetof(struct generate_options, field), NULL, min, max /* uint64_t */
+#define NARROW(field, from, to) \
+	.take = take_narrow, .offset = offsetof(struct generate_options, field), .min = from, .max = to
+
+#define CLI_OPTIONS struct arguments
+
+static cli_take take_wide, take_narrow;
+
+static const struct cli_option options[] = {
+	{"output", 'o', "FILE",
+	 "'-': standard output; *.db: a database, to which a capture is added;\n"
+	 "else JSON Lines",
+	 TAKE(cli_take_text, output)},
+	{"seed", 0, "S", "another seed, another trace (default 1)", WIDE(seed, 0, UINT64_MAX)},
+	{"events", 0, "N", "at least N events, then all is unmapped and removed (default 10000)",
+	 WIDE(events, 1, GENERATE_MAX_EVENTS)},
+	{"shape", 0, "SHAPE", "default mixed", TAKE(cli_take_text, shape), .choices = "vmboot churn mixed"},
+	{"no-teardown", 0, NULL, "stop without unmapping and removing what is there", TAKE(cli_take_flag, no_teardown)},
+	{"live", 0, "N",
+	 "most live areas; what is alive does not grow with --events (default\n"
+	 "vmboot 24 beside the RAM, churn 64, mixed 48)",
+	 NARROW(live, 1, GENERATE_MAX_LIVE)},
+	CLI_HELP('h', "this help"),
+	{.help = "To stress one thing (defaults depend on the shape; shares are in thousandths):"},
+	{"iopts", 0, "N", "page tables, to 64", NARROW(iopts, 1, 64)},
+	{"run-order", 0, "N", "runs to 2^N pages, to 18", NARROW(run_order, 0, 18)},
+	{"domains", 0, "N", "in one iopt, to 16", NARROW(domains, 1, 16)},
+	{"area-pages", 0, "N", "most pages of an area", WIDE(area_pages, 1, 1 << 24)},
+	{"accesses", 0, "N", "held at once, to 64", NARROW(accesses, 0, 64)},
+	{"memory-pages", 0, "N", "user memory (vmboot: the RAM)", WIDE(memory_pages, 1, 1 << 28)},
+	{"fail", 0, "N", "fills that fail", NARROW(fail, 0, 999)},
+	{"offset", 0, "N", "areas that start inside a page", NARROW(offset, 0, 1000)},
+	{"coherent", 0, "N", "coherent domains", NARROW(coherent, 0, 1000)},
+	{"share", 0, "N", "memory under two pages objects", NARROW(share, 0, 1000)},
+	{"unknown", 0, "N", "unknown coherency", NARROW(unknown, 0, 1000)},
+	{0},
+};
+
+#define OPTIONS (sizeof(options) / sizeof(options[0]) - 1)
+
+_Static_assert(OPTIONS <= sizeof(((struct arguments *)0)->number) / sizeof(char *), "a text for each number");
+
+/* Only noted: its value is looked at once the defaults are there. */
+static int take_wide(const struct command *cmd, const struct cli_option *o, const char *text, void *arguments)
 {
-	char *field = (char *)o + num->offset;
+	(void)cmd;
+	((struct arguments *)arguments)->number[o - options] = text;
+	return STATUS_OK;
+}
+
+static int take_narrow(const struct command *cmd, const struct cli_option *o, const char *text, void *arguments)
+{
+	return take_wide(cmd, o, text, arguments);
+}
+
+static int set_number(const struct command *cmd, struct generate_options *g, const struct cli_option *o, const char *text)
+{
 	uint64_t v;
 
-	if (parse_u64(text, num->min, num->max, &v))
-		return cli_usage_error(cmd, "--%s %s: it takes a whole number, %llu to %llu", num->name, text,
-				       (unsigned long long)num->min, (unsigned long long)num->max);
-	if (num->wide)
-		*(uint64_t *)(void *)field = v;
+	if (parse_u64(text, o->min, o->max, &v))
+		return cli_usage_error(cmd, "--%s %s: it takes a whole number, %llu to %llu", o->name, text,
+				       (unsigned long long)o->min, (unsigned long long)o->max);
+	if (o->take == take_wide)
+		*(uint64_t *)cli_place(o, g) = v;
 	else
-		*(uint32_t *)(void *)field = (uint32_t)v;
+		*(uint32_t *)cli_place(o, g) = (uint32_t)v;
 	return STATUS_OK;
 }
 
@@ -167,70 +195,33 @@ static int find_shape(const struct command *cmd, const char *name, enum generate
 	return cli_usage_error(cmd, "unknown shape '%s'; known shapes: vmboot, churn, mixed", name);
 }
 
-/* What the command line says, before the shape is known, which gives the defaults. */
-struct arguments {
-	const char *number[NUMBERS], *shape, *output;
-	bool no_teardown;
-};
-
 static int apply(const struct command *cmd, const struct arguments *a)
 {
 	enum generate_shape shape = GENERATE_MIXED;
-	struct generate_options o;
+	struct generate_options g;
 	int ret = a->shape ? find_shape(cmd, a->shape, &shape) : STATUS_OK;
 
 	if (ret)
 		return ret;
-	generate_defaults(&o, shape, 1, 10000);
-	o.no_teardown = a->no_teardown;
-	for (size_t i = 0; i < NUMBERS; i++) {
-		ret = a->number[i] ? set_number(cmd, &o, &numbers[i], a->number[i]) : STATUS_OK;
+	generate_defaults(&g, shape, 1, 10000);
+	g.no_teardown = a->no_teardown;
+	for (size_t i = 0; i < OPTIONS; i++) {
+		ret = a->number[i] ? set_number(cmd, &g, &options[i], a->number[i]) : STATUS_OK;
 		if (ret)
 			return ret;
 	}
-	if (shape == GENERATE_VMBOOT && o.iopts != 1)
+	if (shape == GENERATE_VMBOOT && g.iopts != 1)
 		return cli_usage_error(cmd, "--iopts: the shape vmboot has one iopt");
-	return generate(cmd, &o, a->output);
-}
-
-enum { OPT_SHAPE = 1000, OPT_NO_TEARDOWN, OPT_NUMBER };
-
-static void long_options(struct option *options)
-{
-	static const struct option others[] = {
-		{"shape", required_argument, NULL, OPT_SHAPE},
-		{"output", required_argument, NULL, 'o'},
-		{"no-teardown", no_argument, NULL, OPT_NO_TEARDOWN},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-
-	for (size_t i = 0; i < NUMBERS; i++)
-		options[i] = (struct option){numbers[i].name, required_argument, NULL, OPT_NUMBER + (int)i};
-	memcpy(options + NUMBERS, others, sizeof(others));
+	return generate(cmd, &g, a->output);
 }
 
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	struct option options[NUMBERS + 5];
 	struct arguments a = {0};
-	int c;
+	int status = cli_options(cmd, argc, argv, &a);
 
-	long_options(options);
-	while ((c = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
-		if (c == 'h')
-			return cli_help(cmd);
-		else if (c == 'o')
-			a.output = optarg;
-		else if (c == OPT_SHAPE)
-			a.shape = optarg;
-		else if (c == OPT_NO_TEARDOWN)
-			a.no_teardown = true;
-		else if (c >= OPT_NUMBER)
-			a.number[c - OPT_NUMBER] = optarg;
-		else
-			return cli_bad_option(cmd, c, argv);
-	}
+	if (status >= 0)
+		return status;
 	if (optind < argc)
 		return cli_usage_error(cmd, "unexpected argument '%s'", argv[optind]);
 	if (!a.output)
@@ -241,29 +232,12 @@ static int run(const struct command *cmd, int argc, char **argv)
 const struct command cmd_generate = {
 	.name = "generate",
 	.summary = "make a valid trace of any size",
-	.usage = "[--seed S] [--events N] [--shape vmboot|churn|mixed] [OPTION]... -o FILE\n"
-		 "\n"
-		 "Makes a trace as the kernel would have given it; the same options give the same bytes. Shapes:\n"
+	.synopsis = "[--seed S] [--events N] [--shape vmboot|churn|mixed] [OPTION]... -o FILE",
+	.about = "Makes a trace as the kernel would have given it; the same options give the same bytes. Shapes:\n"
 		 "  vmboot   VMs boot one after the other: gigabytes in large runs, then small windows come and go\n"
 		 "  churn    many small maps, unmaps, copies, attaches and detaches\n"
-		 "  mixed    everything: failures, accesses, cuts, offsets, shared memory, unknown coherency\n"
-		 "\n"
-		 "  -o, --output FILE  '-': standard output; *.db: a database, to which a capture is added;\n"
-		 "                     else JSON Lines\n"
-		 "  --seed S           another seed, another trace (default 1)\n"
-		 "  --events N         at least N events, then all is unmapped and removed (default 10000)\n"
-		 "  --shape SHAPE      default mixed\n"
-		 "  --no-teardown      stop without unmapping and removing what is there\n"
-		 "  --live N           most live areas; what is alive does not grow with --events (default\n"
-		 "                     vmboot 24 beside the RAM, churn 64, mixed 48)\n"
-		 "  -h, --help         this help\n"
-		 "\n"
-		 "To stress one thing (defaults depend on the shape; shares are in thousandths):\n"
-		 "  --iopts N          page tables, to 64      --run-order N      runs to 2^N pages, to 18\n"
-		 "  --domains N        in one iopt, to 16      --area-pages N     most pages of an area\n"
-		 "  --accesses N       held at once, to 64     --memory-pages N   user memory (vmboot: the RAM)\n"
-		 "  --fail N           fills that fail         --offset N         areas that start inside a page\n"
-		 "  --coherent N       coherent domains        --share N          memory under two pages objects\n"
-		 "  --unknown N        unknown coherency\n",
+		 "  mixed    everything: failures, accesses, cuts, offsets, shared memory, unknown coherency\n",
+	.options = options,
+	.column = 21,
 	.run = run,
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/progress.h"
 #include "base/text.h"
@@ -16,6 +17,11 @@
 #include "trace/store/store.h"
 
 #define BATCH_EVENTS 1024
+
+struct options {
+	const char *db;
+	bool allow_partial;
+};
 
 /* A capture that is stored, to be told about once the transaction is committed. */
 struct imported {
@@ -145,21 +151,21 @@ out:
 	return ret;
 }
 
-static int run_import(const struct command *cmd, char **paths, size_t n, const char *db, bool allow_partial)
+static int run_import(const struct command *cmd, const struct options *o, char **paths, size_t n)
 {
-	struct import im = {.cmd = cmd, .allow_partial = allow_partial};
+	struct import im = {.cmd = cmd, .allow_partial = o->allow_partial};
 	struct error e = {0};
 	size_t i = 0;
 	int ret;
 
 	im.batch = malloc(BATCH_EVENTS * sizeof(*im.batch));
-	ret = im.batch ? store_open(&im.store, db, 0, &e) : error_set(&e, "out of memory");
+	ret = im.batch ? store_open(&im.store, o->db, 0, &e) : error_set(&e, "out of memory");
 	for (; i < n && !ret; i++)
 		ret = import_source(&im, paths[i], &e);
 	if (ret)
 		cli_message(cmd, "%s", e.text);
 	if (ret && i > 1)
-		cli_message(cmd, "%s holds the %zu source%s before it, and nothing of this one", db, i - 1,
+		cli_message(cmd, "%s holds the %zu source%s before it, and nothing of this one", o->db, i - 1,
 			    i > 2 ? "s" : "");
 	store_discard(im.store);
 	free(im.batch);
@@ -167,51 +173,39 @@ static int run_import(const struct command *cmd, char **paths, size_t n, const c
 	return ret ? STATUS_ERROR : cli_flush(cmd);
 }
 
+#define CLI_OPTIONS struct options
+
+static const struct cli_option options[] = {
+	{"output", 'o', "DB", "the database", TAKE(cli_take_text, db)},
+	{"allow-partial", 0, NULL, "store input that breaks off as far as it goes, marked as a part",
+	 TAKE(cli_take_flag, allow_partial)},
+	CLI_HELP('h', "this help"),
+	{0},
+};
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"allow-partial", no_argument, NULL, 'p'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	bool allow_partial = false;
-	const char *db = NULL;
-	int c;
+	struct options o = {0};
+	int status = cli_options(cmd, argc, argv, &o);
 
-	while ((c = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
-		switch (c) {
-		case 'o':
-			db = optarg;
-			break;
-		case 'p':
-			allow_partial = true;
-			break;
-		case 'h':
-			return cli_help(cmd);
-		default:
-			return cli_bad_option(cmd, c, argv);
-		}
-	}
-	if (!db)
+	if (status >= 0)
+		return status;
+	if (!o.db)
 		return cli_usage_error(cmd, "no database given: -o DB says where to");
 	if (optind == argc)
 		return cli_usage_error(cmd, "no source given");
 	if (cli_traces(cmd, argv + optind, (size_t)(argc - optind)))
 		return STATUS_USAGE;
-	return run_import(cmd, argv + optind, (size_t)(argc - optind), db, allow_partial);
+	return run_import(cmd, &o, argv + optind, (size_t)(argc - optind));
 }
 
 const struct command cmd_import = {
 	.name = "import",
 	.summary = "store traces in a database",
-	.usage = "SOURCE... -o DB [--allow-partial]\n"
-		 "\n"
-		 "Stores traces of any form in an ioflush database, which is made if it is not there; captures are\n"
-		 "added to those that it has. Each source is stored as a whole or, on an error, not at all.\n"
-		 "\n"
-		 "  -o, --output DB   the database\n"
-		 "  --allow-partial   store input that breaks off as far as it goes, marked as a part\n"
-		 "  -h, --help        this help\n",
+	.synopsis = "SOURCE... -o DB [--allow-partial]",
+	.about = "Stores traces of any form in an ioflush database, which is made if it is not there; captures are\n"
+		 "added to those that it has. Each source is stored as a whole or, on an error, not at all.\n",
+	.options = options,
+	.column = 20,
 	.run = run,
 };

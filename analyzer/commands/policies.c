@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/policies/set.h"
 
 static const struct {
@@ -85,45 +86,49 @@ static int print_json(const struct policy_set *set)
 	return ret;
 }
 
+struct options {
+	struct policy_set set;
+	bool json;
+};
+
+static int take_plugin(const struct command *cmd, const struct cli_option *opt, const char *text, void *options)
+{
+	struct options *o = options;
+	struct error e = {0};
+
+	(void)opt;
+	if (policy_set_add_plugin(&o->set, text, &e)) {
+		cli_message(cmd, "%s", e.text);
+		return STATUS_USAGE;
+	}
+	return STATUS_OK;
+}
+
+#define CLI_OPTIONS struct options
+
+static const struct cli_option options[] = {
+	{"plugin", 0, "PATH[:KEY=VALUE]...", "list the policy of this shared object too", .take = take_plugin},
+	{"format", 0, "text|json", "text (default) or JSON", TAKE(cli_take_format, json), .choices = "text json"},
+	CLI_HELP('h', "this help"),
+	{0},
+};
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"plugin", required_argument, NULL, 'p'},
-		{"format", required_argument, NULL, 'f'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	struct policy_set set = {0};
+	struct options o = {0};
 	struct error e = {0};
-	bool json = false;
 	int status = STATUS_USAGE;
-	int c;
 
-	if (policy_set_add(&set, "all", &e))
+	if (policy_set_add(&o.set, "all", &e))
 		goto error;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			if (policy_set_add_plugin(&set, optarg, &e))
-				goto error;
-			break;
-		case 'f':
-			if (cli_format(cmd, optarg, &json))
-				goto out;
-			break;
-		case 'h':
-			status = cli_help(cmd);
-			goto out;
-		default:
-			cli_bad_option(cmd, c, argv);
-			goto out;
-		}
-	}
+	status = cli_options(cmd, argc, argv, &o);
+	if (status >= 0)
+		goto out;
 	if (optind < argc) {
-		cli_usage_error(cmd, "unexpected argument '%s'", argv[optind]);
+		status = cli_usage_error(cmd, "unexpected argument '%s'", argv[optind]);
 		goto out;
 	}
-	if (json ? print_json(&set) : print_text(&set)) {
+	if (o.json ? print_json(&o.set) : print_text(&o.set)) {
 		error_set(&e, "out of memory, or a plugin's texts are not UTF-8");
 		status = STATUS_ERROR;
 		goto error;
@@ -133,20 +138,17 @@ static int run(const struct command *cmd, int argc, char **argv)
 error:
 	cli_message(cmd, "%s", e.text);
 out:
-	policy_set_clear(&set);
+	policy_set_clear(&o.set);
 	return status;
 }
 
 const struct command cmd_policies = {
 	.name = "policies",
 	.summary = "list the policies: origin, parameters, events that they need",
-	.usage = "[--plugin PATH[:KEY=VALUE]...]... [--format text|json]\n"
-		 "\n"
-		 "Lists the flush policies: what each does, where it was proposed, its parameters with their\n"
-		 "defaults, and the events that a trace must have for its result to mean something.\n"
-		 "\n"
-		 "  --plugin PATH[:KEY=VALUE]...  list the policy of this shared object too\n"
-		 "  --format text|json            text (default) or JSON\n"
-		 "  -h, --help                    this help\n",
+	.synopsis = "[--plugin PATH[:KEY=VALUE]...]... [--format text|json]",
+	.about = "Lists the flush policies: what each does, where it was proposed, its parameters with their\n"
+		 "defaults, and the events that a trace must have for its result to mean something.\n",
+	.options = options,
+	.column = 32,
 	.run = run,
 };

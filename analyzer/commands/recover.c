@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "trace/store/store.h"
 
 static void tell(const char *path, const struct store_recovered *r)
@@ -20,17 +21,16 @@ static void tell(const char *path, const struct store_recovered *r)
 		printf("%s: nothing to recover\n", path);
 }
 
+static const struct cli_option options[] = {CLI_HELP('h', "this help"), {0}};
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	struct store_recovered r;
-	int c, status = STATUS_OK;
+	int status = cli_options(cmd, argc, argv, NULL);
 
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == 'h')
-			return cli_help(cmd);
-		return cli_bad_option(cmd, c, argv);
-	}
+	if (status >= 0)
+		return status;
+	status = STATUS_OK;
 	if (optind == argc)
 		return cli_usage_error(cmd, "no database given");
 	for (; optind < argc; optind++) {
@@ -49,11 +49,10 @@ static int run(const struct command *cmd, int argc, char **argv)
 const struct command cmd_recover = {
 	.name = "recover",
 	.summary = "bring a database whose writer died back to its last commit",
-	.usage = "DB...\n"
-		 "\n"
-		 "Rolls back what was not committed (from DB-journal), and moves what was (from the log, DB-wal) into\n"
-		 "the database. What only reads does neither; ioflushd and ioflush import do it when they open one.\n"
-		 "\n"
-		 "  -h, --help  this help\n",
+	.synopsis = "DB...",
+	.about = "Rolls back what was not committed (from DB-journal), and moves what was (from the log, DB-wal) into\n"
+		 "the database. What only reads does neither; ioflushd and ioflush import do it when they open one.\n",
+	.options = options,
+	.column = 14,
 	.run = run,
 };

@@ -9,17 +9,23 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/policies/set.h"
 #include "analyzer/replay/replay.h"
 #include "analyzer/report/report.h"
+#include "base/number.h"
 #include "base/text.h"
 
 enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_CSV };
 
+/* Lists or specs of policies, as given. */
+struct specs {
+	const char *spec[MODEL_MAX_POLICIES];
+	size_t n;
+};
+
 struct options {
-	const char *policy[MODEL_MAX_POLICIES]; /* lists, as given; none: all */
-	const char *plugin[MODEL_MAX_POLICIES]; /* specs, as given */
-	size_t npolicy, nplugin;
+	struct specs policies, plugins; /* no policies: all */
 	enum format format;
 	uint64_t cycles_per_page, cpu_mhz;
 	bool cpu_mhz_given;
@@ -31,42 +37,8 @@ struct options {
 	struct budget memory;
 };
 
-enum {
-	OPT_POLICY = 256,
-	OPT_PLUGIN,
-	OPT_FORMAT,
-	OPT_CYCLES,
-	OPT_MHZ,
-	OPT_FAIL,
-	OPT_LOSS,
-	OPT_UNCERTAIN,
-	OPT_PARTIAL,
-	OPT_CAPTURE,
-	OPT_TO,
-	OPT_INODE,
-	OPT_MEMORY
-};
-
-static const struct option long_options[] = {
-	{"policy", required_argument, NULL, OPT_POLICY},
-	{"plugin", required_argument, NULL, OPT_PLUGIN},
-	{"format", required_argument, NULL, OPT_FORMAT},
-	{"cycles-per-page", required_argument, NULL, OPT_CYCLES},
-	{"cpu-mhz", required_argument, NULL, OPT_MHZ},
-	{"fail-on", required_argument, NULL, OPT_FAIL},
-	{"fail-on-loss", no_argument, NULL, OPT_LOSS},
-	{"fail-on-uncertain", no_argument, NULL, OPT_UNCERTAIN},
-	{"allow-partial", no_argument, NULL, OPT_PARTIAL},
-	{"capture", required_argument, NULL, OPT_CAPTURE},
-	{"to", required_argument, NULL, OPT_TO},
-	{"inode", required_argument, NULL, OPT_INODE},
-	{"memory", required_argument, NULL, OPT_MEMORY},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
-
 /* One word of --fail-on. Severities are thresholds: warning means warnings and errors. */
-static int add_fail_on(bool *fail_on, const char *word, struct error *e)
+static int add_fail_on(const struct command *cmd, const struct cli_option *o, bool *fail_on, const char *word)
 {
 	bool warning = !strcmp(word, "warning");
 	bool known = warning || !strcmp(word, "error");
@@ -78,104 +50,80 @@ static int add_fail_on(bool *fail_on, const char *word, struct error *e)
 			fail_on[i] = known = true;
 	}
 	if (!known)
-		return error_set(e, "unknown --fail-on '%s'; known: error, warning, %s, %s, %s, %s", word,
-				 gap_names[GAP_LEAK], gap_names[GAP_REEXPOSE], gap_names[GAP_RELEASE],
-				 gap_names[GAP_ACCESS]);
-	return 0;
+		return cli_usage_error(cmd, "unknown --fail-on '%s'; known: %s", word, cli_choices(o));
+	return STATUS_OK;
 }
 
-static int parse_fail_on(bool *fail_on, const char *list, struct error *e)
+static int take_fail_on(const struct command *cmd, const struct cli_option *o, const char *list, void *options)
 {
 	char *copy = strdup(list);
+	int status = STATUS_OK;
 	char *next;
-	int ret = 0;
 
 	if (!copy)
-		return error_set(e, "out of memory");
-	for (char *word = copy; word && !ret; word = next) {
+		return cli_usage_error(cmd, "out of memory");
+	for (char *word = copy; word && !status; word = next) {
 		next = strchr(word, ',');
 		if (next)
 			*next++ = '\0';
-		ret = add_fail_on(fail_on, word, e);
+		status = add_fail_on(cmd, o, cli_place(o, options), word);
 	}
 	free(copy);
-	return ret;
+	return status;
 }
 
-static int parse_format(enum format *format, const char *text, struct error *e)
+static int take_format(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
-	if (!strcmp(text, "text"))
-		*format = FORMAT_TEXT;
-	else if (!strcmp(text, "json"))
-		*format = FORMAT_JSON;
-	else if (!strcmp(text, "csv"))
-		*format = FORMAT_CSV;
-	else
-		return error_set(e, "unknown --format '%s'; known formats: text, json, csv", text);
-	return 0;
+	int choice = cli_choice(o, text);
+
+	if (choice < 0)
+		return cli_usage_error(cmd, "unknown --format '%s'; known formats: %s", text, cli_choices(o));
+	*(enum format *)cli_place(o, options) = (enum format)choice;
+	return STATUS_OK;
 }
 
-static int parse_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out, struct error *e)
+static int take_number(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
-	if (parse_u64(text, min, max, out))
-		return error_set(e, "%s '%s' is not a whole number from %llu to %llu", option, text,
-				 (unsigned long long)min, (unsigned long long)max);
-	return 0;
+	if (parse_u64(text, o->min, o->max, cli_place(o, options)))
+		return cli_usage_error(cmd, "--%s '%s' is not a whole number from %llu to %llu", o->name, text,
+				       (unsigned long long)o->min, (unsigned long long)o->max);
+	return STATUS_OK;
 }
 
-static int add_spec(const char **spec, size_t *n, struct error *e)
+static int take_mhz(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
-	if (*n == MODEL_MAX_POLICIES)
-		return error_set(e, "more than %d policies at once", MODEL_MAX_POLICIES);
-	spec[(*n)++] = optarg;
-	return 0;
+	((struct options *)options)->cpu_mhz_given = true;
+	return take_number(cmd, o, text, options);
 }
 
-/* One option; c is what getopt_long() gave and is none of 'h', '?' and ':'. */
-static int take_option(struct options *o, int c, struct error *e)
+static int take_to(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
-	switch (c) {
-	case OPT_POLICY:
-		return add_spec(o->policy, &o->npolicy, e);
-	case OPT_PLUGIN:
-		return add_spec(o->plugin, &o->nplugin, e);
-	case OPT_FORMAT:
-		return parse_format(&o->format, optarg, e);
-	case OPT_CYCLES:
-		return parse_number("--cycles-per-page", optarg, 0, REPORT_MAX_CYCLES, &o->cycles_per_page, e);
-	case OPT_MHZ:
-		o->cpu_mhz_given = true;
-		return parse_number("--cpu-mhz", optarg, 1, REPORT_MAX_MHZ, &o->cpu_mhz, e);
-	case OPT_FAIL:
-		return parse_fail_on(o->fail_on, optarg, e);
-	case OPT_LOSS:
-		o->fail_on_loss = true;
-		return 0;
-	case OPT_UNCERTAIN:
-		o->fail_on_uncertain = true;
-		return 0;
-	case OPT_PARTIAL:
-		o->allow_partial = true;
-		return 0;
-	case OPT_TO:
-		o->until = true;
-		return parse_number("--to", optarg, 0, UINT64_MAX, &o->to, e);
-	default: /* OPT_CAPTURE */
-		return parse_number("--capture", optarg, 1, UINT64_MAX, &o->capture, e);
-	}
+	((struct options *)options)->until = true;
+	return take_number(cmd, o, text, options);
+}
+
+/* Policies are made when all is known. */
+static int take_spec(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
+{
+	struct specs *specs = cli_place(o, options);
+
+	if (specs->n == MODEL_MAX_POLICIES)
+		return cli_usage_error(cmd, "more than %d policies at once", MODEL_MAX_POLICIES);
+	specs->spec[specs->n++] = text;
+	return STATUS_OK;
 }
 
 /* The policies in the order of their options, built-in ones before plugins. */
 static int make_set(struct policy_set *set, const struct options *o, struct error *e)
 {
-	if (!o->npolicy && policy_set_add(set, "all", e))
+	if (!o->policies.n && policy_set_add(set, "all", e))
 		return -1;
-	for (size_t i = 0; i < o->npolicy; i++) {
-		if (policy_set_add(set, o->policy[i], e))
+	for (size_t i = 0; i < o->policies.n; i++) {
+		if (policy_set_add(set, o->policies.spec[i], e))
 			return -1;
 	}
-	for (size_t i = 0; i < o->nplugin; i++) {
-		if (policy_set_add_plugin(set, o->plugin[i], e))
+	for (size_t i = 0; i < o->plugins.n; i++) {
+		if (policy_set_add_plugin(set, o->plugins.spec[i], e))
 			return -1;
 	}
 	return 0;
@@ -339,25 +287,52 @@ out:
 	return status;
 }
 
+#define CLI_OPTIONS struct options
+
+static const struct cli_option options[] = {
+	{"policy", 0, "LIST",
+	 "policies, comma-separated, each NAME[:KEY=VALUE]..., or all (default);\n"
+	 "'ioflush policies' lists them",
+	 TAKE(take_spec, policies)},
+	{"plugin", 0, "PATH[:KEY=VALUE]...", "add the policy of a shared object", TAKE(take_spec, plugins)},
+	{"format", 0, "FORMAT", "text (default), json or csv", TAKE(take_format, format), .choices = "text json csv"},
+	{"cycles-per-page", 0, "N", "what flushing 4 KiB costs (default 588; 'ioflush calibrate' measures it)",
+	 TAKE(take_number, cycles_per_page), .min = 0, .max = REPORT_MAX_CYCLES},
+	{"cpu-mhz", 0, "N", "the CPU's clock, for milliseconds (default 4494, where 588 was measured)",
+	 TAKE(take_mhz, cpu_mhz), .min = 1, .max = REPORT_MAX_MHZ},
+	{"fail-on", 0, "WHAT",
+	 "exit with status 3 if a policy has such a gap: error (leak, release),\n"
+	 "warning (any gap), or kinds: leak,reexpose,release,access",
+	 TAKE(take_fail_on, fail_on), .choices = "error warning leak reexpose release access"},
+	{"fail-on-uncertain", 0, NULL,
+	 "with --fail-on: gaps count too that are uncertain because the recording\n"
+	 "began in mid-life",
+	 TAKE(cli_take_flag, fail_on_uncertain)},
+	{"fail-on-loss", 0, NULL, "exit with status 5 if the trace says that records were lost",
+	 TAKE(cli_take_flag, fail_on_loss)},
+	{"allow-partial", 0, NULL, "report on input that breaks off, as far as it goes, and say so",
+	 TAKE(cli_take_flag, allow_partial)},
+	{"capture", 0, "N", "only this capture of a database", TAKE(take_number, capture), .min = 1, .max = UINT64_MAX},
+	{"to", 0, "T", "only events up to this time (ns of the trace clock); the report says so", TAKE(take_to, to),
+	 .min = 0, .max = UINT64_MAX},
+	{"inode", 0, "DEV:INO",
+	 "refuse a trace unless it is this file: device and inode, as stat(1) %d:%i has\n"
+	 "them; for a program that runs ioflush on a file that it has open",
+	 TAKE(cli_take_inode, file)},
+	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
+	CLI_HELP('h', "this help"),
+	{0},
+};
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
 	struct options o = {.cycles_per_page = REPORT_CYCLES_PER_PAGE, .cpu_mhz = REPORT_CPU_MHZ};
-	struct error e = {0};
-	int c;
+	int status;
 
 	cli_default_memory(&o.memory);
-	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		if (c == 'h')
-			return cli_help(cmd);
-		if (c == '?' || c == ':')
-			return cli_bad_option(cmd, c, argv);
-		if (c == OPT_INODE && cli_inode(cmd, optarg, &o.file))
-			return STATUS_USAGE;
-		if (c == OPT_MEMORY && cli_memory(cmd, optarg, &o.memory))
-			return STATUS_USAGE;
-		if (c != OPT_INODE && c != OPT_MEMORY && take_option(&o, c, &e))
-			return cli_usage_error(cmd, "%s", e.text);
-	}
+	status = cli_options(cmd, argc, argv, &o);
+	if (status >= 0)
+		return status;
 	if (optind == argc)
 		return cli_usage_error(cmd, "no trace given");
 	if (cli_traces(cmd, argv + optind, (size_t)(argc - optind)))
@@ -368,29 +343,10 @@ static int run(const struct command *cmd, int argc, char **argv)
 const struct command cmd_replay = {
 	.name = "replay",
 	.summary = "replay traces under every flush policy and report cost and gaps",
-	.usage = "[OPTION]... TRACE...\n"
-		 "\n"
-		 "Replays the traces through all the policies in one pass and reports what each one flushes, what\n"
-		 "that costs and which pages it leaves exposed.\n"
-		 "\n"
-		 "  --policy LIST        policies, comma-separated, each NAME[:KEY=VALUE]..., or all (default);\n"
-		 "                       'ioflush policies' lists them\n"
-		 "  --plugin PATH[:KEY=VALUE]...\n"
-		 "                       add the policy of a shared object\n"
-		 "  --format FORMAT      text (default), json or csv\n"
-		 "  --cycles-per-page N  what flushing 4 KiB costs (default 588; 'ioflush calibrate' measures it)\n"
-		 "  --cpu-mhz N          the CPU's clock, for milliseconds (default 4494, where 588 was measured)\n"
-		 "  --fail-on WHAT       exit with status 3 if a policy has such a gap: error (leak, release),\n"
-		 "                       warning (any gap), or kinds: leak,reexpose,release,access\n"
-		 "  --fail-on-uncertain  with --fail-on: gaps count too that are uncertain because the recording\n"
-		 "                       began in mid-life\n"
-		 "  --fail-on-loss       exit with status 5 if the trace says that records were lost\n"
-		 "  --allow-partial      report on input that breaks off, as far as it goes, and say so\n"
-		 "  --capture N          only this capture of a database\n"
-		 "  --to T               only events up to this time (ns of the trace clock); the report says so\n"
-		 "  --inode DEV:INO      refuse a trace unless it is this file: device and inode, as stat(1) %d:%i has\n"
-		 "                       them; for a program that runs ioflush on a file that it has open\n"
-		 "  --memory SIZE        what the model may take (" CLI_MEMORY_DEFAULT ")\n"
-		 "  -h, --help           this help\n",
+	.synopsis = "[OPTION]... TRACE...",
+	.about = "Replays the traces through all the policies in one pass and reports what each one flushes, what\n"
+		 "that costs and which pages it leaves exposed.\n",
+	.options = options,
+	.column = 23,
 	.run = run,
 };

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/policies/set.h"
 #include "analyzer/replay/replay.h"
 #include "analyzer/report/state.h"
+#include "base/number.h"
 
 struct options {
 	struct budget memory;
@@ -71,58 +73,42 @@ static int run_options(const struct command *cmd, struct options *o, const char 
 	return status;
 }
 
+static int take_at(const struct command *cmd, const struct cli_option *opt, const char *text, void *options)
+{
+	struct options *o = options;
+
+	(void)opt;
+	if (parse_u64(text, 0, UINT64_MAX, &o->at))
+		return cli_usage_error(cmd, "--at: a time in nanoseconds, not '%s'", text);
+	o->until = true;
+	return STATUS_OK;
+}
+
+#define CLI_OPTIONS struct options
+
+static const struct cli_option options[] = {
+	{"capture", 0, "N", "only this capture of a database", TAKE(cli_take_capture, capture)},
+	{"at", 0, "T", "at this time (ns of the trace clock): after the last event up to it", .take = take_at},
+	{"areas", 0, NULL, "list the areas too", TAKE(cli_take_flag, areas)},
+	{"format", 0, "F", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
+	{"allow-partial", 0, NULL, "take input that breaks off as far as it can be read, and say so",
+	 TAKE(cli_take_flag, allow_partial)},
+	{"inode", 0, "D:I", "refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them",
+	 TAKE(cli_take_inode, file)},
+	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
+	CLI_HELP('h', "this help"),
+	{0},
+};
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"capture", required_argument, NULL, 'c'},
-		{"at", required_argument, NULL, 't'},
-		{"areas", no_argument, NULL, 'a'},
-		{"format", required_argument, NULL, 'f'},
-		{"allow-partial", no_argument, NULL, 'p'},
-		{"inode", required_argument, NULL, 'i'},
-		{"memory", required_argument, NULL, 'm'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
 	struct options o = {0};
-	int c;
+	int status;
 
 	cli_default_memory(&o.memory);
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			if (cli_capture(cmd, optarg, &o.capture))
-				return STATUS_USAGE;
-			break;
-		case 't':
-			if (parse_u64(optarg, 0, UINT64_MAX, &o.at))
-				return cli_usage_error(cmd, "--at: a time in nanoseconds, not '%s'", optarg);
-			o.until = true;
-			break;
-		case 'a':
-			o.areas = true;
-			break;
-		case 'f':
-			if (cli_format(cmd, optarg, &o.json))
-				return STATUS_USAGE;
-			break;
-		case 'p':
-			o.allow_partial = true;
-			break;
-		case 'i':
-			if (cli_inode(cmd, optarg, &o.file))
-				return STATUS_USAGE;
-			break;
-		case 'm':
-			if (cli_memory(cmd, optarg, &o.memory))
-				return STATUS_USAGE;
-			break;
-		case 'h':
-			return cli_help(cmd);
-		default:
-			return cli_bad_option(cmd, c, argv);
-		}
-	}
+	status = cli_options(cmd, argc, argv, &o);
+	if (status >= 0)
+		return status;
 	if (argc - optind != 1)
 		return cli_usage_error(cmd, "one TRACE, not %d", argc - optind);
 	return run_options(cmd, &o, argv[optind]);
@@ -131,18 +117,10 @@ static int run(const struct command *cmd, int argc, char **argv)
 const struct command cmd_state = {
 	.name = "state",
 	.summary = "what exists at a time: iopts, domains, areas, mapped and exposed pages",
-	.usage = "TRACE [OPTION]...\n"
-		 "\n"
-		 "Says what exists at the end of each capture, or at a time: the iopts with their domains, whether\n"
-		 "each domain is coherent, its device, and how many pages are mapped and exposed.\n"
-		 "\n"
-		 "  --capture N     only this capture of a database\n"
-		 "  --at T          at this time (ns of the trace clock): after the last event up to it\n"
-		 "  --areas         list the areas too\n"
-		 "  --format F      text (default) or json\n"
-		 "  --allow-partial take input that breaks off as far as it can be read, and say so\n"
-		 "  --inode D:I     refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them\n"
-		 "  --memory SIZE   what the model may take (" CLI_MEMORY_DEFAULT ")\n"
-		 "  -h, --help      this help\n",
+	.synopsis = "TRACE [OPTION]...",
+	.about = "Says what exists at the end of each capture, or at a time: the iopts with their domains, whether\n"
+		 "each domain is coherent, its device, and how many pages are mapped and exposed.\n",
+	.options = options,
+	.column = 18,
 	.run = run,
 };

@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/options.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
 #include "analyzer/report/lacking.h"
@@ -55,7 +56,7 @@ struct verify {
 	struct budget memory;
 	struct replay replay;
 	const char *path;
-	bool json, help;
+	bool json;
 	json_t *captures;
 	enum result worst;
 };
@@ -289,46 +290,6 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	return 0;
 }
 
-static int parse_option(struct verify *v, int c, char **argv)
-{
-	switch (c) {
-	case 'f':
-		return cli_format(v->cmd, optarg, &v->json);
-	case 'a':
-		v->replay.allow_partial = true;
-		return STATUS_OK;
-	case 'm':
-		return cli_memory(v->cmd, optarg, &v->memory);
-	case 'h':
-		v->help = true;
-		return STATUS_OK;
-	default:
-		return cli_bad_option(v->cmd, c, argv);
-	}
-}
-
-static int parse(struct verify *v, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{"format", required_argument, NULL, 'f'},
-		{"allow-partial", no_argument, NULL, 'a'},
-		{"memory", required_argument, NULL, 'm'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	int c, status;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		status = parse_option(v, c, argv);
-		if (status || v->help)
-			return status;
-	}
-	if (optind == argc)
-		return cli_usage_error(v->cmd, "no TRACE given");
-	return cli_traces(v->cmd, argv + optind, (size_t)(argc - optind));
-}
-
 static int run(struct verify *v, char *const *paths)
 {
 	v->replay.set = &v->set;
@@ -354,6 +315,17 @@ static int print_json(struct verify *v)
 	return json_print(stdout, doc) ? error_set(v->error, "out of memory while printing") : 0;
 }
 
+#define CLI_OPTIONS struct verify
+
+static const struct cli_option options[] = {
+	{"format", 0, "F", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
+	{"allow-partial", 0, NULL, "a trace that breaks off: check what there is, as a part",
+	 TAKE(cli_take_flag, replay.allow_partial)},
+	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
+	CLI_HELP(0, "this text"),
+	{0},
+};
+
 static int verify_main(const struct command *cmd, int argc, char **argv)
 {
 	struct error e = {0};
@@ -361,11 +333,14 @@ static int verify_main(const struct command *cmd, int argc, char **argv)
 	int status, err;
 
 	cli_default_memory(&v.memory);
-	status = parse(&v, argc, argv);
+	status = cli_options(cmd, argc, argv, &v);
+	if (status >= 0)
+		return status;
+	if (optind == argc)
+		return cli_usage_error(cmd, "no TRACE given");
+	status = cli_traces(cmd, argv + optind, (size_t)(argc - optind));
 	if (status)
 		return status;
-	if (v.help)
-		return cli_help(cmd);
 	err = run(&v, argv + optind);
 	if (!err && v.json)
 		err = print_json(&v);
@@ -382,19 +357,14 @@ static int verify_main(const struct command *cmd, int argc, char **argv)
 const struct command cmd_verify = {
 	.name = "verify",
 	.summary = "check a trace against the model's invariants and the kernel's unpins",
-	.usage = "TRACE... [OPTION]...\n"
-		 "\n"
-		 "Says PASS, FAIL, or that it cannot verify, for each capture. FAIL: a health counter that is a\n"
+	.synopsis = "TRACE... [OPTION]...",
+	.about = "Says PASS, FAIL, or that it cannot verify, for each capture. FAIL: a health counter that is a\n"
 		 "warning or an error is not 0, or the kernel did not unpin pages that the model says it did. Pages\n"
 		 "that the kernel unpinned and the model did not derive are information: those pinned by accesses\n"
-		 "alone have no known PFN. A recording that began in mid-life does not fail for what is older.\n"
-		 "\n"
-		 "  --format F        text (default) or json\n"
-		 "  --allow-partial   a trace that breaks off: check what there is, as a part\n"
-		 "  --memory SIZE     what the model may take (" CLI_MEMORY_DEFAULT ")\n"
-		 "  --help            this text\n"
-		 "\n"
-		 "Exit status: 0 no failure (without unpin events there is nothing to compare: said, and 0);\n"
+		 "alone have no known PFN. A recording that began in mid-life does not fail for what is older.\n",
+	.options = options,
+	.column = 20,
+	.notes = "Exit status: 0 no failure (without unpin events there is nothing to compare: said, and 0);\n"
 		 "1 a failure, or an input or system error; 2 usage.\n",
 	.run = verify_main,
 };

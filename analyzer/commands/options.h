@@ -1,0 +1,72 @@
+/*
+ * The options of a command are one table. What getopt() needs, the lines of --help and the completion of bash come from
+ * it, so an option is one row, and its use.
+ *
+ * A row says how its value is taken: a function that puts it into the command's own struct, at the row's offset. The
+ * commands have functions of their own for what only they take; those that several share are below.
+ */
+#ifndef IOFLUSH_ANALYZER_COMMANDS_OPTIONS_H
+#define IOFLUSH_ANALYZER_COMMANDS_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "analyzer/commands/cli.h"
+#include "base/budget.h"
+
+struct cli_option {
+	const char *name;  /* without the dashes; NULL: a heading, below which --help has two options a line */
+	char letter;	   /* its short form, or 0; -h is always --help */
+	const char *value; /* what --help calls its value; NULL: it takes none */
+	const char *help;  /* lines; NULL ends the table */
+	/* STATUS_OK, or another status with a message. NULL: this is --help. */
+	int (*take)(const struct command *cmd, const struct cli_option *o, const char *text, void *options);
+	size_t offset;	     /* in the options */
+	const char *choices; /* "a b c": the words that its value is of */
+	uint64_t min, max;   /* of a number */
+};
+
+/* In a table: how a value is taken, and into which field of the command's CLI_OPTIONS; --help. */
+#define TAKE(function, field) .take = function, .offset = offsetof(CLI_OPTIONS, field)
+#define CLI_HELP(short_form, text)                                 \
+	{                                                          \
+		.name = "help", .letter = short_form, .help = text \
+	}
+
+/*
+ * Takes all the options in argv, in their order, and leaves optind at the first operand. Returns -1 to go on, or the
+ * status to end with: after --help, or what is wrong was said.
+ */
+int cli_options(const struct command *cmd, int argc, char **argv, void *options);
+
+/* Prints the help of a command to standard output; returns STATUS_OK or STATUS_ERROR. */
+int cli_help(const struct command *cmd);
+
+/* Which of the row's choices the text is, or -1; and all of them in a sentence: "a, b, c". */
+int cli_choice(const struct cli_option *o, const char *text);
+const char *cli_choices(const struct cli_option *o);
+
+/* Where the value of an option goes. */
+void *cli_place(const struct cli_option *o, void *options);
+
+typedef int cli_take(const struct command *cmd, const struct cli_option *o, const char *text, void *options);
+cli_take cli_take_flag;	   /* bool */
+cli_take cli_take_text;	   /* const char * */
+cli_take cli_take_format;  /* bool: of "text json", whether it is JSON */
+cli_take cli_take_capture; /* uint64_t: its number, from 1 */
+cli_take cli_take_memory;  /* struct budget: of the model */
+cli_take cli_take_inode;   /* struct file_id: DEVICE:INODE */
+cli_take cli_take_policy;  /* struct policy_set: policies by their names are added to it */
+cli_take cli_take_plugin;  /* struct policy_set: a shared object's is */
+
+/*
+ * What the model may take where --memory does not say: far more than recordings need, and no more than half of a small
+ * machine, for there too much of it would end others than us. A limit of address space holds for all that the process has,
+ * and what is refused should be the model's to say: CLI_BESIDE is for what is beside it, reading a file above all.
+ */
+#define CLI_MEMORY (4ull << 30)
+#define CLI_BESIDE (384ull << 20)
+#define CLI_MEMORY_HELP "what the model may take (default 4G, or half of the machine's if that is less)"
+void cli_default_memory(struct budget *b);
+
+#endif
