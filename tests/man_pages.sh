@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The manual and the program say the same: every command has a page and stands in ioflush --help, every page is clean,
-# and has every option that the command's --help names.
+# and has every option that the command's --help names; so has the completion of bash.
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,7 +11,7 @@ commands=(replay gaps explain state verify import export recover policies calibr
 
 # The long options in a text, one a line
 options_in() {
-	grep -oE -- '--[a-z][a-z-]+[a-z]' "$1" | sort -u
+	grep -oE -- '--[a-z][a-z-]*[a-z]' "$1" | sort -u
 }
 
 lint() {
@@ -42,6 +42,24 @@ compare_options() {
 	fi
 }
 
+# completed WORD...: what bash offers for the last of these words, one a line
+completed() {
+	bash -c 'source "$1" && shift && COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) && _ioflush && printf "%s\n" "${COMPREPLY[@]}"' \
+		- "$(dirname "$ioflush")/completions/ioflush" "$@"
+}
+
+# is_offered NAME WANTED WORD...: WANTED is what is offered for these words, sorted
+is_offered() {
+	local name=$1 wanted=$2 got
+	shift 2
+	got=$(completed "$@" | sort -u) || true
+	if [[ $got == "$wanted" ]]; then
+		ok "bash offers $name"
+	else
+		not_ok "bash offers $name" "$(diff <(echo "$wanted") <(echo "$got"))"
+	fi
+}
+
 lint "$man/ioflush.1"
 main_help=$("$ioflush" --help) || true
 for command in "${commands[@]}"; do
@@ -52,5 +70,11 @@ for command in "${commands[@]}"; do
 	else
 		not_ok "$command stands in ioflush --help"
 	fi
+	is_offered "the options of $command" "$("$ioflush" "$command" --help | grep -E '^ +-' | options_in -)" \
+		"$ioflush" "$command" --
 done
+is_offered "the commands" "$(printf '%s\n' "${commands[@]}" | grep ^re | sort)" "$ioflush" re
+is_offered "the formats of replay" $'csv\njson\ntext' "$ioflush" replay --format ''
+is_offered "the formats of gaps" $'json\ntext' "$ioflush" gaps --format ''
+is_offered "the policies" $'sticky-always\nsticky-max\nsticky-v1' "$ioflush" gaps --policy sti
 tap_done checks
