@@ -31,6 +31,9 @@ void text_time(char *buf, size_t len, uint64_t t);
 /* Makes text of a trace fit for a terminal: what could steer it becomes '?'. */
 void text_printable(char *text);
 
+/* Length of the UTF-8 sequence at p; 0: it is none (overlong, a surrogate, above U+10FFFF, cut short). */
+size_t text_utf8_len(const char *p, size_t left);
+
 /* Prints "  label     text", wrapped at TEXT_COLUMNS between words. */
 void text_item(FILE *out, const char *label, const char *text);
 

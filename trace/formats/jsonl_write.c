@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 #define WRITE_SIZE (256u * 1024)
 #define MAX_NUMBER 24  /* bytes of the longest number with quotes */
 #define COUNT_WIDTH 20 /* bytes of the longest count; JSON allows blanks behind one */
@@ -161,23 +163,6 @@ static char *put_signed(char *p, uint64_t v)
 	return put_dec(p, v);
 }
 
-/* Length of the UTF-8 sequence at p, 0: not one (overlong, surrogate, above U+10FFFF, cut short). */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-	size_t i;
-
-	if (len > left)
-		return 0;
-	for (i = 1; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 static char *put_hex_byte(char *p, unsigned char c)
 {
 	*p++ = hex_digits[c >> 4];
@@ -188,7 +173,7 @@ static char *put_hex_byte(char *p, unsigned char c)
 /* One character of a string, or a byte that is none; at most 6 bytes. How many were taken. */
 static size_t put_char(char **out, const unsigned char *c, size_t left)
 {
-	size_t len = utf8_len(c, left);
+	size_t len = text_utf8_len((const char *)c, left);
 	char *p = *out;
 
 	if (!len) {

@@ -1,0 +1,692 @@
+/*
+ * JSON documents by cJSON; see json.h. What cJSON takes lightly is done here around it: a value is a cJSON node, but
+ * whole numbers are raw text, for cJSON keeps a number as a double.
+ *
+ * Reading is a pass over the text that checks all of its grammar, and then cJSON's. The pass copies the text without
+ * blanks; a number gets quotes there and a first byte that no UTF-8 has, so that cJSON takes it for a string, and it is
+ * told from one afterwards.
+ *
+ * A container that could not get one of its values has BROKEN in valueint, which cJSON does not use there.
+ */
+#include "base/json.h"
+
+#include <cJSON.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/number.h"
+#include "base/text.h"
+
+#define BROKEN 1
+#define NUMBER_MARK '\xff'
+#define REAL_TEXT 32
+
+/* The node of a value, and back: struct json is never more than a cJSON node. */
+static cJSON *node(const struct json *v)
+{
+	return (cJSON *)(uintptr_t)v;
+}
+
+static struct json *value(cJSON *n)
+{
+	return (struct json *)n;
+}
+
+/* ---- making ---- */
+
+struct json *json_new_object(void)
+{
+	return value(cJSON_CreateObject());
+}
+
+struct json *json_new_array(void)
+{
+	return value(cJSON_CreateArray());
+}
+
+void json_free(struct json *v)
+{
+	cJSON_Delete(node(v));
+}
+
+static bool is_utf8(const char *text)
+{
+	size_t left = strlen(text), len;
+
+	for (; left; text += len, left -= len) {
+		len = text_utf8_len(text, left);
+		if (!len)
+			return false;
+	}
+	return true;
+}
+
+static void put_node(struct json *into, const char *key, cJSON *n)
+{
+	cJSON *to = node(into);
+
+	if (to && n && (key ? cJSON_AddItemToObject(to, key, n) : cJSON_AddItemToArray(to, n)))
+		return;
+	cJSON_Delete(n);
+	if (to)
+		to->valueint = BROKEN;
+}
+
+void json_put(struct json *into, const char *key, struct json *v)
+{
+	put_node(into, key, node(v));
+}
+
+/* The container that was put in last, or NULL if it was not: whatever is put into that gets lost, but into is broken. */
+static struct json *put_container(struct json *into, const char *key, cJSON *n)
+{
+	put_node(into, key, n);
+	return into && node(into)->valueint != BROKEN ? value(n) : NULL;
+}
+
+struct json *json_put_object(struct json *into, const char *key)
+{
+	return put_container(into, key, cJSON_CreateObject());
+}
+
+struct json *json_put_array(struct json *into, const char *key)
+{
+	return put_container(into, key, cJSON_CreateArray());
+}
+
+void json_put_null(struct json *into, const char *key)
+{
+	put_node(into, key, cJSON_CreateNull());
+}
+
+void json_put_bool(struct json *into, const char *key, bool b)
+{
+	put_node(into, key, cJSON_CreateBool(b));
+}
+
+void json_put_u64(struct json *into, const char *key, uint64_t n)
+{
+	char text[24];
+
+	if (n > INT64_MAX) {
+		json_put_hex(into, key, n);
+		return;
+	}
+	snprintf(text, sizeof(text), "%" PRIu64, n);
+	put_node(into, key, cJSON_CreateRaw(text));
+}
+
+void json_put_i64(struct json *into, const char *key, int64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRId64, n);
+	put_node(into, key, cJSON_CreateRaw(text));
+}
+
+void json_put_hex(struct json *into, const char *key, uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, n);
+	put_node(into, key, cJSON_CreateString(text));
+}
+
+/* "1e20", not "1e+20", and "2.0", not "2" */
+static void real_text(char text[REAL_TEXT], double x)
+{
+	char *exponent, *digits;
+
+	snprintf(text, REAL_TEXT, "%.17g", x);
+	exponent = strchr(text, 'e');
+	if (!exponent) {
+		if (!strchr(text, '.'))
+			strcat(text, ".0");
+		return;
+	}
+	exponent += 1 + (exponent[1] == '-');
+	digits = exponent + strspn(exponent, "+0");
+	memmove(exponent, digits, strlen(digits) + 1);
+}
+
+void json_put_real(struct json *into, const char *key, double x)
+{
+	char text[REAL_TEXT];
+
+	if (!isfinite(x)) {
+		json_put_null(into, key);
+		return;
+	}
+	real_text(text, x);
+	put_node(into, key, cJSON_CreateRaw(text));
+}
+
+void json_put_text(struct json *into, const char *key, const char *text)
+{
+	cJSON *n = text ? cJSON_CreateString(text) : cJSON_CreateNull();
+
+	if (text && n && !is_utf8(text)) {
+		for (char *p = n->valuestring; *p; p++)
+			if (*p & 0x80)
+				*p = '?';
+	}
+	put_node(into, key, n);
+}
+
+void json_put_compact(struct json *into, const char *key, const char *text)
+{
+	put_node(into, key, cJSON_CreateRaw(text));
+}
+
+/* ---- printing ---- */
+
+/* Whether something is not in there that was put. */
+static bool is_broken(const cJSON *n)
+{
+	if (!n || ((n->type & (cJSON_Object | cJSON_Array)) && n->valueint == BROKEN))
+		return true;
+	for (const cJSON *c = n->child; c; c = c->next)
+		if (is_broken(c))
+			return true;
+	return false;
+}
+
+/* A string with its quotes; returns its last byte. The digits of \u00.. are upper case. */
+static const char *put_string(FILE *out, const char *p)
+{
+	putc_unlocked(*p++, out);
+	for (; *p != '"'; p++) {
+		putc_unlocked(*p, out);
+		if (*p != '\\')
+			continue;
+		putc_unlocked(*++p, out);
+		for (int i = 0; *p == 'u' && i < 4; i++)
+			putc_unlocked(p[i + 1] >= 'a' ? p[i + 1] - 'a' + 'A' : p[i + 1], out);
+		p += *p == 'u' ? 4 : 0;
+	}
+	putc_unlocked(*p, out);
+	return p;
+}
+
+static void new_line(FILE *out, int layout, int depth)
+{
+	if (layout > 0)
+		fprintf(out, "\n%*s", layout * depth, "");
+}
+
+/* Text without blanks, laid out. */
+static void lay_out(FILE *out, const char *p, int layout)
+{
+	int depth = 0;
+
+	for (; *p; p++) {
+		if (*p == '"') {
+			p = put_string(out, p);
+			continue;
+		}
+		if (*p == '}' || *p == ']')
+			new_line(out, layout, --depth);
+		putc_unlocked(*p, out);
+		if ((*p == '{' || *p == '[') && (p[1] == '}' || p[1] == ']'))
+			putc_unlocked(*++p, out);
+		else if (*p == '{' || *p == '[')
+			new_line(out, layout, ++depth);
+		else if (*p == ',')
+			new_line(out, layout, depth);
+		if ((*p == ':' && layout >= JSON_LINE) || (*p == ',' && layout == JSON_LINE))
+			putc_unlocked(' ', out);
+	}
+}
+
+int json_write(FILE *out, const struct json *v, int layout)
+{
+	char *text = is_broken(node(v)) ? NULL : cJSON_PrintUnformatted(node(v));
+
+	if (!text)
+		return -1;
+	lay_out(out, text, layout);
+	cJSON_free(text);
+	return 0;
+}
+
+char *json_format(const struct json *v, int layout)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	int err = out ? json_write(out, v, layout) : -1;
+
+	if (out && (ferror(out) | fclose(out)))
+		err = -1;
+	if (err) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* ---- reading: the pass before cJSON ---- */
+
+struct reader {
+	const char *text, *p, *end;
+	char *out;	   /* the copy; there is room for all of it */
+	bool mark_numbers; /* as strings, for cJSON */
+	unsigned depth;
+	struct error *error;
+};
+
+static int read_value(struct reader *r);
+
+/* What is wrong at r->p. */
+static int wrong(struct reader *r, const char *what)
+{
+	const char *line = r->text;
+	unsigned lines = 1;
+
+	for (const char *p = r->text; p < r->p; p++) {
+		if (*p == '\n') {
+			lines++;
+			line = p + 1;
+		}
+	}
+	return error_set(r->error, "%s (line %u, column %zu)", what, lines, (size_t)(r->p - line) + 1);
+}
+
+static int unexpected(struct reader *r, const char *wanted)
+{
+	char what[128];
+
+	if (r->p == r->end)
+		snprintf(what, sizeof(what), "%s is missing at the end", wanted);
+	else
+		snprintf(what, sizeof(what), "%s is missing before '%s'", wanted, error_quote(r->p, 1).text);
+	return wrong(r, what);
+}
+
+static bool at(const struct reader *r, char c)
+{
+	return r->p < r->end && *r->p == c;
+}
+
+static bool at_digit(const struct reader *r)
+{
+	return r->p < r->end && *r->p >= '0' && *r->p <= '9';
+}
+
+static void copy(struct reader *r, size_t n)
+{
+	memcpy(r->out, r->p, n);
+	r->out += n;
+	r->p += n;
+}
+
+static void skip_blanks(struct reader *r)
+{
+	while (at(r, ' ') || at(r, '\t') || at(r, '\n') || at(r, '\r'))
+		r->p++;
+}
+
+static int read_word(struct reader *r, const char *word)
+{
+	size_t len = strlen(word);
+
+	if ((size_t)(r->end - r->p) < len || memcmp(r->p, word, len))
+		return unexpected(r, "a value");
+	copy(r, len);
+	return 0;
+}
+
+static void read_digits(struct reader *r)
+{
+	while (at_digit(r))
+		copy(r, 1);
+}
+
+static int read_number(struct reader *r)
+{
+	const char *start = r->p, *digits;
+
+	if (r->mark_numbers) {
+		*r->out++ = '"';
+		*r->out++ = NUMBER_MARK;
+	}
+	digits = r->out;
+	if (at(r, '-'))
+		copy(r, 1);
+	if (!at_digit(r))
+		return unexpected(r, "a digit");
+	if (at(r, '0'))
+		copy(r, 1);
+	else
+		read_digits(r);
+	if (at_digit(r))
+		return wrong(r, "a number begins with 0");
+	if (at(r, '.')) {
+		copy(r, 1);
+		if (!at_digit(r))
+			return unexpected(r, "a digit");
+		read_digits(r);
+	}
+	if (at(r, 'e') || at(r, 'E')) {
+		copy(r, 1);
+		if (at(r, '+') || at(r, '-'))
+			copy(r, 1);
+		if (!at_digit(r))
+			return unexpected(r, "a digit");
+		read_digits(r);
+	}
+	*r->out = '\0';
+	if (isinf(strtod(digits, NULL))) {
+		r->p = start;
+		return wrong(r, "a number is too large");
+	}
+	if (r->mark_numbers)
+		*r->out++ = '"';
+	return 0;
+}
+
+/* The four digits at p, or -1. */
+static int hex4(const struct reader *r, const char *p)
+{
+	int n = 0;
+
+	for (int i = 0; i < 4; i++, p++) {
+		if (p >= r->end || !*p || !strchr("0123456789abcdefABCDEF", *p))
+			return -1;
+		n = n * 16 + (*p & 15) + (*p > '9' ? 9 : 0);
+	}
+	return n;
+}
+
+/* What \ begins, a pair of surrogates as one. */
+static int read_escape(struct reader *r)
+{
+	size_t left = (size_t)(r->end - r->p), len = 2;
+	int first, second;
+
+	if (left < 2 || !r->p[1] || !strchr("\"\\/bfnrtu", r->p[1]))
+		return wrong(r, "a \\ with nothing that it can stand for");
+	if (r->p[1] == 'u') {
+		first = hex4(r, r->p + 2);
+		if (first < 0)
+			return wrong(r, "a \\u without four hex digits");
+		if (!first)
+			return wrong(r, "a NUL, \\u0000, which no text may have");
+		len = 6;
+		if (first >= 0xd800 && first < 0xe000) {
+			second = left >= 12 && r->p[6] == '\\' && r->p[7] == 'u' ? hex4(r, r->p + 8) : -1;
+			if (first >= 0xdc00 || second < 0xdc00 || second >= 0xe000)
+				return wrong(r, "half of a surrogate pair");
+			len = 12;
+		}
+	}
+	copy(r, len);
+	return 0;
+}
+
+static int read_string(struct reader *r)
+{
+	size_t len;
+
+	copy(r, 1);
+	while (!at(r, '"')) {
+		if (r->p == r->end)
+			return unexpected(r, "the end of a string");
+		if ((unsigned char)*r->p < 0x20)
+			return wrong(r, "a control character in a string");
+		if (*r->p == '\\') {
+			if (read_escape(r))
+				return -1;
+			continue;
+		}
+		len = text_utf8_len(r->p, (size_t)(r->end - r->p));
+		if (!len)
+			return wrong(r, "a byte that is no UTF-8");
+		copy(r, len);
+	}
+	copy(r, 1);
+	return 0;
+}
+
+static int read_key(struct reader *r)
+{
+	if (!at(r, '"'))
+		return unexpected(r, "a key in quotes");
+	if (read_string(r))
+		return -1;
+	skip_blanks(r);
+	if (!at(r, ':'))
+		return unexpected(r, "a ':'");
+	copy(r, 1);
+	return 0;
+}
+
+/* An object or array, at the character that opens it. */
+static int read_container(struct reader *r, char close)
+{
+	bool empty;
+
+	if (++r->depth > JSON_DEPTH)
+		return wrong(r, "nested too deeply");
+	copy(r, 1);
+	skip_blanks(r);
+	empty = at(r, close);
+	while (!empty) {
+		if ((close == '}' && read_key(r)) || read_value(r))
+			return -1;
+		if (at(r, close))
+			break;
+		if (!at(r, ','))
+			return unexpected(r, close == '}' ? "a ',' or '}'" : "a ',' or ']'");
+		copy(r, 1);
+		skip_blanks(r);
+	}
+	copy(r, 1);
+	r->depth--;
+	return 0;
+}
+
+/* A value and the blanks around it. */
+static int read_value(struct reader *r)
+{
+	int err;
+
+	skip_blanks(r);
+	if (at(r, '{'))
+		err = read_container(r, '}');
+	else if (at(r, '['))
+		err = read_container(r, ']');
+	else if (at(r, '"'))
+		err = read_string(r);
+	else if (at(r, '-') || at_digit(r))
+		err = read_number(r);
+	else
+		err = read_word(r, at(r, 't') ? "true" : at(r, 'f') ? "false" : "null");
+	skip_blanks(r);
+	return err;
+}
+
+/* The checked copy, malloc'ed, or NULL. */
+static char *checked(const char *text, size_t len, bool mark_numbers, struct error *e)
+{
+	/* three bytes more for each number; another byte stands between two */
+	char *out = malloc(len + 3 * (len / 2 + 1) + 1);
+	struct reader r = {
+		.text = text, .p = text, .end = text + len, .out = out, .mark_numbers = mark_numbers, .error = e};
+	int err;
+
+	if (!out) {
+		error_set(e, "out of memory");
+		return NULL;
+	}
+	err = read_value(&r);
+	if (!err && r.p < r.end)
+		err = wrong(&r, "more text behind the value");
+	*r.out = '\0';
+	if (err) {
+		free(out);
+		return NULL;
+	}
+	return out;
+}
+
+char *json_compact(const char *text, size_t len, struct error *e)
+{
+	return checked(text, len, false, e);
+}
+
+/* ---- reading: the tree ---- */
+
+static int by_key(const void *a, const void *b)
+{
+	const cJSON *const *x = a, *const *y = b;
+
+	return strcmp((*x)->string, (*y)->string);
+}
+
+/* 0, or -1: a key is there twice. */
+static int check_keys(const cJSON *object, struct error *e)
+{
+	size_t n = json_count((const struct json *)object), i = 0;
+	const cJSON **member = n > 1 ? malloc(n * sizeof(*member)) : NULL;
+	int err = 0;
+
+	if (n < 2)
+		return 0;
+	if (!member)
+		return error_set(e, "out of memory");
+	for (const cJSON *c = object->child; c; c = c->next)
+		member[i++] = c;
+	qsort(member, n, sizeof(*member), by_key);
+	for (i = 1; i < n && !err; i++)
+		if (!by_key(&member[i - 1], &member[i]))
+			err = error_set(e, "the key \"%s\" is there twice",
+					error_quote(member[i]->string, strlen(member[i]->string)).text);
+	free(member);
+	return err;
+}
+
+/* Makes the marked strings numbers again, and looks for keys that are there twice. 0 or -1. */
+static int settle(cJSON *n, struct error *e)
+{
+	if (cJSON_IsString(n) && n->valuestring[0] == NUMBER_MARK) {
+		n->type = cJSON_Raw;
+		memmove(n->valuestring, n->valuestring + 1, strlen(n->valuestring));
+	}
+	for (cJSON *c = n->child; c; c = c->next)
+		if (settle(c, e))
+			return -1;
+	return cJSON_IsObject(n) ? check_keys(n, e) : 0;
+}
+
+struct json *json_read(const char *text, size_t len, struct error *e)
+{
+	char *text_copy = checked(text, len, true, e);
+	cJSON *n = text_copy ? cJSON_Parse(text_copy) : NULL;
+
+	if (text_copy && !n)
+		error_set(e, "out of memory");
+	free(text_copy);
+	if (n && settle(n, e)) {
+		cJSON_Delete(n);
+		return NULL;
+	}
+	return value(n);
+}
+
+bool json_is_object(const struct json *v)
+{
+	return cJSON_IsObject(node(v));
+}
+
+bool json_is_array(const struct json *v)
+{
+	return cJSON_IsArray(node(v));
+}
+
+bool json_is_string(const struct json *v)
+{
+	return cJSON_IsString(node(v));
+}
+
+bool json_is_number(const struct json *v)
+{
+	return cJSON_IsRaw(node(v));
+}
+
+bool json_is_bool(const struct json *v)
+{
+	return cJSON_IsBool(node(v));
+}
+
+bool json_is_true(const struct json *v)
+{
+	return cJSON_IsTrue(node(v));
+}
+
+bool json_is_null(const struct json *v)
+{
+	return cJSON_IsNull(node(v));
+}
+
+struct json *json_get(const struct json *object, const char *key)
+{
+	return json_is_object(object) ? value(cJSON_GetObjectItemCaseSensitive(node(object), key)) : NULL;
+}
+
+struct json *json_at(const struct json *array, size_t i)
+{
+	struct json *v = json_is_array(array) ? json_first(array) : NULL;
+
+	while (v && i--)
+		v = json_next(v);
+	return v;
+}
+
+size_t json_count(const struct json *v)
+{
+	size_t n = 0;
+
+	for (const struct json *c = json_first(v); c; c = json_next(c))
+		n++;
+	return n;
+}
+
+struct json *json_take(struct json *object, const char *key)
+{
+	return value(cJSON_DetachItemViaPointer(node(object), node(json_get(object, key))));
+}
+
+struct json *json_first(const struct json *all)
+{
+	return all ? value(node(all)->child) : NULL;
+}
+
+struct json *json_next(const struct json *v)
+{
+	return value(node(v)->next);
+}
+
+const char *json_key(const struct json *v)
+{
+	return v ? node(v)->string : NULL;
+}
+
+const char *json_get_text(const struct json *v)
+{
+	return json_is_string(v) ? node(v)->valuestring : NULL;
+}
+
+const char *json_get_digits(const struct json *v)
+{
+	return json_is_number(v) ? node(v)->valuestring : NULL;
+}
+
+int json_get_u64(const struct json *v, uint64_t *out)
+{
+	const char *text = json_is_number(v) ? json_get_digits(v) : json_get_text(v);
+
+	return text ? parse_u64(text, 0, UINT64_MAX, out) : -1;
+}
