@@ -5,65 +5,59 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <jansson.h>
-
+#include "base/json.h"
 #include "tests/naive.h"
 #include "trace/formats/open.h"
 #include "trace/source.h"
 
-static json_t *number(uint64_t n)
+static void put_policy(struct json *into, const struct naive_counts *c)
 {
-	return json_integer((json_int_t)n);
-}
-
-static json_t *policy_json(const struct naive_counts *c)
-{
-	json_t *policy = json_object(), *gaps = json_object();
+	struct json *policy = json_put_object(into, c->name), *gaps;
 	uint64_t total = 0;
 	char key[64];
 
 	for (int k = 0; k < NAIVE_KINDS; k++) {
 		total += c->flush[k];
 		snprintf(key, sizeof(key), "flush_%s_pages", naive_kind_names[k]);
-		json_object_set_new(policy, key, number(c->flush[k]));
+		json_put_u64(policy, key, c->flush[k]);
 	}
-	json_object_set_new(policy, "flush_pages", number(total));
-	json_object_set_new(policy, "flush_ranges", number(c->ranges));
+	json_put_u64(policy, "flush_pages", total);
+	json_put_u64(policy, "flush_ranges", c->ranges);
+	gaps = json_put_object(policy, "gaps");
 	for (int g = 0; g < NAIVE_GAPS; g++)
-		json_object_set_new(gaps, naive_gap_names[g], number(c->gaps[g]));
-	json_object_set_new(policy, "gaps", gaps);
-	return policy;
+		json_put_u64(gaps, naive_gap_names[g], c->gaps[g]);
 }
 
-static json_t *totals_json(const struct naive_totals *t)
+static void put_totals(struct json *into, const struct naive_totals *t)
 {
-	json_t *totals = json_object();
+	struct json *totals = json_put_object(into, "totals");
 
-	json_object_set_new(totals, "mapped_pages", number(t->mapped_pages));
-	json_object_set_new(totals, "unpinned_pages", number(t->unpinned_pages));
-	json_object_set_new(totals, "peak_exposed", number(t->peak_exposed));
-	json_object_set_new(totals, "derived_unpins", number(t->derived_unpins));
-	json_object_set_new(totals, "kernel_unpins", number(t->kernel_unpins));
-	json_object_set_new(totals, "missing_in_kernel", number(t->missing_in_kernel));
-	json_object_set_new(totals, "not_derived", number(t->not_derived));
-	return totals;
+	json_put_u64(totals, "mapped_pages", t->mapped_pages);
+	json_put_u64(totals, "unpinned_pages", t->unpinned_pages);
+	json_put_u64(totals, "peak_exposed", t->peak_exposed);
+	json_put_u64(totals, "derived_unpins", t->derived_unpins);
+	json_put_u64(totals, "kernel_unpins", t->kernel_unpins);
+	json_put_u64(totals, "missing_in_kernel", t->missing_in_kernel);
+	json_put_u64(totals, "not_derived", t->not_derived);
 }
 
-static void print_counts(const struct naive *n)
+static int print_counts(const struct naive *n, struct error *e)
 {
-	json_t *out = json_object(), *all = json_object(), *health = json_object();
+	struct json *out = json_new_object(), *part;
 	const struct naive_totals *t = naive_totals(n);
+	int err;
 
+	part = json_put_object(out, "policies");
 	for (unsigned i = 0; i < NAIVE_POLICIES; i++)
-		json_object_set_new(all, naive_counts(n, i)->name, policy_json(naive_counts(n, i)));
+		put_policy(part, naive_counts(n, i));
+	put_totals(out, t);
+	part = json_put_object(out, "health");
 	for (int h = 0; h < NAIVE_HEALTH_COUNT; h++)
-		json_object_set_new(health, naive_health_names[h], number(t->health[h]));
-	json_object_set_new(out, "policies", all);
-	json_object_set_new(out, "totals", totals_json(t));
-	json_object_set_new(out, "health", health);
-	json_dumpf(out, stdout, JSON_SORT_KEYS | JSON_INDENT(1));
+		json_put_u64(part, naive_health_names[h], t->health[h]);
+	err = json_write(stdout, out, 1);
 	putchar('\n');
-	json_decref(out);
+	json_free(out);
+	return err ? error_set(e, "out of memory") : 0;
 }
 
 /* Reads the present capture into a model of its own. 0 or -1. */
@@ -79,7 +73,7 @@ static int run_capture(struct source *s, struct error *e)
 	}
 	naive_finish(n);
 	if (got == 0)
-		print_counts(n);
+		got = print_counts(n, e);
 	naive_free(n);
 	return got;
 }

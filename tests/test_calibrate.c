@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "analyzer/calibrate/calibrate.h"
 #include "analyzer/commands/cli.h"
+#include "base/json.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define X86 true
@@ -109,16 +109,24 @@ static char *run_command(char **argv, int *status)
 	return text;
 }
 
-static void check_json_figures(const json_t *f)
+/* A member that must be a number. */
+static uint64_t number(const struct json *object, const char *key)
+{
+	uint64_t n = 0;
+
+	assert_int_equal(json_get_u64(json_get(object, key), &n), 0);
+	return n;
+}
+
+static void check_json_figures(const struct json *f)
 {
 	static const char *const keys[] = {"min", "q1", "median", "q3", "max"};
-	json_int_t last = 0;
+	uint64_t last = 0;
 
-	assert_true(json_is_boolean(json_object_get(f, "noisy")));
+	assert_true(json_is_bool(json_get(f, "noisy")));
 	for (unsigned i = 0; i < 5; i++) {
-		assert_true(json_is_integer(json_object_get(f, keys[i])));
-		assert_true(json_integer_value(json_object_get(f, keys[i])) >= last);
-		last = json_integer_value(json_object_get(f, keys[i]));
+		assert_true(number(f, keys[i]) >= last);
+		last = number(f, keys[i]);
 	}
 	assert_true(last > 0);
 }
@@ -126,9 +134,9 @@ static void check_json_figures(const json_t *f)
 static void test_json(void **state)
 {
 	char *argv[] = {(char[]){"calibrate"}, (char[]){"--rounds=3"}, (char[]){"--format=json"}, NULL};
-	const json_t *ticks, *use, *one;
-	json_error_t why;
-	json_t *root;
+	const struct json *ticks, *use, *one;
+	struct error why = {""};
+	struct json *root;
 	char *text;
 	int status;
 
@@ -139,24 +147,24 @@ static void test_json(void **state)
 		free(text);
 		return;
 	}
-	root = json_loads(text, 0, &why);
+	root = json_read(text, strlen(text), &why);
 	if (!root)
 		fail_msg("%s: %s", why.text, text);
-	ticks = json_object_get(root, "page_ticks");
+	ticks = json_get(root, "page_ticks");
 	for (unsigned i = 0; i < FLUSH_INSTRUCTIONS; i++) {
-		one = json_object_get(ticks, flush_instruction_names[i]);
+		one = json_get(ticks, flush_instruction_names[i]);
 		assert_non_null(one);
 		for (unsigned s = 0; !json_is_null(one) && s < LINE_STATES; s++)
-			check_json_figures(json_object_get(one, line_state_names[s]));
+			check_json_figures(json_get(one, line_state_names[s]));
 	}
-	use = json_object_get(root, "use");
-	assert_true(json_integer_value(json_object_get(use, "cycles_per_page")) > 0);
-	assert_true(json_integer_value(json_object_get(use, "cpu_mhz")) > 0);
-	assert_true(json_is_string(json_object_get(use, "instruction")));
-	assert_true(json_is_boolean(json_object_get(json_object_get(root, "cpu"), "hypervisor")));
-	assert_true(json_is_array(json_object_get(root, "notes")));
-	assert_int_equal(json_integer_value(json_object_get(root, "samples")), 3 * CALIBRATE_PAGES);
-	json_decref(root);
+	use = json_get(root, "use");
+	assert_true(number(use, "cycles_per_page") > 0);
+	assert_true(number(use, "cpu_mhz") > 0);
+	assert_true(json_is_string(json_get(use, "instruction")));
+	assert_true(json_is_bool(json_get(json_get(root, "cpu"), "hypervisor")));
+	assert_true(json_is_array(json_get(root, "notes")));
+	assert_int_equal(number(root, "samples"), 3 * CALIBRATE_PAGES);
+	json_free(root);
 	free(text);
 }
 

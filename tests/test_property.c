@@ -17,10 +17,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "analyzer/model/model.h"
 #include "analyzer/policies/set.h"
+#include "base/json.h"
 #include "tests/naive.h"
 #include "tests/random_traces.h"
 #include "trace/formats/jsonl.h"
@@ -587,6 +587,32 @@ static void test_facts(void **state)
 	assert_int_equal(bad, 0);
 }
 
+static struct json *read_json(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	struct error e = {""};
+	struct json *root;
+	char text[16384];
+	size_t len;
+
+	assert_non_null(f);
+	len = fread(text, 1, sizeof(text), f);
+	fclose(f);
+	root = json_read(text, len, &e);
+	if (!root)
+		fail_msg("%s: %s", path, e.text);
+	return root;
+}
+
+/* A member that is a number; 0 if it is not there. */
+static uint64_t number(const struct json *object, const char *key)
+{
+	uint64_t n = 0;
+
+	json_get_u64(json_get(object, key), &n);
+	return n;
+}
+
 /* The naive model is only worth comparing with if it gives the cases' numbers itself. */
 static int check_case(const char *dir, const char *name, size_t stem)
 {
@@ -595,12 +621,12 @@ static int check_case(const char *dir, const char *name, size_t stem)
 	struct error e = {0};
 	struct naive *n;
 	struct trace t;
-	json_t *root, *want;
+	struct json *root, *want;
 	int bad = 0;
 
 	snprintf(path, sizeof(path), "%s/%.*s.expected.json", dir, (int)stem, name);
-	root = json_load_file(path, 0, NULL);
-	want = json_object_get(root, "policies");
+	root = read_json(path);
+	want = json_get(root, "policies");
 	assert_non_null(want);
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	if (source_open(&s, path, &e))
@@ -609,23 +635,22 @@ static int check_case(const char *dir, const char *name, size_t stem)
 	n = run_naive(&t);
 	for (unsigned i = 0; i < NAIVE_POLICIES; i++) {
 		const struct naive_counts *c = naive_counts(n, i);
-		json_t *p = json_object_get(want, c->name), *gaps = json_object_get(p, "gaps");
+		struct json *p = json_get(want, c->name), *gaps = json_get(p, "gaps");
 		struct verdict v = {""};
 		char key[64];
 
 		for (int k = 0; k < NAIVE_KINDS; k++) {
 			snprintf(key, sizeof(key), "flush_%s_pages", naive_kind_names[k]);
-			differ(&v, c->name, key, json_integer_value(json_object_get(p, key)), c->flush[k]);
+			differ(&v, c->name, key, number(p, key), c->flush[k]);
 		}
 		for (int g = 0; g < NAIVE_GAPS; g++) {
-			differ(&v, c->name, naive_gap_names[g],
-			       json_integer_value(json_object_get(gaps, naive_gap_names[g])), c->gaps[g]);
+			differ(&v, c->name, naive_gap_names[g], number(gaps, naive_gap_names[g]), c->gaps[g]);
 		}
 		if (v.text[0])
 			print_error("%s (\"model\" is the expected file):\n%s", path, v.text);
 		bad += v.text[0] != '\0';
 	}
-	json_decref(root);
+	json_free(root);
 	free(t.ev);
 	naive_free(n);
 	source_close(s);

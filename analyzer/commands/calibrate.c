@@ -3,12 +3,12 @@
  * what may be wrong with the figures said beside them.
  */
 #include <getopt.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "analyzer/calibrate/calibrate.h"
 #include "analyzer/commands/cli.h"
 #include "analyzer/commands/options.h"
+#include "base/json.h"
 #include "base/number.h"
 #include "base/text.h"
 
@@ -77,60 +77,78 @@ static void print_text(const struct calibrate_result *r)
 	       (unsigned long long)calibrate_mhz(r));
 }
 
-static json_t *figures_json(const struct calibrate_figures *f)
+static void put_figures(struct json *into, const char *key, const struct calibrate_figures *f)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "min", (json_int_t)f->min, "q1", (json_int_t)f->q1, "median",
-			 (json_int_t)f->median, "q3", (json_int_t)f->q3, "max", (json_int_t)f->max, "noisy",
-			 (int)calibrate_noisy(f));
+	struct json *obj = json_put_object(into, key);
+
+	json_put_u64(obj, "min", f->min);
+	json_put_u64(obj, "q1", f->q1);
+	json_put_u64(obj, "median", f->median);
+	json_put_u64(obj, "q3", f->q3);
+	json_put_u64(obj, "max", f->max);
+	json_put_bool(obj, "noisy", calibrate_noisy(f));
 }
 
 /* {instruction: {"dirty": figures, "clean": figures}, or null} */
-static json_t *instructions_json(const struct calibrate_result *r)
+static void put_instructions(struct json *into, const struct calibrate_result *r)
 {
-	json_t *all = json_object(), *one;
+	struct json *all = json_put_object(into, "page_ticks"), *one;
 
 	for (unsigned i = 0; i < FLUSH_INSTRUCTIONS; i++) {
-		one = r->present[i] ? json_pack("{s:o, s:o}", line_state_names[LINES_DIRTY],
-						figures_json(&r->pages[i][LINES_DIRTY]), line_state_names[LINES_CLEAN],
-						figures_json(&r->pages[i][LINES_CLEAN])) :
-				      json_null();
-		json_object_set_new(all, flush_instruction_names[i], one);
+		if (!r->present[i]) {
+			json_put_null(all, flush_instruction_names[i]);
+			continue;
+		}
+		one = json_put_object(all, flush_instruction_names[i]);
+		put_figures(one, line_state_names[LINES_DIRTY], &r->pages[i][LINES_DIRTY]);
+		put_figures(one, line_state_names[LINES_CLEAN], &r->pages[i][LINES_CLEAN]);
 	}
-	return all;
 }
 
-static json_t *notes_json(const struct calibrate_result *r)
+static void put_notes(struct json *into, const struct calibrate_result *r)
 {
+	struct json *all = json_put_array(into, "notes");
 	struct notes n = notes(r);
-	json_t *all = json_array();
 
 	for (size_t i = 0; i < n.n; i++)
-		json_array_append_new(all, json_string(n.text[i]));
-	return all;
+		json_put_text(all, NULL, n.text[i]);
 }
 
-static json_t *cpu_json(const struct calibrate_result *r)
+static void put_cpu(struct json *into, const struct calibrate_result *r)
 {
-	return json_pack("{s:i, s:s, s:i, s:b, s:b}", "number", r->cpu, "model", r->model, "line_bytes",
-			 (int)r->line_bytes, "hypervisor", (int)r->hypervisor, "tsc_invariant", (int)r->tsc_invariant);
+	struct json *obj = json_put_object(into, "cpu");
+
+	json_put_i64(obj, "number", r->cpu);
+	json_put_text(obj, "model", r->model);
+	json_put_u64(obj, "line_bytes", r->line_bytes);
+	json_put_bool(obj, "hypervisor", r->hypervisor);
+	json_put_bool(obj, "tsc_invariant", r->tsc_invariant);
 }
 
-static json_t *use_json(const struct calibrate_result *r)
+static void put_use(struct json *into, const struct calibrate_result *r)
 {
-	return json_pack("{s:s, s:I, s:I}", "instruction", flush_instruction_names[r->use], "cycles_per_page",
-			 (json_int_t)calibrate_cycles_per_page(r), "cpu_mhz", (json_int_t)calibrate_mhz(r));
+	struct json *obj = json_put_object(into, "use");
+
+	json_put_text(obj, "instruction", flush_instruction_names[r->use]);
+	json_put_u64(obj, "cycles_per_page", calibrate_cycles_per_page(r));
+	json_put_u64(obj, "cpu_mhz", calibrate_mhz(r));
 }
 
 static int print_json(const struct calibrate_result *r)
 {
-	json_t *root = json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "cpu", cpu_json(r), "tsc_khz",
-				 (json_int_t)r->tsc_khz, "samples", (json_int_t)r->samples, "overhead_ticks",
-				 (json_int_t)r->overhead, "page_ticks", instructions_json(r), "use", use_json(r),
-				 "notes", notes_json(r));
-	int ret = root ? json_dumpf(root, stdout, JSON_INDENT(1)) : -1;
+	struct json *root = json_new_object();
+	int ret;
 
+	put_cpu(root, r);
+	json_put_u64(root, "tsc_khz", r->tsc_khz);
+	json_put_u64(root, "samples", r->samples);
+	json_put_u64(root, "overhead_ticks", r->overhead);
+	put_instructions(root, r);
+	put_use(root, r);
+	put_notes(root, r);
+	ret = json_write(stdout, root, 1);
 	putchar('\n');
-	json_decref(root);
+	json_free(root);
 	return ret;
 }
 
@@ -146,7 +164,7 @@ static int calibrate(const struct command *cmd, const struct calibrate_options *
 	if (!json)
 		print_text(&r);
 	else if (print_json(&r)) {
-		cli_message(cmd, "out of memory, or standard output cannot be written to");
+		cli_message(cmd, "out of memory");
 		return STATUS_ERROR;
 	}
 	return cli_flush(cmd);

@@ -238,103 +238,110 @@ static void print_lost(struct explain *x)
 
 /* JSON */
 
-static json_t *names_json(const struct explain *x, uint64_t mask)
+static void put_names(struct json *into, const char *key, const struct explain *x, uint64_t mask)
 {
-	json_t *list = json_array();
+	struct json *list = json_put_array(into, key);
 
 	for (size_t i = 0; i < x->set.n; i++)
 		if (mask >> i & 1)
-			json_array_append_new(list, json_string(x->set.policy[i]->ops->name));
-	return list;
+			json_put_text(list, NULL, x->set.policy[i]->ops->name);
 }
 
-static json_t *masks_json(const struct explain *x, const uint64_t *mask, const char *const *name, int n)
+static void put_masks(struct json *into, const char *key, const struct explain *x, const uint64_t *mask,
+		      const char *const *name, int n)
 {
-	json_t *obj = json_object();
+	struct json *obj = json_put_object(into, key);
 
 	for (int i = 0; i < n; i++)
 		if (mask[i])
-			json_object_set_new(obj, name[i], names_json(x, mask[i]));
-	return obj;
+			put_names(obj, name[i], x, mask[i]);
 }
 
-static json_t *event_json(const struct explain *x, const struct event *ev)
+static struct json *event_json(const struct explain *x, const struct event *ev)
 {
+	struct json *obj = json_new_object();
 	struct origin o = origin_of(x, ev);
-	json_t *obj = json_origin(&o, x->strings);
 
-	json_object_set_new(obj, "capture", json_integer((json_int_t)x->capture));
-	json_object_set_new(obj, "fields", json_fields(ev, x->strings));
+	json_put_origin(obj, &o, x->strings);
+	json_put_u64(obj, "capture", x->capture);
+	json_put_fields(obj, "fields", ev, x->strings);
 	return obj;
 }
 
-static json_t *row_json(const struct explain *x, const struct event *ev, const struct watch *w,
-			const struct model_frame *f)
+static struct json *row_json(const struct explain *x, const struct event *ev, const struct watch *w,
+			     const struct model_frame *f)
 {
-	json_t *obj = event_json(x, ev), *changes = json_array();
+	struct json *obj = event_json(x, ev), *changes;
 
+	json_put_hex(obj, "pfn", w->pfn);
+	json_put_u64(obj, "pin", f->pin);
+	json_put_u64(obj, "nc", f->nc);
+	json_put_bool(obj, "ever", f->ever);
+	changes = json_put_array(obj, "changes");
 	for (int i = 0; i < CHANGES; i++)
 		if (w->changes & 1u << i)
-			json_array_append_new(changes, json_string(change_names[i]));
-	json_object_set_new(obj, "pfn", json_hex(w->pfn));
-	json_object_set_new(obj, "pin", json_integer(f->pin));
-	json_object_set_new(obj, "nc", json_integer(f->nc));
-	json_object_set_new(obj, "ever", json_boolean(f->ever));
-	json_object_set_new(obj, "changes", changes);
-	json_object_set_new(obj, "clean", names_json(x, f->clean));
-	json_object_set_new(obj, "flushed", masks_json(x, w->flushed, hook_names, HOOKS));
-	json_object_set_new(obj, "gaps", masks_json(x, w->gaps, gap_names, GAPS));
+			json_put_text(changes, NULL, change_names[i]);
+	put_names(obj, "clean", x, f->clean);
+	put_masks(obj, "flushed", x, w->flushed, hook_names, HOOKS);
+	put_masks(obj, "gaps", x, w->gaps, gap_names, GAPS);
 	return obj;
 }
 
-static int add_element(struct explain *x, json_t *obj)
+static int no_memory(struct explain *x)
+{
+	return error_set(x->error, "out of memory while printing");
+}
+
+static int add_element(struct explain *x, struct json *obj)
 {
 	printf(x->first ? "\n" : ",\n");
 	x->first = false;
-	return json_print(stdout, obj) ? error_set(x->error, "out of memory while printing") : 0;
+	return json_print(stdout, obj) ? no_memory(x) : 0;
+}
+
+/* Members without the brackets around them, and what follows. Takes doc. */
+static int print_members(struct explain *x, struct json *doc, const char *end)
+{
+	char *text = json_format(doc, JSON_LINE);
+
+	json_free(doc);
+	if (!text)
+		return no_memory(x);
+	printf("%.*s%s", (int)strlen(text) - 2, text + 1, end);
+	free(text);
+	return 0;
 }
 
 static int begin_json(struct explain *x)
 {
-	json_t *pfns = json_array();
-	char *text;
+	struct json *pfns = json_new_array(), *policies = json_new_object();
 
 	for (size_t i = 0; i < x->n; i++)
-		json_array_append_new(pfns, json_hex(x->watch[i].pfn));
+		json_put_hex(pfns, NULL, x->watch[i].pfn);
+	put_names(policies, "policies", x, UINT64_MAX);
 	printf("{");
 	if (x->by_iova)
 		printf("\"domain\": \"0x%" PRIx64 "\", \"iova\": \"0x%" PRIx64 "\",\n", x->domain, x->iova);
 	printf("\"pfns\": ");
-	if (json_print(stdout, pfns))
-		return error_set(x->error, "out of memory while printing");
-	pfns = names_json(x, UINT64_MAX);
-	text = json_dumps(pfns, 0);
-	printf(",\"policies\": %s,\n\"events\": [", text ? text : "null");
-	free(text);
-	json_decref(pfns);
+	if (json_print(stdout, pfns)) {
+		json_free(policies);
+		return no_memory(x);
+	}
+	printf(",");
 	x->first = true;
-	return 0;
-}
-
-/* A member's value; takes the reference. */
-static int print_value(struct explain *x, json_t *value)
-{
-	int err = value ? json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_PRESERVE_ORDER) : -1;
-
-	json_decref(value);
-	return err ? error_set(x->error, "out of memory while printing") : 0;
+	return print_members(x, policies, ",\n\"events\": [");
 }
 
 static int end_json(struct explain *x)
 {
-	printf("],\n\"touched\": %" PRIu64 ", \"pfns_not_shown\": %" PRIu64 ", \"midlife\": ", x->touched, x->not_shown);
-	if (print_value(x, json_midlife(&x->midlife)))
-		return -1;
-	printf(", \"partial\": ");
-	if (print_value(x, x->partial[0] ? json_text(x->partial) : json_null()))
-		return -1;
-	printf("}\n");
-	return 0;
+	struct json *doc = json_new_object();
+
+	json_put_u64(doc, "touched", x->touched);
+	json_put_u64(doc, "pfns_not_shown", x->not_shown);
+	json_put_midlife(doc, "midlife", &x->midlife);
+	json_put_text(doc, "partial", x->partial[0] ? x->partial : NULL);
+	printf("],\n");
+	return print_members(x, doc, "}\n");
 }
 
 /* Both passes */

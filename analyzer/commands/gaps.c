@@ -342,129 +342,143 @@ static void print_text(const struct gaps *a, const struct summary *s)
 
 /* JSON */
 
-static json_t *ranges_json(const struct finding_ranges *x)
+static void put_range(struct json *obj, uint64_t lo, uint64_t hi)
 {
-	json_t *obj = json_object(), *list = json_array(), *range;
-
-	json_object_set_new(obj, "lo", json_hex(x->lo));
-	json_object_set_new(obj, "hi", json_hex(x->hi));
-	for (unsigned i = 0; i < x->n; i++) {
-		range = json_object();
-		json_object_set_new(range, "lo", json_hex(x->r[i].lo));
-		json_object_set_new(range, "hi", json_hex(x->r[i].hi));
-		json_array_append_new(list, range);
-	}
-	json_object_set_new(obj, "ranges", list);
-	json_object_set_new(obj, "more_spans", json_integer((json_int_t)x->more));
-	return obj;
+	json_put_hex(obj, "lo", lo);
+	json_put_hex(obj, "hi", hi);
 }
 
-static void objects_json(const struct gaps *a, const struct finding *g, json_t *obj)
+static void put_ranges(struct json *finding, const char *key, const struct finding_ranges *x)
+{
+	struct json *obj = json_put_object(finding, key), *list;
+
+	put_range(obj, x->lo, x->hi);
+	list = json_put_array(obj, "ranges");
+	for (unsigned i = 0; i < x->n; i++)
+		put_range(json_put_object(list, NULL), x->r[i].lo, x->r[i].hi);
+	json_put_u64(obj, "more_spans", x->more);
+}
+
+static void put_objects(struct json *obj, const struct gaps *a, const struct finding *g)
 {
 	char device[128];
 
 	text_string(device, sizeof(device), findings_strings(a->findings), g->device, "");
-	json_object_set_new(obj, "iopt", json_hex(g->iopt));
-	json_object_set_new(obj, "domain", g->domain ? json_hex(g->domain) : json_null());
-	json_object_set_new(obj, "more_domains", json_boolean(g->more_domains));
-	json_object_set_new(obj, "device", g->device ? json_string(device) : json_null());
-	json_object_set_new(obj, "pages_id", json_hex(g->pages));
-	json_object_set_new(obj, "more_pages", json_integer((json_int_t)g->more_pages));
-	json_object_set_new(obj, "area", json_hex(g->area));
+	json_put_hex(obj, "iopt", g->iopt);
+	if (g->domain)
+		json_put_hex(obj, "domain", g->domain);
+	else
+		json_put_null(obj, "domain");
+	json_put_bool(obj, "more_domains", g->more_domains);
+	json_put_text(obj, "device", g->device ? device : NULL);
+	json_put_hex(obj, "pages_id", g->pages);
+	json_put_u64(obj, "more_pages", g->more_pages);
+	json_put_hex(obj, "area", g->area);
 }
 
-static void sides_json(const struct gaps *a, const struct finding *g, json_t *obj)
+/* An origin, for more to be put in; null if o has no event. */
+static struct json *put_side(struct json *obj, const char *key, const struct gaps *a, const struct origin *o)
 {
-	const struct intern *s = findings_strings(a->findings);
-	json_t *setup = json_origin(&g->setup, s), *history = json_object();
+	struct json *side;
 
-	json_object_set_new(obj, "event", json_origin(&g->event, s));
-	json_object_set_new(obj, "within", json_origin(&g->within, s));
-	if (json_is_object(setup))
-		json_object_set_new(setup, "role", json_string(finding_roles[g->reason]));
-	json_object_set_new(obj, "setup", setup);
-	json_object_set_new(history, "bit_set", json_origin(&g->mark, s));
-	json_object_set_new(history, "bit_of",
-			    g->mark.seq ? json_string(g->mark_in_area ? "area" : "pages") : json_null());
-	json_object_set_new(history, "pinned", json_origin(&g->pinned, s));
-	json_object_set_new(history, "exposed", json_origin(&g->exposed, s));
-	json_object_set_new(history, "hidden", json_origin(&g->hidden, s));
-	json_object_set_new(obj, "history", history);
+	if (!o->seq) {
+		json_put_null(obj, key);
+		return NULL;
+	}
+	side = json_put_object(obj, key);
+	json_put_origin(side, o, findings_strings(a->findings));
+	return side;
 }
 
-static json_t *finding_json(const struct gaps *a, const struct finding *g)
+static void put_sides(struct json *obj, const struct gaps *a, const struct finding *g)
 {
-	json_t *obj = json_object(), *last = json_object(), *missing = json_object();
+	struct json *setup, *history;
+
+	put_side(obj, "event", a, &g->event);
+	put_side(obj, "within", a, &g->within);
+	setup = put_side(obj, "setup", a, &g->setup);
+	json_put_text(setup, "role", finding_roles[g->reason]);
+	history = json_put_object(obj, "history");
+	put_side(history, "bit_set", a, &g->mark);
+	json_put_text(history, "bit_of", !g->mark.seq ? NULL : g->mark_in_area ? "area" : "pages");
+	put_side(history, "pinned", a, &g->pinned);
+	put_side(history, "exposed", a, &g->exposed);
+	put_side(history, "hidden", a, &g->hidden);
+}
+
+static struct json *finding_json(const struct gaps *a, const struct finding *g)
+{
+	struct json *obj = json_new_object(), *last, *missing;
 	char buf[TEXT_MAX];
 
-	json_object_set_new(obj, "kind", json_string(gap_names[g->kind]));
-	json_object_set_new(obj, "severity", json_string(gap_is_error[g->kind] ? "error" : "warning"));
-	json_object_set_new(obj, "what", json_string(finding_what(g)));
-	json_object_set_new(obj, "capture", json_integer((json_int_t)g->capture));
-	json_object_set_new(obj, "pages", json_integer((json_int_t)g->npages));
-	json_object_set_new(obj, "spans", json_integer((json_int_t)g->spans));
-	json_object_set_new(obj, "events", json_integer((json_int_t)g->events));
-	json_object_set_new(obj, "pfn", ranges_json(&g->pfn));
-	json_object_set_new(obj, "iova", ranges_json(&g->iova));
-	objects_json(a, g, obj);
-	sides_json(a, g, obj);
-	json_object_set_new(last, "event", json_integer((json_int_t)g->last_seq));
-	json_object_set_new(last, "t", json_integer((json_int_t)g->last_t));
-	json_object_set_new(obj, "last", last);
+	json_put_text(obj, "kind", gap_names[g->kind]);
+	json_put_text(obj, "severity", gap_is_error[g->kind] ? "error" : "warning");
+	json_put_text(obj, "what", finding_what(g));
+	json_put_u64(obj, "capture", g->capture);
+	json_put_u64(obj, "pages", g->npages);
+	json_put_u64(obj, "spans", g->spans);
+	json_put_u64(obj, "events", g->events);
+	put_ranges(obj, "pfn", &g->pfn);
+	put_ranges(obj, "iova", &g->iova);
+	put_objects(obj, a, g);
+	put_sides(obj, a, g);
+	last = json_put_object(obj, "last");
+	json_put_u64(last, "event", g->last_seq);
+	json_put_u64(last, "t", g->last_t);
+	missing = json_put_object(obj, "missing");
 	finding_missing(g, buf, sizeof(buf));
-	json_object_set_new(missing, "hook", json_string(hook_names[g->hook]));
-	json_object_set_new(missing, "where", json_string(buf));
-	json_object_set_new(obj, "missing", missing);
+	json_put_text(missing, "hook", hook_names[g->hook]);
+	json_put_text(missing, "where", buf);
 	finding_why(g, a->policy, buf, sizeof(buf));
-	json_object_set_new(obj, "why", json_string(buf));
-	json_object_set_new(obj, "lost_before", json_integer((json_int_t)g->lost));
-	json_object_set_new(obj, "uncertain", json_boolean(g->uncertain));
-	json_object_set_new(obj, "if_new_pages", json_integer(g->uncertain ? (json_int_t)g->new_pages : 0));
+	json_put_text(obj, "why", buf);
+	json_put_u64(obj, "lost_before", g->lost);
+	json_put_bool(obj, "uncertain", g->uncertain);
+	json_put_u64(obj, "if_new_pages", g->uncertain ? g->new_pages : 0);
 	return obj;
 }
 
-static json_t *causes_json(const struct summary *s)
+static void put_causes(struct json *summary, const struct summary *s)
 {
-	json_t *list = json_array(), *obj;
+	struct json *list = json_put_array(summary, "causes"), *obj;
 
 	for (const struct cause *c = s->cause; c < s->cause + s->causes; c++) {
-		obj = json_object();
-		json_object_set_new(obj, "kind", json_string(gap_names[c->kind]));
-		json_object_set_new(obj, "event", json_string(event_table[c->event].name));
-		json_object_set_new(obj, "within", c->within ? json_string(event_table[c->within].name) : json_null());
-		json_object_set_new(obj, "cause", json_string(finding_reason_text(c->reason)));
-		json_object_set_new(obj, "findings", json_integer((json_int_t)c->findings));
-		json_object_set_new(obj, "pages", json_integer((json_int_t)c->pages));
-		json_array_append_new(list, obj);
+		obj = json_put_object(list, NULL);
+		json_put_text(obj, "kind", gap_names[c->kind]);
+		json_put_text(obj, "event", event_table[c->event].name);
+		json_put_text(obj, "within", c->within ? event_table[c->within].name : NULL);
+		json_put_text(obj, "cause", finding_reason_text(c->reason));
+		json_put_u64(obj, "findings", c->findings);
+		json_put_u64(obj, "pages", c->pages);
 	}
-	return list;
 }
 
-static json_t *summary_json(const struct gaps *a, const struct summary *s)
+static void put_pages(struct json *summary, const char *key, const uint64_t *pages)
 {
-	json_t *obj = json_object(), *pages = json_object(), *new_pages = json_object(), *health = json_object();
+	struct json *obj = json_put_object(summary, key);
 
-	for (int k = 0; k < GAPS; k++) {
-		json_object_set_new(pages, gap_names[k], json_integer((json_int_t)s->pages[k]));
-		json_object_set_new(new_pages, gap_names[k], json_integer((json_int_t)s->new_pages[k]));
-	}
-	for (int i = 0; i < HEALTH_COUNT; i++)
-		json_object_set_new(health, health_table[i].name, json_integer((json_int_t)a->health[i]));
-	json_object_set_new(obj, "trace", json_text(a->path));
-	json_object_set_new(obj, "policy", json_string(a->policy));
-	json_object_set_new(obj, "findings", json_integer((json_int_t)s->findings));
-	json_object_set_new(obj, "shown", json_integer((json_int_t)s->shown));
-	json_object_set_new(obj, "not_shown", json_integer((json_int_t)(s->findings - s->shown)));
-	json_object_set_new(obj, "errors", json_integer((json_int_t)s->errors));
-	json_object_set_new(obj, "warnings", json_integer((json_int_t)s->warnings));
-	json_object_set_new(obj, "pages", pages);
-	json_object_set_new(obj, "uncertain", json_integer((json_int_t)s->uncertain));
-	json_object_set_new(obj, "if_new_pages", new_pages);
-	json_object_set_new(obj, "causes", causes_json(s));
-	json_object_set_new(obj, "health", health);
-	json_object_set_new(obj, "lacking", lacking_json(a->lacking));
-	json_object_set_new(obj, "midlife", json_midlife(&a->midlife));
-	json_object_set_new(obj, "partial", a->partial[0] ? json_text(a->partial) : json_null());
+	for (int k = 0; k < GAPS; k++)
+		json_put_u64(obj, gap_names[k], pages[k]);
+}
+
+static struct json *summary_json(const struct gaps *a, const struct summary *s)
+{
+	struct json *obj = json_new_object();
+
+	json_put_text(obj, "trace", a->path);
+	json_put_text(obj, "policy", a->policy);
+	json_put_u64(obj, "findings", s->findings);
+	json_put_u64(obj, "shown", s->shown);
+	json_put_u64(obj, "not_shown", s->findings - s->shown);
+	json_put_u64(obj, "errors", s->errors);
+	json_put_u64(obj, "warnings", s->warnings);
+	put_pages(obj, "pages", s->pages);
+	json_put_u64(obj, "uncertain", s->uncertain);
+	put_pages(obj, "if_new_pages", s->new_pages);
+	put_causes(obj, s);
+	json_put_health(obj, "health", a->health);
+	lacking_put(obj, "lacking", a->lacking);
+	json_put_midlife(obj, "midlife", &a->midlife);
+	json_put_text(obj, "partial", a->partial[0] ? a->partial : NULL);
 	return obj;
 }
 

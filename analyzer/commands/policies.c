@@ -1,11 +1,11 @@
 /* ioflush policies: which policies there are, where each was proposed, what it takes and what it needs. */
 #include <getopt.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "analyzer/commands/cli.h"
 #include "analyzer/commands/options.h"
 #include "analyzer/policies/set.h"
+#include "base/json.h"
 
 static const struct {
 	unsigned need;
@@ -51,38 +51,42 @@ static int print_text(const struct policy_set *set)
 	return 0;
 }
 
-/* Members that cannot be made are left NULL, which the caller's setters report. */
-static json_t *policy_json(const struct ioflush_policy_ops *ops, bool plugin)
+static void put_policy(struct json *into, const struct ioflush_policy_ops *ops, bool plugin)
 {
-	json_t *params = json_array(), *needs = json_array();
+	struct json *obj = json_put_object(into, NULL), *params, *needs, *one;
 
-	for (const struct ioflush_param *p = ops->params; p && p->name; p++)
-		json_array_append_new(params, json_pack("{s:s, s:s, s:s}", "name", p->name, "default", p->value, "doc",
-							p->doc ? p->doc : ""));
+	json_put_text(obj, "name", ops->name);
+	json_put_text(obj, "summary", ops->summary ? ops->summary : "");
+	json_put_text(obj, "origin", ops->origin ? ops->origin : "");
+	json_put_bool(obj, "plugin", plugin);
+	params = json_put_array(obj, "parameters");
+	for (const struct ioflush_param *p = ops->params; p && p->name; p++) {
+		one = json_put_object(params, NULL);
+		json_put_text(one, "name", p->name);
+		json_put_text(one, "default", p->value);
+		json_put_text(one, "doc", p->doc ? p->doc : "");
+	}
+	needs = json_put_array(obj, "needs");
 	for (size_t i = 0; i < NEEDS; i++) {
 		if (ops->needs & need_table[i].need)
-			json_array_append_new(needs, json_string(need_table[i].name));
+			json_put_text(needs, NULL, need_table[i].name);
 	}
-	return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "name", ops->name, "summary",
-			 ops->summary ? ops->summary : "", "origin", ops->origin ? ops->origin : "", "plugin", plugin,
-			 "parameters", params, "needs", needs);
 }
 
 static int print_json(const struct policy_set *set)
 {
-	json_t *policies = json_array();
-	json_t *all = json_pack("{s:i, s:O}", "interface_version", IOFLUSH_POLICY_ABI, "policies", policies);
-	int ret = all ? 0 : -1;
+	struct json *all = json_new_object(), *policies;
+	int ret;
 
-	for (size_t i = 0; i < set->n && !ret; i++)
-		ret = json_array_append_new(policies, policy_json(set->policy[i]->ops, set->handle[i]));
-	if (!ret) {
-		/* an output error shows when standard output is flushed */
-		json_dumpf(all, stdout, JSON_INDENT(1));
+	json_put_u64(all, "interface_version", IOFLUSH_POLICY_ABI);
+	policies = json_put_array(all, "policies");
+	for (size_t i = 0; i < set->n; i++)
+		put_policy(policies, set->policy[i]->ops, set->handle[i]);
+	/* an output error shows when standard output is flushed */
+	ret = json_write(stdout, all, 1);
+	if (!ret)
 		putchar('\n');
-	}
-	json_decref(all);
-	json_decref(policies);
+	json_free(all);
 	return ret;
 }
 

@@ -57,7 +57,7 @@ struct verify {
 	struct replay replay;
 	const char *path;
 	bool json;
-	json_t *captures;
+	struct json *captures; /* of them, none as text */
 	enum result worst;
 };
 
@@ -219,58 +219,46 @@ static void print_capture(const struct verify *v, const struct capture *c, const
 
 /* JSON */
 
-static json_t *differences_json(const struct differences *x)
-{
-	json_t *list = json_array(), *obj;
-
-	for (size_t i = 0; i < x->n; i++) {
-		obj = json_object();
-		json_object_set_new(obj, "lo", json_hex(x->d[i].lo));
-		json_object_set_new(obj, "hi", json_hex(x->d[i].hi));
-		json_object_set_new(obj, "derived_less_kernel", json_integer(x->d[i].diff));
-		json_array_append_new(list, obj);
-	}
-	return list;
-}
-
-static json_t *unpins_json(const struct model *m)
+static void put_unpins(struct json *into, const struct model *m)
 {
 	const struct model_totals *t = model_totals(m);
-	json_t *obj = json_object();
+	struct json *obj = json_put_object(into, "unpins"), *list, *one;
 	struct differences x;
 
 	find_differences(m, &x);
-	json_object_set_new(obj, "derived", json_integer((json_int_t)t->derived_unpins));
-	json_object_set_new(obj, "confirmed", json_integer((json_int_t)(t->derived_unpins - t->missing_in_kernel)));
-	json_object_set_new(obj, "missing_in_kernel", json_integer((json_int_t)t->missing_in_kernel));
-	json_object_set_new(obj, "kernel", json_integer((json_int_t)t->kernel_unpins));
-	json_object_set_new(obj, "not_derived", json_integer((json_int_t)t->not_derived));
-	json_object_set_new(obj, "differences", differences_json(&x));
-	json_object_set_new(obj, "more_differences", json_integer((json_int_t)x.more));
-	return obj;
+	json_put_u64(obj, "derived", t->derived_unpins);
+	json_put_u64(obj, "confirmed", t->derived_unpins - t->missing_in_kernel);
+	json_put_u64(obj, "missing_in_kernel", t->missing_in_kernel);
+	json_put_u64(obj, "kernel", t->kernel_unpins);
+	json_put_u64(obj, "not_derived", t->not_derived);
+	list = json_put_array(obj, "differences");
+	for (size_t i = 0; i < x.n; i++) {
+		one = json_put_object(list, NULL);
+		json_put_hex(one, "lo", x.d[i].lo);
+		json_put_hex(one, "hi", x.d[i].hi);
+		json_put_i64(one, "derived_less_kernel", x.d[i].diff);
+	}
+	json_put_u64(obj, "more_differences", x.more);
 }
 
-static json_t *capture_json(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
-			    enum result result)
+static void put_capture(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
+			enum result result)
 {
 	const struct model_totals *t = model_totals(m);
-	json_t *obj = json_object(), *health = json_object(), *broken = json_array();
+	struct json *obj = json_put_object(v->captures, NULL), *broken;
 
-	for (int i = 0; i < HEALTH_COUNT; i++) {
-		json_object_set_new(health, health_table[i].name, json_integer((json_int_t)t->health[i]));
+	json_put_text(obj, "trace", v->path);
+	json_put_u64(obj, "capture", c->id);
+	json_put_text(obj, "result", result_names[result]);
+	json_put_text(obj, "partial", partial);
+	json_put_midlife(obj, "midlife", &t->midlife);
+	json_put_u64(obj, "events", t->events);
+	json_put_health(obj, "health", t->health);
+	broken = json_put_array(obj, "broken");
+	for (int i = 0; i < HEALTH_COUNT; i++)
 		if (is_broken(t, i))
-			json_array_append_new(broken, json_string(health_table[i].name));
-	}
-	json_object_set_new(obj, "trace", json_text(v->path));
-	json_object_set_new(obj, "capture", json_integer((json_int_t)c->id));
-	json_object_set_new(obj, "result", json_string(result_names[result]));
-	json_object_set_new(obj, "partial", partial ? json_text(partial) : json_null());
-	json_object_set_new(obj, "midlife", json_midlife(&t->midlife));
-	json_object_set_new(obj, "events", json_integer((json_int_t)t->events));
-	json_object_set_new(obj, "health", health);
-	json_object_set_new(obj, "broken", broken);
-	json_object_set_new(obj, "unpins", unpins_json(m));
-	return obj;
+			json_put_text(broken, NULL, health_table[i].name);
+	put_unpins(obj, m);
 }
 
 static int on_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
@@ -284,7 +272,7 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	if (!v->json)
 		print_capture(v, c, m, partial, result);
 	else if (budget_take(&v->memory, CAPTURE_MEMORY))
-		json_array_append_new(v->captures, capture_json(v, c, m, partial, result));
+		put_capture(v, c, m, partial, result);
 	else
 		return error_set(v->error, "%s: capture %" PRIu64 ": %s", v->path, c->id, budget_failure(&v->memory));
 	return 0;
@@ -297,7 +285,7 @@ static int run(struct verify *v, char *const *paths)
 	v->replay.progress = "verify";
 	v->replay.end = on_end;
 	v->replay.ctx = v;
-	v->captures = json_array();
+	v->captures = json_new_array();
 	for (; *paths; paths++) {
 		v->path = *paths;
 		if (replay_run(&v->replay, v->path, v->error))
@@ -308,10 +296,11 @@ static int run(struct verify *v, char *const *paths)
 
 static int print_json(struct verify *v)
 {
-	json_t *doc = json_object();
+	struct json *doc = json_new_object();
 
-	json_object_set(doc, "captures", v->captures);
-	json_object_set_new(doc, "result", json_string(result_names[v->worst]));
+	json_put(doc, "captures", v->captures);
+	v->captures = NULL;
+	json_put_text(doc, "result", result_names[v->worst]);
 	return json_print(stdout, doc) ? error_set(v->error, "out of memory while printing") : 0;
 }
 
@@ -344,7 +333,7 @@ static int verify_main(const struct command *cmd, int argc, char **argv)
 	err = run(&v, argv + optind);
 	if (!err && v.json)
 		err = print_json(&v);
-	json_decref(v.captures);
+	json_free(v.captures);
 	policy_set_clear(&v.set);
 	status = cli_flush(cmd);
 	if (err) {

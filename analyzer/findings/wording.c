@@ -112,57 +112,75 @@ const char *text_moved(char *buf, size_t len, uint64_t n)
 	return buf;
 }
 
-static json_t *json_name(const struct intern *s, uint64_t id)
+/* A name of the trace; null if it is unknown. */
+static void put_name(struct json *into, const char *key, const struct intern *s, uint64_t id)
 {
 	const char *text = s && id <= UINT32_MAX ? intern_get(s, (uint32_t)id) : NULL;
 	char shown[NAME_SHOWN + 1];
 
-	if (!text)
-		return json_null();
 	text_string(shown, sizeof(shown), s, id, "");
-	return json_string(shown);
+	json_put_text(into, key, text ? shown : NULL);
 }
 
-json_t *json_origin(const struct origin *o, const struct intern *s)
+void json_put_origin(struct json *obj, const struct origin *o, const struct intern *s)
 {
-	json_t *obj;
-
-	if (!o->seq)
-		return json_null();
-	obj = json_object();
-	json_object_set_new(obj, "event", json_integer((json_int_t)o->seq));
-	json_object_set_new(obj, "name", json_string(event_table[o->kind].name));
-	json_object_set_new(obj, "t", json_integer((json_int_t)o->t));
-	json_object_set_new(obj, "cpu", o->cpu == EVENT_NO_CPU ? json_null() : json_integer(o->cpu));
-	json_object_set_new(obj, "tid", o->tid == EVENT_NO_TID ? json_null() : json_integer(o->tid));
-	json_object_set_new(obj, "comm", json_name(s, o->comm));
-	return obj;
+	json_put_u64(obj, "event", o->seq);
+	json_put_text(obj, "name", event_table[o->kind].name);
+	json_put_u64(obj, "t", o->t);
+	if (o->cpu == EVENT_NO_CPU)
+		json_put_null(obj, "cpu");
+	else
+		json_put_u64(obj, "cpu", o->cpu);
+	if (o->tid == EVENT_NO_TID)
+		json_put_null(obj, "tid");
+	else
+		json_put_u64(obj, "tid", o->tid);
+	put_name(obj, "comm", s, o->comm);
 }
 
-json_t *json_fields(const struct event *ev, const struct intern *s)
+void json_put_fields(struct json *into, const char *key, const struct event *ev, const struct intern *s)
 {
 	const struct event_desc *d = &event_table[ev->kind];
-	json_t *obj = json_object(), *v;
+	struct json *obj = json_put_object(into, key);
 
 	for (unsigned i = 0; i < d->nfields; i++) {
+		const char *name = d->field[i].name;
+
 		if (ev->missing & 1u << i)
 			continue;
-		if (d->field[i].type == FIELD_ID || d->field[i].type == FIELD_HEX)
-			v = json_hex(ev->f[i]);
-		else if (d->field[i].type == FIELD_STR)
-			v = json_name(s, ev->f[i]);
-		else
-			v = json_integer((json_int_t)ev->f[i]);
-		json_object_set_new(obj, d->field[i].name, v);
+		switch (d->field[i].type) {
+		case FIELD_ID:
+		case FIELD_HEX:
+			json_put_hex(obj, name, ev->f[i]);
+			break;
+		case FIELD_STR:
+			put_name(obj, name, s, ev->f[i]);
+			break;
+		case FIELD_INT:
+			json_put_i64(obj, name, (int64_t)ev->f[i]);
+			break;
+		case FIELD_DEC:
+		case FIELD_FLAG:
+			json_put_u64(obj, name, ev->f[i]);
+			break;
+		}
 	}
+}
+
+struct json *json_put_health(struct json *into, const char *key, const uint64_t *health)
+{
+	struct json *obj = json_put_object(into, key);
+
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		json_put_u64(obj, health_table[i].name, health[i]);
 	return obj;
 }
 
-int json_print(FILE *out, json_t *doc)
+int json_print(FILE *out, struct json *doc)
 {
-	int err = doc ? json_dumpf(doc, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : -1;
+	int err = json_write(out, doc, 2);
 
-	json_decref(doc);
+	json_free(doc);
 	fputc('\n', out);
 	return err;
 }
@@ -196,15 +214,16 @@ void text_midlife(char *buf, size_t len, const struct midlife *m, const uint64_t
 		 sum == 1 ? "is" : "are", m->seq, event_table[m->kind].name, when);
 }
 
-json_t *json_midlife(const struct midlife *m)
+void json_put_midlife(struct json *into, const char *key, const struct midlife *m)
 {
-	json_t *obj;
+	struct json *obj;
 
-	if (!m->seq)
-		return json_null();
-	obj = json_object();
-	json_object_set_new(obj, "event", json_integer((json_int_t)m->seq));
-	json_object_set_new(obj, "name", json_string(event_table[m->kind].name));
-	json_object_set_new(obj, "t", json_integer((json_int_t)m->t));
-	return obj;
+	if (!m->seq) {
+		json_put_null(into, key);
+		return;
+	}
+	obj = json_put_object(into, key);
+	json_put_u64(obj, "event", m->seq);
+	json_put_text(obj, "name", event_table[m->kind].name);
+	json_put_u64(obj, "t", m->t);
 }

@@ -13,11 +13,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include <jansson.h>
-
 #include "analyzer/model/model.h"
 #include "base/intern.h"
-#include "base/jsontext.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "trace/event.h"
 
@@ -38,14 +36,17 @@ void text_health(FILE *out, enum health h, uint64_t value);
 /* "1 event got a later time, ...": what a source says of the events that it moved (struct dropped). Returns buf. */
 const char *text_moved(char *buf, size_t len, uint64_t n);
 
-/* {"event", "name", "t", "cpu", "tid", "comm"}; null if o has no event; unknown members are null. */
-json_t *json_origin(const struct origin *o, const struct intern *s);
+/* Puts "event", "name", "t", "cpu", "tid" and "comm" into obj; what is unknown is null. */
+void json_put_origin(struct json *obj, const struct origin *o, const struct intern *s);
 
 /* {"iova": "0x..", ...}: the fields that are known. */
-json_t *json_fields(const struct event *ev, const struct intern *s);
+void json_put_fields(struct json *into, const char *key, const struct event *ev, const struct intern *s);
 
-/* Prints a document with its keys in the order of their making, and a newline. Takes the reference. -1: no memory. */
-int json_print(FILE *out, json_t *doc);
+/* {NAME: N} of all health counters, for more to be put in. */
+struct json *json_put_health(struct json *into, const char *key, const uint64_t *health);
+
+/* Prints a document, indented by 2, and a newline. Takes it. -1: no memory. */
+int json_print(FILE *out, struct json *doc);
 
 /*
  * What a recording that began in mid-life shows to be older, by its health counters, and the first event that does:
@@ -54,6 +55,6 @@ int json_print(FILE *out, json_t *doc);
 void text_midlife(char *buf, size_t len, const struct midlife *m, const uint64_t *health);
 
 /* {"event", "name", "t"} of that event, or null. */
-json_t *json_midlife(const struct midlife *m);
+void json_put_midlife(struct json *into, const char *key, const struct midlife *m);
 
 #endif

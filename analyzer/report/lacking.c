@@ -59,14 +59,11 @@ void lacking_text(uint64_t kinds, char out[LACKING_TEXT])
 			n += (size_t)snprintf(out + n, LACKING_TEXT - n, "%s%s", n ? ", " : "", event_table[kind].name);
 }
 
-json_t *lacking_json(uint64_t kinds)
+void lacking_put(struct json *into, const char *key, uint64_t kinds)
 {
-	json_t *names = json_array();
+	struct json *names = json_put_array(into, key);
 
-	for (unsigned kind = 1; names && kind < EV_KINDS; kind++)
-		if (kinds & BIT(kind) && json_array_append_new(names, json_string(event_table[kind].name))) {
-			json_decref(names);
-			names = NULL;
-		}
-	return names;
+	for (unsigned kind = 1; kind < EV_KINDS; kind++)
+		if (kinds & BIT(kind))
+			json_put_text(names, NULL, event_table[kind].name);
 }

@@ -8,9 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <jansson.h>
-
 #include "analyzer/model/model.h"
+#include "base/json.h"
 
 #define LACKING_TEXT 512 /* enough for lacking_text() */
 
@@ -20,8 +19,8 @@ uint64_t lacking_kinds(const char *probes, const struct model_totals *t);
 /* Of these, the ones that no policy can be judged without. */
 uint64_t lacking_needed(uint64_t lacking);
 
-/* Their names, separated by commas; as a JSON array. */
+/* Their names, separated by commas; as an array of JSON. */
 void lacking_text(uint64_t kinds, char out[LACKING_TEXT]);
-json_t *lacking_json(uint64_t kinds);
+void lacking_put(struct json *into, const char *key, uint64_t kinds);
 
 #endif

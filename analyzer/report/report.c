@@ -1,21 +1,20 @@
 /*
  * The report of a replay. All arithmetic is on integers, so the same trace gives the same bytes; sums and products
- * that would wrap stay at the largest value. JSON has signed 63-bit numbers at most: there the largest stands for
- * "that or more", and cost.saturated says that a number of cycles is one of those.
+ * that would wrap stay at the largest value. In JSON, cycles stay at the largest of 63 bits, which stands for "that or
+ * more", and cost.saturated says that some do.
  *
  * The text is one wide table, cut into groups of columns: groups share a line as long as it has at most LINE columns.
  */
 #include "analyzer/report/report.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analyzer/findings/wording.h"
 #include "analyzer/report/lacking.h"
-#include "base/jsontext.h"
+#include "base/json.h"
 #include "base/text.h"
 
 #define LINE 100
@@ -863,160 +862,140 @@ void report_text(const struct report *r, FILE *out)
 
 /* JSON and CSV --------------------------------------------------------------------------------------------------- */
 
-static json_t *string_or_null(const char *text)
+/* null for "" */
+static void put_known(struct json *into, const char *key, const char *text)
 {
-	return text && text[0] ? json_text(text) : json_null();
+	json_put_text(into, key, text && text[0] ? text : NULL);
 }
 
-/* Sets a member and remembers a failure (out of memory): checked once, at the end. */
-static void put(json_t *object, const char *key, json_t *value, bool *failed)
+static void put_gaps(struct json *into, const char *key, const uint64_t *pages)
 {
-	if (json_object_set_new(object, key, value))
-		*failed = true;
-}
-
-static json_t *gaps_json(const uint64_t *pages, bool *failed)
-{
-	json_t *gaps = json_object();
+	struct json *gaps = json_put_object(into, key);
 
 	for (int i = 0; i < GAPS; i++)
-		put(gaps, gap_names[i], json_number(pages[i]), failed);
-	return gaps;
+		json_put_u64(gaps, gap_names[i], pages[i]);
 }
 
-static json_t *policy_json(const struct report *r, const struct policy_counts *c, bool *failed)
+static bool is_saturated(const struct report *r, const struct policy_counts *c)
 {
-	json_t *policy = json_object();
+	return cycles_of(r, c) >= INT64_MAX;
+}
+
+static void put_policy(struct json *into, const char *name, const struct report *r, const struct policy_counts *c)
+{
+	struct json *policy = json_put_object(into, name);
 	char key[64];
 
-	put(policy, "flush_pages", json_number(report_flushed(c)), failed);
+	json_put_u64(policy, "flush_pages", report_flushed(c));
 	for (int i = 0; i < HOOKS; i++) {
 		snprintf(key, sizeof(key), "flush_%s_pages", hook_names[i]);
-		put(policy, key, json_number(c->flush[i]), failed);
+		json_put_u64(policy, key, c->flush[i]);
 	}
-	put(policy, "flush_ranges", json_number(c->ranges), failed);
-	put(policy, "cycles", json_number(cycles_of(r, c)), failed);
-	put(policy, "gaps", gaps_json(c->gaps, failed), failed);
-	put(policy, "uncertain", gaps_json(c->uncertain, failed), failed);
-	put(policy, "if_new", gaps_json(c->if_new, failed), failed);
-	return policy;
+	json_put_u64(policy, "flush_ranges", c->ranges);
+	json_put_u64(policy, "cycles", is_saturated(r, c) ? INT64_MAX : cycles_of(r, c));
+	put_gaps(policy, "gaps", c->gaps);
+	put_gaps(policy, "uncertain", c->uncertain);
+	put_gaps(policy, "if_new", c->if_new);
 }
 
-static json_t *policies_json(const struct report *r, bool *failed)
+static void put_cost(struct json *into, const struct report *r)
 {
-	json_t *policies = json_object();
-
-	for (size_t i = 0; i < r->set->n; i++)
-		put(policies, r->set->policy[i]->ops->name, policy_json(r, &r->counts[i], failed), failed);
-	return policies;
-}
-
-static json_t *cost_json(const struct report *r, bool *failed)
-{
-	json_t *cost = json_object();
+	struct json *cost = json_put_object(into, "cost");
 	bool saturated = false;
 
 	for (size_t i = 0; i < r->set->n; i++)
-		saturated |= cycles_of(r, &r->counts[i]) >= INT64_MAX;
-	put(cost, "cycles_per_page", json_number(r->cycles_per_page), failed);
-	put(cost, "cpu_mhz", json_number(r->cpu_mhz), failed);
-	put(cost, "saturated", json_boolean(saturated), failed);
-	return cost;
+		saturated |= is_saturated(r, &r->counts[i]);
+	json_put_u64(cost, "cycles_per_page", r->cycles_per_page);
+	json_put_u64(cost, "cpu_mhz", r->cpu_mhz);
+	json_put_bool(cost, "saturated", saturated);
 }
 
-static json_t *verify_json(const struct report *r, bool *failed)
+static void put_verify(struct json *into, const struct report *r)
 {
-	json_t *verify = json_object();
+	struct json *verify = json_put_object(into, "verify");
 
-	put(verify, "derived_unpins", json_number(r->totals.derived_unpins), failed);
-	put(verify, "kernel_unpins", json_number(r->totals.kernel_unpins), failed);
-	put(verify, "derived_unpins_missing_in_kernel", json_number(r->totals.missing_in_kernel), failed);
-	put(verify, "kernel_unpins_not_derived", json_number(r->totals.not_derived), failed);
-	return verify;
+	json_put_u64(verify, "derived_unpins", r->totals.derived_unpins);
+	json_put_u64(verify, "kernel_unpins", r->totals.kernel_unpins);
+	json_put_u64(verify, "derived_unpins_missing_in_kernel", r->totals.missing_in_kernel);
+	json_put_u64(verify, "kernel_unpins_not_derived", r->totals.not_derived);
 }
 
-static json_t *dropped_number(const struct report *r, uint64_t n)
+static void put_dropped(struct json *into, const char *key, const struct report *r, uint64_t n)
 {
-	return r->dropped_unknown ? json_null() : json_number(n);
+	if (r->dropped_unknown)
+		json_put_null(into, key);
+	else
+		json_put_u64(into, key, n);
 }
 
 /* The first capture that is partial speaks for all, or else the first left out; each has its own in "trace". */
-static json_t *health_json(const struct report *r, bool *failed)
+static void put_health(struct json *into, const struct report *r)
 {
-	json_t *health = json_object();
+	struct json *health = json_put_health(into, "health", r->totals.health);
 	const char *partial = r->nleft_out ? r->left_out[0] : NULL;
 
-	for (int i = 0; i < HEALTH_COUNT; i++)
-		put(health, health_table[i].name, json_number(r->totals.health[i]), failed);
-	put(health, "failed_maps", dropped_number(r, r->dropped.failed_maps), failed);
-	put(health, "failed_accesses", dropped_number(r, r->dropped.failed_accesses), failed);
-	put(health, "empty_unmaps", dropped_number(r, r->dropped.empty_unmaps), failed);
-	put(health, "other_records", dropped_number(r, r->dropped.other), failed);
-	put(health, "unnamed", dropped_number(r, r->dropped.unnamed), failed);
-	put(health, "doubtful_names", dropped_number(r, r->dropped.doubtful_names), failed);
-	put(health, "moved_events", dropped_number(r, r->dropped.moved), failed);
+	put_dropped(health, "failed_maps", r, r->dropped.failed_maps);
+	put_dropped(health, "failed_accesses", r, r->dropped.failed_accesses);
+	put_dropped(health, "empty_unmaps", r, r->dropped.empty_unmaps);
+	put_dropped(health, "other_records", r, r->dropped.other);
+	put_dropped(health, "unnamed", r, r->dropped.unnamed);
+	put_dropped(health, "doubtful_names", r, r->dropped.doubtful_names);
+	put_dropped(health, "moved_events", r, r->dropped.moved);
 	for (size_t i = r->n; i-- > 0;)
 		partial = r->capture[i].partial ? r->capture[i].partial : partial;
-	put(health, "partial", string_or_null(partial), failed);
-	return health;
+	put_known(health, "partial", partial);
 }
 
-static json_t *capture_json(const struct report_capture *c, bool *failed)
+static void put_capture(struct json *into, const struct report_capture *c)
 {
-	json_t *capture = json_object();
+	struct json *capture = json_put_object(into, NULL);
 
-	put(capture, "source", json_text(c->source), failed);
-	put(capture, "capture", json_number(c->id), failed);
-	put(capture, "format", json_text(c->format), failed);
-	put(capture, "host", string_or_null(c->host), failed);
-	put(capture, "kernel", string_or_null(c->kernel), failed);
-	put(capture, "clock", string_or_null(c->clock), failed);
-	put(capture, "state", string_or_null(c->state), failed);
-	put(capture, "note", string_or_null(c->note), failed);
-	put(capture, "events", json_number(c->events), failed);
-	put(capture, "first_t", json_number(c->first_t), failed);
-	put(capture, "last_t", json_number(c->last_t), failed);
-	put(capture, "partial", string_or_null(c->partial), failed);
-	put(capture, "lacking", lacking_json(lacking_needed(c->lacking)), failed);
-	put(capture, "midlife", json_midlife(&c->midlife), failed);
-	return capture;
+	json_put_text(capture, "source", c->source);
+	json_put_u64(capture, "capture", c->id);
+	json_put_text(capture, "format", c->format);
+	put_known(capture, "host", c->host);
+	put_known(capture, "kernel", c->kernel);
+	put_known(capture, "clock", c->clock);
+	put_known(capture, "state", c->state);
+	put_known(capture, "note", c->note);
+	json_put_u64(capture, "events", c->events);
+	json_put_u64(capture, "first_t", c->first_t);
+	json_put_u64(capture, "last_t", c->last_t);
+	put_known(capture, "partial", c->partial);
+	lacking_put(capture, "lacking", lacking_needed(c->lacking));
+	json_put_midlife(capture, "midlife", &c->midlife);
 }
 
-static json_t *trace_json(const struct report *r, bool *failed)
+static void put_trace(struct json *into, const struct report *r)
 {
-	json_t *trace = json_object(), *captures = json_array();
+	struct json *trace = json_put_object(into, "trace"), *captures;
 
-	put(trace, "events", json_number(r->totals.events), failed);
-	put(trace, "mapped_pages", json_number(r->totals.mapped_pages), failed);
-	put(trace, "unpinned_pages", json_number(r->totals.unpinned_pages), failed);
-	put(trace, "peak_exposed_pages", json_number(r->totals.peak_exposed), failed);
-	for (size_t i = 0; i < r->n; i++) {
-		if (json_array_append_new(captures, capture_json(&r->capture[i], failed)))
-			*failed = true;
-	}
-	put(trace, "captures", captures, failed);
-	return trace;
+	json_put_u64(trace, "events", r->totals.events);
+	json_put_u64(trace, "mapped_pages", r->totals.mapped_pages);
+	json_put_u64(trace, "unpinned_pages", r->totals.unpinned_pages);
+	json_put_u64(trace, "peak_exposed_pages", r->totals.peak_exposed);
+	captures = json_put_array(trace, "captures");
+	for (size_t i = 0; i < r->n; i++)
+		put_capture(captures, &r->capture[i]);
 }
 
 int report_json(const struct report *r, FILE *out, struct error *e)
 {
-	json_t *report = json_object();
-	bool failed = false;
+	struct json *report = json_new_object(), *policies = json_put_object(report, "policies");
 	int ret = 0;
 
-	put(report, "policies", policies_json(r, &failed), &failed);
-	put(report, "cost", cost_json(r, &failed), &failed);
-	put(report, "verify", verify_json(r, &failed), &failed);
-	put(report, "health", health_json(r, &failed), &failed);
-	put(report, "trace", trace_json(r, &failed), &failed);
+	for (size_t i = 0; i < r->set->n; i++)
+		put_policy(policies, r->set->policy[i]->ops->name, r, &r->counts[i]);
+	put_cost(report, r);
+	put_verify(report, r);
+	put_health(report, r);
+	put_trace(report, r);
 	/* what cannot be written shows when the stream is flushed */
-	if (failed)
+	if (json_write(out, report, 1))
 		ret = error_set(e, "out of memory");
-	else if (json_dumpf(report, out, JSON_INDENT(1)) && !ferror(out))
-		ret = error_set(e, "cannot print the report as JSON");
 	else
 		fputc('\n', out);
-	json_decref(report);
+	json_free(report);
 	return ret;
 }
 

@@ -2,11 +2,10 @@
 #include "analyzer/report/state.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "analyzer/findings/wording.h"
-#include "base/jsontext.h"
+#include "base/json.h"
 #include "base/text.h"
 
 /* What the visitor's functions need; they cannot fail by themselves. */
@@ -210,86 +209,101 @@ void state_text(const struct state *s, FILE *out)
 	}
 }
 
-/* ---- JSON: members that cannot be made are NULL, which the packing above them reports ---- */
+/* ---- JSON ---- */
 
-static json_t *iopt_json(const struct model_iopt *o)
+/* An id; null if there is none. */
+static void put_id(struct json *into, const char *key, bool known, uint64_t id)
 {
-	return json_pack("{s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "iopt", json_hex(o->id), "domains", (int)o->domains,
-			 "noncoherent", (int)o->noncoherent, "areas", json_number(o->areas), "mapped_pages",
-			 json_number(o->mapped), "exposed_pages", json_number(o->exposed), "held_pages",
-			 json_number(o->held));
+	if (known)
+		json_put_hex(into, key, id);
+	else
+		json_put_null(into, key);
 }
 
-static json_t *domain_json(const struct state_domain *s)
+static void put_iopt(struct json *into, const struct model_iopt *o)
 {
+	struct json *obj = json_put_object(into, NULL);
+
+	json_put_hex(obj, "iopt", o->id);
+	json_put_u64(obj, "domains", o->domains);
+	json_put_u64(obj, "noncoherent", o->noncoherent);
+	json_put_u64(obj, "areas", o->areas);
+	json_put_u64(obj, "mapped_pages", o->mapped);
+	json_put_u64(obj, "exposed_pages", o->exposed);
+	json_put_u64(obj, "held_pages", o->held);
+}
+
+static void put_domain(struct json *into, const struct state_domain *s)
+{
+	struct json *obj = json_put_object(into, NULL);
 	const struct model_domain *d = &s->d;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "domain", json_hex(d->id), "iopt",
-			 json_hex(d->iopt), "coherent", d->coherent < 0 ? json_null() : json_integer(d->coherent),
-			 "device", json_text(s->device), "joining", d->joining, "areas", json_number(d->areas),
-			 "mapped_pages", json_number(d->mapped), "exposed_pages", json_number(d->exposed));
+	json_put_hex(obj, "domain", d->id);
+	json_put_hex(obj, "iopt", d->iopt);
+	if (d->coherent < 0)
+		json_put_null(obj, "coherent");
+	else
+		json_put_i64(obj, "coherent", d->coherent);
+	json_put_text(obj, "device", s->device);
+	json_put_bool(obj, "joining", d->joining);
+	json_put_u64(obj, "areas", d->areas);
+	json_put_u64(obj, "mapped_pages", d->mapped);
+	json_put_u64(obj, "exposed_pages", d->exposed);
 }
 
-static json_t *area_json(const struct model_area *a)
+static void put_area(struct json *into, const struct model_area *a)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "area",
-			 a->id ? json_hex(a->id) : json_null(), "iopt", json_hex(a->iopt), "pages", json_hex(a->pages),
-			 "iova", json_hex(a->iova), "last", json_hex(a->last), "first", json_number(a->first),
-			 "last_index", json_number(a->last_index), "storage",
-			 a->has_storage ? json_hex(a->storage) : json_null(), "filling", a->filling, "mapped_pages",
-			 json_number(a->mapped), "exposed_pages", json_number(a->exposed), "held_pages",
-			 json_number(a->held));
+	struct json *obj = json_put_object(into, NULL);
+
+	put_id(obj, "area", a->id, a->id);
+	json_put_hex(obj, "iopt", a->iopt);
+	json_put_hex(obj, "pages", a->pages);
+	json_put_hex(obj, "iova", a->iova);
+	json_put_hex(obj, "last", a->last);
+	json_put_u64(obj, "first", a->first);
+	json_put_u64(obj, "last_index", a->last_index);
+	put_id(obj, "storage", a->has_storage, a->storage);
+	json_put_bool(obj, "filling", a->filling);
+	json_put_u64(obj, "mapped_pages", a->mapped);
+	json_put_u64(obj, "exposed_pages", a->exposed);
+	json_put_u64(obj, "held_pages", a->held);
 }
 
-static json_t *health_json(const uint64_t *health)
+static void put_capture(struct json *into, const struct state_capture *c)
 {
-	json_t *all = json_object();
+	struct json *all = json_put_object(into, NULL), *list;
 
-	for (int i = 0; i < HEALTH_COUNT; i++) {
-		if (json_object_set_new(all, health_table[i].name, json_number(health[i]))) {
-			json_decref(all);
-			return NULL;
-		}
-	}
-	return all;
-}
-
-static json_t *capture_json(const struct state_capture *c, bool *failed)
-{
-	json_t *iopts = json_array(), *domains = json_array(), *areas = json_array(), *all;
-
+	json_put_u64(all, "capture", c->id);
+	json_put_text(all, "state", c->state);
+	json_put_u64(all, "events", c->events);
+	json_put_u64(all, "first_t", c->first_t);
+	json_put_u64(all, "last_t", c->last_t);
+	json_put_text(all, "partial", c->partial);
+	json_put_midlife(all, "midlife", &c->midlife);
+	json_put_health(all, "health", c->health);
+	list = json_put_array(all, "iopts");
 	for (size_t i = 0; i < c->niopts; i++)
-		*failed |= json_array_append_new(iopts, iopt_json(&c->iopt[i]));
+		put_iopt(list, &c->iopt[i]);
+	list = json_put_array(all, "domains");
 	for (size_t i = 0; i < c->ndomains; i++)
-		*failed |= json_array_append_new(domains, domain_json(&c->domain[i]));
+		put_domain(list, &c->domain[i]);
+	list = c->area ? json_put_array(all, "areas") : NULL;
 	for (size_t i = 0; i < c->nareas; i++)
-		*failed |= json_array_append_new(areas, area_json(&c->area[i]));
-	all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "capture", json_number(c->id), "state",
-			json_text(c->state), "events", json_number(c->events), "first_t", json_number(c->first_t),
-			"last_t", json_number(c->last_t), "partial", json_text(c->partial), "midlife",
-			json_midlife(&c->midlife), "health", health_json(c->health), "iopts", iopts, "domains", domains);
-	if (all && c->area)
-		*failed |= json_object_set(all, "areas", areas);
-	json_decref(areas);
-	return all;
+		put_area(list, &c->area[i]);
 }
 
 int state_json(const struct state *s, FILE *out, struct error *e)
 {
-	json_t *all = json_object(), *captures = json_array();
-	bool failed = false;
+	struct json *all = json_new_object(), *captures = json_put_array(all, "captures");
 	int ret = 0;
 
 	for (size_t i = 0; i < s->n; i++)
-		failed |= json_array_append_new(captures, capture_json(&s->capture[i], &failed));
-	failed |= json_object_set_new(all, "captures", captures);
+		put_capture(captures, &s->capture[i]);
 	/* what cannot be written shows when the stream is flushed */
-	if (failed)
+	if (json_write(out, all, 1))
 		ret = error_set(e, "out of memory");
-	else if (json_dumpf(all, out, JSON_INDENT(1)) && !ferror(out))
-		ret = error_set(e, "cannot print the state as JSON");
 	else
 		fputc('\n', out);
-	json_decref(all);
+	json_free(all);
 	return ret;
 }
