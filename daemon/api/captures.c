@@ -2,7 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api/impl.h"
+#include "daemon/api/call.h"
+#include "daemon/api/routes.h"
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 1000
@@ -44,8 +45,7 @@ static json_t *capture_json(struct call *c, const struct api_capture *r, size_t 
 	json_t *json;
 
 	if (api_db_losses(c->api->db, r, loss_rows, &losses, &e)) {
-		call_fail(c, 503, "database", NULL, "%s", e.text);
-		c->error.retry_after = 1;
+		call_db_fail(c, &e);
 		return NULL;
 	}
 	json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_number(r->id),
@@ -58,13 +58,6 @@ static json_t *capture_json(struct call *c, const struct api_capture *r, size_t 
 	if (!json)
 		call_no_memory(c);
 	return json;
-}
-
-static int database_fail(struct call *c, const struct error *e)
-{
-	call_fail(c, 503, "database", NULL, "%s", e->text);
-	c->error.retry_after = 1;
-	return -1;
 }
 
 /* Newest first. */
@@ -81,7 +74,7 @@ int api_get_captures(struct call *c)
 	    call_param_u64(c, "cursor", 1, INT64_MAX, &before, NULL) || call_params_end(c))
 		return -1;
 	if (call_database(c, &e))
-		return database_fail(c, &e);
+		return call_db_fail(c, &e);
 	all = json_array();
 	while (json_array_size(all) < limit) {
 		got = api_db_capture_before(c->api->db, before, &row, &e);
@@ -95,7 +88,7 @@ int api_get_captures(struct call *c)
 		json_array_append_new(all, one);
 	}
 	if (got < 0) {
-		database_fail(c, &e);
+		call_db_fail(c, &e);
 		goto fail;
 	}
 	/* a full page may be the last one: then the next is empty */
@@ -119,10 +112,10 @@ int api_get_capture(struct call *c)
 	if (parse_u64(c->id, 1, INT64_MAX, &id))
 		return call_fail(c, 404, "not-found", NULL, "there is no capture '%s'", c->id);
 	if (call_database(c, &e))
-		return database_fail(c, &e);
+		return call_db_fail(c, &e);
 	got = api_db_capture(c->api->db, id, &row, &e);
 	if (got < 0)
-		return database_fail(c, &e);
+		return call_db_fail(c, &e);
 	if (!got)
 		return call_fail(c, 404, "not-found", NULL, "there is no capture %s", c->id);
 	c->json = capture_json(c, &row, &loss_rows);

@@ -56,10 +56,9 @@ struct api_db *api_db_new(const char *path)
 {
 	struct api_db *db = calloc(1, sizeof(*db));
 
-	if (!db)
-		return NULL;
-	db->path = strdup(path);
-	if (db->path)
+	if (db)
+		db->path = strdup(path);
+	if (db && db->path)
 		return db;
 	free(db);
 	return NULL;
@@ -473,12 +472,11 @@ static int id_range(struct api_db *db, const struct api_filter *f, uint64_t *lo,
 	return 0;
 }
 
+/* What is not bound is NULL. */
 static void bind_optional(sqlite3_stmt *stmt, int i, bool given, uint64_t value)
 {
 	if (given)
 		sqlite3_bind_int64(stmt, i, (int64_t)value);
-	else
-		sqlite3_bind_null(stmt, i);
 }
 
 /* A string by number, kept until the next call. */
@@ -590,12 +588,11 @@ int api_db_events(struct api_db *db, const struct api_filter *f, int (*fn)(void 
 	if (f->descending) {
 		hi = p.id;
 		edge = hi - lo >= WINDOW ? hi - WINDOW + 1 : lo;
-		ret = read_window(db, f, edge, hi, fn, ctx, &n, &last, e);
 	} else {
 		lo = p.id;
 		edge = hi - lo >= WINDOW ? lo + WINDOW - 1 : hi;
-		ret = read_window(db, f, lo, edge, fn, ctx, &n, &last, e);
 	}
+	ret = read_window(db, f, f->descending ? edge : lo, f->descending ? hi : edge, fn, ctx, &n, &last, e);
 	*next = n == f->limit ? last : edge;
 	*more = *next != (f->descending ? lo : hi);
 	return ret;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api/impl.h"
+#include "daemon/api/call.h"
+#include "daemon/api/routes.h"
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 1000
@@ -107,13 +108,6 @@ static int parse_filter(struct call *c, struct api_filter *f, bool *all)
 	return 0;
 }
 
-static int database_fail(struct call *c, const struct error *e)
-{
-	call_fail(c, 503, "database", NULL, "%s", e->text);
-	c->error.retry_after = 1;
-	return -1;
-}
-
 /* The capture asked for, or the newest one. 1, 0: there is none, -1. */
 static int find_capture(struct call *c, struct api_filter *f)
 {
@@ -122,7 +116,7 @@ static int find_capture(struct call *c, struct api_filter *f)
 	int got = api_db_capture(c->api->db, f->capture, &row, &e);
 
 	if (got < 0)
-		return database_fail(c, &e);
+		return call_db_fail(c, &e);
 	if (!got && f->capture)
 		return call_fail(c, 404, "not-found", "capture", "there is no capture %llu",
 				 (unsigned long long)f->capture);
@@ -144,7 +138,7 @@ int api_get_events(struct call *c)
 	if (parse_filter(c, &f, &all))
 		return -1;
 	if (call_database(c, &e))
-		return database_fail(c, &e);
+		return call_db_fail(c, &e);
 	got = all ? 1 : find_capture(c, &f);
 	if (got < 0)
 		return -1;
@@ -155,7 +149,7 @@ int api_get_events(struct call *c)
 		got = api_db_events(c->api->db, &f, add_event, events, &next, &more, &e);
 	if (got) {
 		json_decref(events);
-		return got < 0 ? database_fail(c, &e) : call_no_memory(c);
+		return got < 0 ? call_db_fail(c, &e) : call_no_memory(c);
 	}
 	c->json = json_pack("{s:o, s:o, s:o, s:b}", "capture", f.capture ? json_number(f.capture) : json_null(),
 			    "events", events, "cursor", json_number(next), "more", more);

@@ -1,15 +1,30 @@
-/* See metrics.h. Names end in their unit; counters in _total; times are seconds, sizes bytes. */
-#include "daemon/api/metrics.h"
-
+/*
+ * /metrics: the counters as text that Prometheus reads (exposition format 0.0.4). Names end in their unit; counters in
+ * _total; times are seconds, sizes bytes.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "daemon/api/impl.h"
+#include "base/child.h"
+#include "daemon/api/call.h"
+#include "daemon/api/live.h"
+#include "daemon/api/routes.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unconfigured"
 #endif
+
+struct metrics {
+	const struct ring_stats *ring;
+	const struct writer_stats *writer;
+	const uint64_t *kinds;	  /* events by kind; NULL: not counted */
+	const uint64_t *requests; /* answers by status */
+	size_t statuses;
+	uint64_t uptime_ms;
+	unsigned replays_running, replays_waiting;
+	bool healthy;
+};
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -32,7 +47,7 @@ static void times(FILE *out, const char *name, const char *help, uint64_t count,
 static void put_capture(FILE *out, const struct metrics *m)
 {
 	const struct ring_stats *r = m->ring;
-	struct api_loss loss[API_LOSSES];
+	struct live_loss loss[LIVE_LOSSES];
 
 	one(out, "ioflush_ring_pages_total", "counter", "Ring buffer pages read.", r->pages);
 	one(out, "ioflush_records_total", "counter", "Records read from the ring buffers.", r->records);
@@ -47,9 +62,9 @@ static void put_capture(FILE *out, const struct metrics *m)
 					m->kinds[k]);
 		}
 	}
-	api_losses(r, m->writer, loss);
+	live_losses(r, m->writer, loss);
 	head(out, "ioflush_lost_records_total", "counter", "Records lost, by cause, as far as counted.");
-	for (int i = 0; i < API_LOSSES; i++)
+	for (int i = 0; i < LIVE_LOSSES; i++)
 		fprintf(out, "ioflush_lost_records_total{cause=\"%s\"} %" PRIu64 "\n", loss[i].cause, loss[i].records);
 	one(out, "ioflush_lost_unknown_total", "counter", "Places where an unknown number of records was lost.",
 	    r->lost_unknown);
@@ -104,7 +119,8 @@ static void put_service(FILE *out, const struct metrics *m)
 	}
 }
 
-char *metrics_text(const struct metrics *m, size_t *len)
+/* malloc'ed; NULL: out of memory. */
+static char *metrics_text(const struct metrics *m, size_t *len)
 {
 	char *text = NULL;
 	FILE *out = open_memstream(&text, len);
@@ -124,7 +140,7 @@ char *metrics_text(const struct metrics *m, size_t *len)
 int api_get_metrics(struct call *c)
 {
 	struct api *a = c->api;
-	char cause[API_CAUSES][320];
+	char cause[LIVE_CAUSES][320];
 	uint64_t kinds[EV_KINDS] = {0};
 	struct writer_stats w;
 	struct ring_stats r;
@@ -136,13 +152,13 @@ int api_get_metrics(struct call *c)
 
 	if (call_params_end(c))
 		return -1;
-	api_live_stats(a, &r, &w);
+	live_stats(a, &r, &w);
 	if (a->live.kinds) {
 		a->live.kinds(a->live.ctx, kinds);
 		m.kinds = kinds;
 	}
-	m.healthy = !api_health_causes(a, &r, &w, cause);
-	replays_count(a->replays, &m.replays_running, &m.replays_waiting);
+	m.healthy = !live_causes(a, &r, &w, cause);
+	jobs_count(a->jobs, &m.replays_running, &m.replays_waiting);
 	c->type = "text/plain; version=0.0.4; charset=utf-8";
 	c->text = metrics_text(&m, &c->text_len);
 	return c->text ? 0 : call_no_memory(c);

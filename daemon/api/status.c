@@ -1,54 +1,12 @@
-/* /v1/status and /healthz: what is recorded now, how fast, what was lost, and whether anything is wrong. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* /v1/status: what is recorded now, how fast, what was lost, and whether anything is wrong. */
 #include "base/child.h"
-#include "daemon/api/impl.h"
+#include "daemon/api/call.h"
+#include "daemon/api/live.h"
+#include "daemon/api/routes.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unconfigured"
 #endif
-
-#define SAMPLE_MS 1000
-#define STALL_INTERVALS 20 /* drain intervals without a drain: capture stands still */
-#define STALL_MIN_MS 5000
-
-void api_live_stats(const struct api *a, struct ring_stats *r, struct writer_stats *w)
-{
-	memset(r, 0, sizeof(*r));
-	memset(w, 0, sizeof(*w));
-	if (a->live.capture)
-		a->live.capture(a->live.ctx, r);
-	if (a->live.writer)
-		a->live.writer(a->live.ctx, w);
-}
-
-void api_losses(const struct ring_stats *r, const struct writer_stats *w, struct api_loss out[API_LOSSES])
-{
-	const struct api_loss all[API_LOSSES] = {
-		{"ring buffer", r->lost_ring},	 {"decoder", r->lost_decoder}, {"late", r->lost_late},
-		{"merge memory", r->lost_merge}, {"probe", r->lost_probe},     {"queue", w->lost_queue},
-		{"database", w->lost_database},	 {"invalid", w->lost_invalid},
-	};
-
-	memcpy(out, all, sizeof(all));
-}
-
-void api_sample(struct api *a, const struct ring_stats *r, const struct writer_stats *w)
-{
-	uint64_t now = child_now_ms();
-	const struct rate_sample *last = &a->sample[(a->samples + RATE_SAMPLES - 1) % RATE_SAMPLES];
-
-	if (r->drains != a->drains || !a->live.capture) {
-		a->drains = r->drains;
-		a->drains_ms = now;
-	}
-	if (a->samples && now - last->ms < SAMPLE_MS)
-		return;
-	a->sample[a->samples++ % RATE_SAMPLES] =
-		(struct rate_sample){.ms = now, .records = r->records, .events = r->events, .rows = w->rows};
-}
 
 static json_t *rate(uint64_t now, uint64_t then, uint64_t ms)
 {
@@ -69,11 +27,11 @@ static json_t *rates_json(const struct api *a, const struct ring_stats *r, const
 static json_t *losses_json(const struct ring_stats *r, const struct writer_stats *w)
 {
 	json_t *by_cause = json_object();
-	struct api_loss loss[API_LOSSES];
+	struct live_loss loss[LIVE_LOSSES];
 	uint64_t sum = 0;
 
-	api_losses(r, w, loss);
-	for (int i = 0; i < API_LOSSES; i++) {
+	live_losses(r, w, loss);
+	for (int i = 0; i < LIVE_LOSSES; i++) {
 		json_object_set_new(by_cause, loss[i].cause, json_number(loss[i].records));
 		sum += loss[i].records;
 	}
@@ -125,53 +83,6 @@ static json_t *database_json(const struct api *a, const struct writer_stats *w)
 			 json_number(w->retained_deleted));
 }
 
-size_t api_health_causes(struct api *a, const struct ring_stats *r, const struct writer_stats *w,
-			 char cause[API_CAUSES][320])
-{
-	uint64_t stall = STALL_INTERVALS * a->live.drain_interval(a->live.ctx);
-	uint64_t still;
-	size_t n = 0;
-
-	api_sample(a, r, w);
-	still = child_now_ms() - a->drains_ms;
-	if (w->failing[0])
-		snprintf(cause[n++], 320, "the database takes no rows: %s", w->failing);
-	if (w->displaced[0])
-		snprintf(cause[n++], 320, "%s", w->displaced);
-	if (still > (stall > STALL_MIN_MS ? stall : STALL_MIN_MS))
-		snprintf(cause[n++], 320, "the ring buffers were not drained for %llu s",
-			 (unsigned long long)(still / 1000));
-	if (r->changed)
-		snprintf(cause[n++], 320, "somebody else has changed how the kernel records; the log says what");
-	return n;
-}
-
-static json_t *health_json(struct api *a, const struct ring_stats *r, const struct writer_stats *w, bool *well)
-{
-	char cause[API_CAUSES][320];
-	size_t n = api_health_causes(a, r, w, cause);
-	json_t *causes = json_array();
-
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(causes, json_text(cause[i]));
-	*well = !n;
-	return json_pack("{s:s, s:o}", "status", n ? "failing" : "ok", "causes", causes);
-}
-
-int api_get_health(struct call *c)
-{
-	struct ring_stats r;
-	struct writer_stats w;
-	bool well;
-
-	if (call_params_end(c))
-		return -1;
-	api_live_stats(c->api, &r, &w);
-	c->json = health_json(c->api, &r, &w, &well);
-	c->status = well ? 200 : 503;
-	return c->json ? 0 : call_no_memory(c);
-}
-
 int api_get_status(struct call *c)
 {
 	struct api *a = c->api;
@@ -182,8 +93,8 @@ int api_get_status(struct call *c)
 
 	if (call_params_end(c))
 		return -1;
-	api_live_stats(a, &r, &w);
-	health = health_json(a, &r, &w, &well);
+	live_stats(a, &r, &w);
+	health = live_health_json(a, &r, &w, &well);
 	c->json = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", PACKAGE_VERSION,
 			    "uptime_seconds", json_number((child_now_ms() - a->started_ms) / 1000), "health", health,
 			    "capture", capture_now_json(&r, &w), "rates", rates_json(a, &r, &w), "queue",

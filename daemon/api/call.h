@@ -1,10 +1,9 @@
 /*
- * What the files of the API share: a call under way, its errors, its parameters, JSON values. Each handler looks at its
- * call and either sets an answer (0), sets an error (-1), or says that the answer comes later (CALL_LATER), given to
- * whom call_later() names.
+ * A call under way: its parameters, its errors, JSON values, an answer that comes later. A handler looks at its call and
+ * either sets an answer (0), sets an error (-1), or says that the answer comes later (CALL_LATER), as call_ask() does.
  */
-#ifndef IOFLUSH_DAEMON_API_IMPL_H
-#define IOFLUSH_DAEMON_API_IMPL_H
+#ifndef IOFLUSH_DAEMON_API_CALL_H
+#define IOFLUSH_DAEMON_API_CALL_H
 
 #include <jansson.h>
 
@@ -12,8 +11,8 @@
 #include "base/number.h"
 #include "daemon/api/api.h"
 #include "daemon/api/db.h"
+#include "daemon/api/jobs.h"
 #include "daemon/api/query.h"
-#include "daemon/api/replays.h"
 
 #define CALL_LATER 1
 #define PARAMS_MAX 16
@@ -57,6 +56,7 @@ struct rate_sample {
 	uint64_t ms, records, events, rows;
 };
 
+/* What lives on between calls. */
 struct api {
 	struct api_live live;
 	char *db_path, *policies, *program;
@@ -64,7 +64,7 @@ struct api {
 	uint64_t started_ms;
 	struct api_db *db;
 	struct queries *queries;
-	struct replays *replays;
+	struct jobs *jobs;
 	json_t *policy_names;		 /* array, once they are known */
 	uint64_t requests[STATUS_SLOTS]; /* answers by status */
 	struct rate_sample sample[RATE_SAMPLES];
@@ -97,43 +97,19 @@ int call_params_end(struct call *c);
 int call_ask(struct call *c, const char *const args[], uint64_t version, uint64_t wait_ms,
 	     int (*make)(struct call *c, const char *text, size_t len));
 
-/* The database, ready to be asked. 0, or -1 and the error. */
+/* Looks at the database, which is opened where it must be. 0, or -1 and the error, which is e's: call_db_fail() says it. */
 int call_database(struct call *c, struct error *e);
+int call_db_fail(struct call *c, const struct error *e); /* -1 */
 
-/* Handlers. */
-int api_get_status(struct call *c);
-int api_get_health(struct call *c);
-int api_get_metrics(struct call *c);
-int api_get_captures(struct call *c);
-int api_get_capture(struct call *c);
-int api_get_events(struct call *c);
-int api_get_domains(struct call *c);
-int api_get_iopts(struct call *c);
-int api_get_policies(struct call *c);
-int api_get_replays(struct call *c);
-int api_post_replay(struct call *c);
-int api_get_replay(struct call *c);
-int api_delete_replay(struct call *c);
-int api_get_gaps(struct call *c);
+/* The replay that the path names; NULL and the error: there is none. */
+struct job *call_job(struct call *c);
 
-/* What was lost by cause, as the live counters say it; the same names everywhere. */
-struct api_loss {
-	const char *cause;
-	uint64_t records;
-};
-#define API_LOSSES 8
-void api_losses(const struct ring_stats *r, const struct writer_stats *w, struct api_loss out[API_LOSSES]);
+/* A policy that a client names in a field, with its parameters: its form, and whether there is one. 0 or -1. */
+int call_check_policy(struct call *c, const char *field, const char *s, size_t len);
 
-/* The live counters, zeros where nobody gives them. */
-void api_live_stats(const struct api *a, struct ring_stats *r, struct writer_stats *w);
-void api_sample(struct api *a, const struct ring_stats *r, const struct writer_stats *w);
-
-/* Why recording does not work now, one a cause; how many. */
-#define API_CAUSES 4
-size_t api_health_causes(struct api *a, const struct ring_stats *r, const struct writer_stats *w,
-			 char cause[API_CAUSES][320]);
-
-/* The names of policies, as far as they are known. true: name is one, or nobody knows yet. */
-bool api_policy_known(const struct api *a, const char *name, size_t len);
+/* The frame of a call, for api_handle(): its query to parameters; what the handler left to a response. */
+int call_parse_query(struct call *c);
+void call_clear_params(struct call *c);
+void call_respond(struct call *c, int result, struct api_response *r);
 
 #endif

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/api/impl.h"
+#include "daemon/api/call.h"
+#include "daemon/api/routes.h"
 
 #define WAIT_MS 5000
 
@@ -55,11 +56,8 @@ static int get_state(struct call *c, int (*make)(struct call *c, const char *tex
 	    call_param_u64(c, "at", 0, UINT64_MAX, &at, &given) || call_params_end(c))
 		return -1;
 	got = call_database(c, &e) ? -1 : api_db_capture(c->api->db, id, &row, &e);
-	if (got < 0) {
-		call_fail(c, 503, "database", NULL, "%s", e.text);
-		c->error.retry_after = 1;
-		return -1;
-	}
+	if (got < 0)
+		return call_db_fail(c, &e);
 	if (!got)
 		return call_fail(c, 404, "not-found", "capture",
 				 id ? "there is no capture %" PRIu64 : "there is no capture", id);
