@@ -16,6 +16,10 @@
 #include <unistd.h>
 
 #include "daemon/api/api.h"
+#include "daemon/capture/ring.h"
+#include "daemon/config/config.h"
+#include "daemon/probes/priv.h"
+#include "daemon/record/writer.h"
 #include "trace/formats/open.h"
 #include "trace/source.h"
 #include "trace/store/store.h"

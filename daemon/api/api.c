@@ -17,6 +17,7 @@
 #include "daemon/api/call.h"
 #include "daemon/api/live.h"
 #include "daemon/api/routes.h"
+#include "daemon/config/config.h"
 
 #define TICK_BUSY_MS 20
 #define TICK_IDLE_MS 1000

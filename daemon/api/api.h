@@ -10,11 +10,11 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "daemon/capture/ring.h"
-#include "daemon/config/config.h"
-#include "daemon/probes/priv.h"
-#include "daemon/record/writer.h"
-#include "trace/event.h"
+
+struct config;
+struct priv_armed;
+struct ring_stats;
+struct writer_stats;
 
 struct api_request {
 	const char *method; /* "GET", "POST", "DELETE", ... */
@@ -39,9 +39,9 @@ struct api_live {
 	void *ctx;
 	void (*capture)(void *ctx, struct ring_stats *out);
 	void (*writer)(void *ctx, struct writer_stats *out);
-	const struct priv_armed *armed;			      /* the probes in use; does not change */
-	void (*kinds)(void *ctx, uint64_t by_kind[EV_KINDS]); /* events recorded, by kind; NULL: not counted */
-	uint64_t (*drain_interval)(void *ctx);		      /* the option as it is now, in milliseconds */
+	const struct priv_armed *armed;		     /* the probes in use; does not change */
+	void (*kinds)(void *ctx, uint64_t *by_kind); /* events recorded: EV_KINDS numbers; NULL: not counted */
+	uint64_t (*drain_interval)(void *ctx);	     /* the option as it is now, in milliseconds */
 };
 
 struct api;

@@ -5,6 +5,8 @@
 #include <jansson.h>
 
 #include "daemon/api/api.h"
+#include "daemon/capture/ring.h"
+#include "daemon/record/writer.h"
 
 /* The live counters, zeros where nobody gives them. */
 void live_stats(const struct api *a, struct ring_stats *r, struct writer_stats *w);

@@ -6,9 +6,9 @@
 #define IOFLUSH_DAEMON_HTTP_SERVER_H
 
 #include "base/error.h"
-#include "daemon/api/api.h"
-#include "daemon/config/config.h"
 
+struct api;
+struct config;
 struct http;
 
 struct http *http_new(const struct config *c, struct api *api, struct error *e); /* binds; NULL and the error */
