@@ -15,7 +15,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -26,6 +25,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "daemon/http/head.h"
 #include "daemon/http/server.h"
@@ -289,10 +289,10 @@ static bool read_answer(struct client *c, const struct expected *x)
 	if (left - n < body)
 		return false;
 	if (json && body) {
-		json_t *value = json_loadb(s + n, body, 0, NULL);
+		struct json *value = json_read(s + n, body, NULL);
 
 		must(value, "an answer that is not JSON", c);
-		json_decref(value);
+		json_free(value);
 	}
 	c->read += n + body;
 	c->answers++;

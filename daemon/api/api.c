@@ -126,7 +126,7 @@ void api_free(struct api *a)
 	queries_free(a->queries);
 	jobs_free(a->jobs);
 	api_db_free(a->db);
-	json_decref(a->policy_names);
+	json_free(a->policies_known);
 	free(a->db_path);
 	free(a->policies);
 	free(a->program);

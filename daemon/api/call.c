@@ -16,13 +16,14 @@ void api_error(struct api_response *r, int status, const char *code, const char 
 {
 	static const char no_memory[] =
 		"{\"error\":{\"code\":\"no-memory\",\"message\":\"out of memory\",\"field\":null}}\n";
-	json_t *json = json_pack("{s:{s:s, s:o, s:o}}", "error", "code", code, "message", json_text(message), "field",
-				 json_text(field));
+	struct json *json = json_new_object(), *error = json_put_object(json, "error");
 
+	json_put_text(error, "code", code);
+	json_put_text(error, "message", message);
+	json_put_text(error, "field", field);
 	*r = (struct api_response){.status = status, .content_type = "application/json"};
-	if (json)
-		r->body = json_dumps(json, JSON_COMPACT);
-	json_decref(json);
+	r->body = json_format(json, JSON_TIGHT);
+	json_free(json);
 	if (!r->body)
 		r->body = strdup(no_memory);
 	r->body_len = r->body ? strlen(r->body) : 0;
@@ -214,14 +215,15 @@ static bool policy_word_ok(const char *s, size_t len)
 /* Whether name is a policy, or nobody knows yet which there are. */
 static bool policy_known(const struct api *a, const char *name, size_t len)
 {
-	json_t *known;
-	size_t i;
+	const struct json *all = json_get(a->policies_known, "policies");
 
-	json_array_foreach(a->policy_names, i, known) {
-		if (json_string_length(known) == len && !strncmp(json_string_value(known), name, len))
+	for (const struct json *one = json_first(all); one; one = json_next(one)) {
+		const char *known = json_get_text(json_get(one, "name"));
+
+		if (known && strlen(known) == len && !strncmp(known, name, len))
 			return true;
 	}
-	return !a->policy_names;
+	return !a->policies_known;
 }
 
 int call_check_policy(struct call *c, const char *field, const char *s, size_t len)
@@ -243,12 +245,12 @@ int call_check_policy(struct call *c, const char *field, const char *s, size_t l
 void call_respond(struct call *c, int result, struct api_response *r)
 {
 	if (!result && c->json && !c->text) {
-		c->text = json_dumps(c->json, JSON_COMPACT);
+		c->text = json_format(c->json, JSON_TIGHT);
 		c->text_len = c->text ? strlen(c->text) : 0;
 		if (!c->text)
 			result = call_no_memory(c);
 	}
-	json_decref(c->json);
+	json_free(c->json);
 	c->json = NULL;
 	if (!result && !c->text && c->status != 204)
 		result = call_no_memory(c);

@@ -5,9 +5,7 @@
 #ifndef IOFLUSH_DAEMON_API_CALL_H
 #define IOFLUSH_DAEMON_API_CALL_H
 
-#include <jansson.h>
-
-#include "base/jsontext.h"
+#include "base/json.h"
 #include "base/number.h"
 #include "daemon/api/api.h"
 #include "daemon/api/db.h"
@@ -43,9 +41,9 @@ struct call {
 	api_done_fn done;
 	void *done_ctx;
 	/* the answer: */
-	int status;   /* 200 unless set */
-	json_t *json; /* or */
-	char *text;   /* malloc'ed */
+	int status;	   /* 200 unless set */
+	struct json *json; /* or */
+	char *text;	   /* malloc'ed */
 	size_t text_len;
 	const char *type;     /* of text; NULL: JSON */
 	const char *location; /* lives as long as the api */
@@ -65,7 +63,7 @@ struct api {
 	struct api_db *db;
 	struct queries *queries;
 	struct jobs *jobs;
-	json_t *policy_names;		 /* array, once they are known */
+	struct json *policies_known;	 /* as ioflush lists them; NULL: not yet */
 	uint64_t requests[STATUS_SLOTS]; /* answers by status */
 	struct rate_sample sample[RATE_SAMPLES];
 	size_t samples;		    /* ever taken */

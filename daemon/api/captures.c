@@ -8,56 +8,66 @@
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 1000
 
-/* NULL: out of memory. */
-static json_t *lines_json(const char *text)
+/* A line each. */
+static void put_lines(struct json *into, const char *text)
 {
-	json_t *all = json_array();
-
-	while (all && text && *text) {
+	while (text && *text) {
 		size_t len = strcspn(text, "\n");
 		char *line = strndup(text, len);
 
-		if (!line || (len && json_array_append_new(all, json_text(line)))) {
-			json_decref(all);
-			all = NULL;
-		}
+		if (line)
+			json_put_text(into, NULL, line);
+		else
+			json_put(into, NULL, NULL);
 		free(line);
 		text += len + (text[len] == '\n');
 	}
-	return all;
 }
 
-static json_t *losses_json(const struct api_losses *l)
+static void put_losses(struct json *into, const struct api_losses *l)
 {
-	json_t *by_cause = json_object();
+	struct json *by_cause;
 
+	json_put_u64(into, "places", l->rows);
+	json_put_u64(into, "records", l->records);
+	json_put_u64(into, "unknown", l->unknown);
+	json_put_bool(into, "more", l->more);
+	by_cause = json_put_object(into, "by_cause");
 	for (size_t i = 0; i < l->causes; i++)
-		json_object_set_new_nocheck(by_cause, l->cause[i].name, json_number(l->cause[i].records));
-	return json_pack("{s:o, s:o, s:o, s:b, s:o}", "places", json_number(l->rows), "records", json_number(l->records),
-			 "unknown", json_number(l->unknown), "more", l->more, "by_cause", by_cause);
+		json_put_u64(by_cause, l->cause[i].name, l->cause[i].records);
 }
 
-/* loss_rows: see db.h. NULL: an error was set. */
-static json_t *capture_json(struct call *c, const struct api_capture *r, size_t *loss_rows)
+/* Of no events there is none. */
+static void put_time(struct json *into, const char *key, const struct api_capture *r, uint64_t t)
+{
+	if (r->events)
+		json_put_u64(into, key, t);
+	else
+		json_put_null(into, key);
+}
+
+/* Into an object. loss_rows: see db.h. 0, or -1 and the error. */
+static int put_capture(struct json *into, struct call *c, const struct api_capture *r, size_t *loss_rows)
 {
 	struct api_losses losses;
 	struct error e = {""};
-	json_t *json;
 
-	if (api_db_losses(c->api->db, r, loss_rows, &losses, &e)) {
-		call_db_fail(c, &e);
-		return NULL;
-	}
-	json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_number(r->id),
-			 "source", json_text(r->source), "format", json_text(r->format), "host", json_text(r->host),
-			 "kernel", json_text(r->kernel), "clock", json_text(r->clock), "state", json_text(r->state),
-			 "note", json_text(r->note), "events", json_number(r->events), "first_t",
-			 r->events ? json_number(r->first_t) : json_null(), "last_t",
-			 r->events ? json_number(r->last_t) : json_null(), "probes", lines_json(r->probes), "losses",
-			 losses_json(&losses));
-	if (!json)
-		call_no_memory(c);
-	return json;
+	if (api_db_losses(c->api->db, r, loss_rows, &losses, &e))
+		return call_db_fail(c, &e);
+	json_put_u64(into, "id", r->id);
+	json_put_text(into, "source", r->source);
+	json_put_text(into, "format", r->format);
+	json_put_text(into, "host", r->host);
+	json_put_text(into, "kernel", r->kernel);
+	json_put_text(into, "clock", r->clock);
+	json_put_text(into, "state", r->state);
+	json_put_text(into, "note", r->note);
+	json_put_u64(into, "events", r->events);
+	put_time(into, "first_t", r, r->first_t);
+	put_time(into, "last_t", r, r->last_t);
+	put_lines(json_put_array(into, "probes"), r->probes);
+	put_losses(json_put_object(into, "losses"), &losses);
+	return 0;
 }
 
 /* Newest first. */
@@ -65,38 +75,36 @@ int api_get_captures(struct call *c)
 {
 	uint64_t limit = LIMIT_DEFAULT, before = 0;
 	size_t loss_rows = API_DB_LOSS_ROWS;
-	json_t *all = NULL, *one;
+	struct json *all;
 	struct api_capture row;
 	struct error e = {""};
-	int got = 1;
+	int got = 1, err;
 
 	if (call_param_u64(c, "limit", 1, LIMIT_MAX, &limit, NULL) ||
 	    call_param_u64(c, "cursor", 1, INT64_MAX, &before, NULL) || call_params_end(c))
 		return -1;
 	if (call_database(c, &e))
 		return call_db_fail(c, &e);
-	all = json_array();
-	while (json_array_size(all) < limit) {
+	c->json = json_new_object();
+	all = json_put_array(c->json, "captures");
+	for (uint64_t n = 0; n < limit; n++) {
 		got = api_db_capture_before(c->api->db, before, &row, &e);
 		if (got <= 0)
 			break;
 		before = row.id;
-		one = capture_json(c, &row, &loss_rows);
+		err = put_capture(json_put_object(all, NULL), c, &row, &loss_rows);
 		api_capture_clear(&row);
-		if (!one)
-			goto fail;
-		json_array_append_new(all, one);
+		if (err)
+			return -1;
 	}
-	if (got < 0) {
-		call_db_fail(c, &e);
-		goto fail;
-	}
+	if (got < 0)
+		return call_db_fail(c, &e);
 	/* a full page may be the last one: then the next is empty */
-	c->json = json_pack("{s:o, s:o}", "captures", all, "cursor", got ? json_number(before) : json_null());
-	return c->json ? 0 : call_no_memory(c);
-fail:
-	json_decref(all);
-	return -1;
+	if (got)
+		json_put_u64(c->json, "cursor", before);
+	else
+		json_put_null(c->json, "cursor");
+	return 0;
 }
 
 int api_get_capture(struct call *c)
@@ -118,7 +126,8 @@ int api_get_capture(struct call *c)
 		return call_db_fail(c, &e);
 	if (!got)
 		return call_fail(c, 404, "not-found", NULL, "there is no capture %s", c->id);
-	c->json = capture_json(c, &row, &loss_rows);
+	c->json = json_new_object();
+	got = put_capture(c->json, c, &row, &loss_rows);
 	api_capture_clear(&row);
-	return c->json ? 0 : -1;
+	return got;
 }

@@ -145,10 +145,8 @@ static int prepare(struct api_db *db, struct error *e)
 
 	_Static_assert(EV_lost == 19, "the index event_lost and the statement above name this number");
 	for (int i = 0; i < STATEMENTS; i++) {
-		if (i == ST_EVENTS || i == ST_EVENTS_DESC)
-			db->stmt[i] = prepare_events(db, i == ST_EVENTS_DESC, e);
-		else
-			db->stmt[i] = db_prepare(db->db, db->path, sql[i], e);
+		db->stmt[i] = sql[i] ? db_prepare(db->db, db->path, sql[i], e) :
+				       prepare_events(db, i == ST_EVENTS_DESC, e);
 		if (!db->stmt[i])
 			return -1;
 	}
@@ -322,19 +320,24 @@ static struct loss_entry *loss_entry(struct api_db *db, const struct api_capture
 	return l;
 }
 
-/* The last place collects what has none of its own. */
-static void add_cause(struct api_losses *s, const char *name, uint64_t records)
+/* The last place collects what has none of its own. A name is cut off, and fit to be a key. */
+static void add_cause(struct api_losses *s, const char *text, uint64_t records)
 {
+	char name[sizeof(s->cause[0].name)];
 	size_t i;
 
+	snprintf(name, sizeof(name), "%s", text);
+	for (char *p = name; *p; p++)
+		if (*p & 0x80)
+			*p = '?';
 	for (i = 0; i < s->causes && strcmp(s->cause[i].name, name); i++)
 		;
-	if (i == API_DB_CAUSES)
-		i--;
-	if (i == s->causes) {
-		snprintf(s->cause[i].name, sizeof(s->cause[i].name), "%s", i == API_DB_CAUSES - 1 ? "other" : name);
-		s->causes++;
+	if (i == s->causes && i >= API_DB_CAUSES - 1 && strcmp(name, "other")) {
+		add_cause(s, "other", records);
+		return;
 	}
+	if (i == s->causes)
+		strcpy(s->cause[s->causes++].name, name);
 	s->cause[i].records += records;
 }
 
@@ -554,11 +557,7 @@ static int read_window(struct api_db *db, const struct api_filter *f, uint64_t l
 		if (ret)
 			break;
 	}
-	if (ret) {
-		sqlite3_reset(stmt);
-		return ret;
-	}
-	return finish(db, stmt, rc, e);
+	return finish(db, stmt, rc, e) ? -1 : ret;
 }
 
 int api_db_events(struct api_db *db, const struct api_filter *f, int (*fn)(void *ctx, const struct api_event *ev),

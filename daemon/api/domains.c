@@ -14,19 +14,22 @@
 /* The part of the answer that the path is about, with what the whole says of itself. */
 static int make_part(struct call *c, const char *text, size_t len, const char *part)
 {
-	json_t *all = json_loadb(text, len, 0, NULL);
-	json_t *capture = json_array_get(json_object_get(all, "captures"), 0);
-	json_t *list = json_object_get(capture, part);
+	static const char *const whole[] = {"capture", "events", "last_t", "partial", "midlife", "health"};
+	struct json *all = json_read(text, len, NULL);
+	struct json *capture = json_first(json_get(all, "captures")), *v;
 
-	if (list)
-		c->json = json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O}", "capture",
-				    json_object_get(capture, "capture"), "events", json_object_get(capture, "events"),
-				    "t", json_object_get(capture, "last_t"), "partial",
-				    json_object_get(capture, "partial"), "midlife", json_object_get(capture, "midlife"),
-				    "health", json_object_get(capture, "health"), part, list);
-	json_decref(all);
-	if (!c->json)
+	if (!json_get(capture, part)) {
+		json_free(all);
 		return call_fail(c, 503, "no-answer", NULL, "what 'ioflush state' printed is not understood");
+	}
+	c->json = json_new_object();
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
+		v = json_take(capture, whole[i]);
+		if (v)
+			json_put(c->json, strcmp(whole[i], "last_t") ? whole[i] : "t", v);
+	}
+	json_put(c->json, part, json_take(capture, part));
+	json_free(all);
 	return 0;
 }
 

@@ -12,47 +12,47 @@
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 1000
 
-static json_t *field_json(const struct api_event *ev, unsigned i)
+static void put_field(struct json *into, const struct api_event *ev, unsigned i)
 {
 	const struct field_desc *f = &event_table[ev->kind].field[i];
 
 	if (ev->missing & 1u << i)
-		return json_null();
-	switch (f->type) {
-	case FIELD_ID:
-	case FIELD_HEX:
-		return json_hex(ev->f[i]);
-	case FIELD_INT:
-		return json_integer((json_int_t)ev->f[i]);
-	case FIELD_STR:
-		return json_text(ev->string);
-	default: /* a count that no integer of JSON's readers holds is text, as in the canonical form */
-		return ev->f[i] > INT64_MAX ? json_hex(ev->f[i]) : json_integer((json_int_t)ev->f[i]);
-	}
+		json_put_null(into, f->name);
+	else if (f->type == FIELD_ID || f->type == FIELD_HEX)
+		json_put_hex(into, f->name, ev->f[i]);
+	else if (f->type == FIELD_INT)
+		json_put_i64(into, f->name, (int64_t)ev->f[i]);
+	else if (f->type == FIELD_STR)
+		json_put_text(into, f->name, ev->string);
+	else
+		json_put_u64(into, f->name, ev->f[i]);
+}
+
+/* none: what stands for no number. */
+static void put_number(struct json *into, const char *key, uint32_t n, uint32_t none)
+{
+	if (n == none)
+		json_put_null(into, key);
+	else
+		json_put_u64(into, key, n);
 }
 
 /* As in the canonical text form, and its number and its capture's. */
-static json_t *event_json(const struct api_event *ev)
-{
-	const struct event_desc *d = &event_table[ev->kind];
-	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "id", json_number(ev->id), "capture",
-				 json_number(ev->capture), "t", json_number(ev->t), "cpu",
-				 ev->cpu == EVENT_NO_CPU ? json_null() : json_integer(ev->cpu), "tid",
-				 ev->tid == EVENT_NO_TID ? json_null() : json_integer(ev->tid), "comm",
-				 json_text(ev->comm), "e", d->name);
-
-	for (unsigned i = 0; json && i < d->nfields; i++) {
-		if (json_object_set_new(json, d->field[i].name, field_json(ev, i))) {
-			json_decref(json);
-			return NULL;
-		}
-	}
-	return json;
-}
-
 static int add_event(void *ctx, const struct api_event *ev)
 {
-	return json_array_append_new(ctx, event_json(ev)) ? 1 : 0;
+	const struct event_desc *d = &event_table[ev->kind];
+	struct json *json = json_put_object(ctx, NULL);
+
+	json_put_u64(json, "id", ev->id);
+	json_put_u64(json, "capture", ev->capture);
+	json_put_u64(json, "t", ev->t);
+	put_number(json, "cpu", ev->cpu, EVENT_NO_CPU);
+	put_number(json, "tid", ev->tid, EVENT_NO_TID);
+	json_put_text(json, "comm", ev->comm);
+	json_put_text(json, "e", d->name);
+	for (unsigned i = 0; i < d->nfields; i++)
+		put_field(json, ev, i);
+	return 0;
 }
 
 /* kind=map,unmap: a set of bits. */
@@ -128,7 +128,7 @@ static int find_capture(struct call *c, struct api_filter *f)
 
 int api_get_events(struct call *c)
 {
-	json_t *events = NULL;
+	struct json *events;
 	struct api_filter f = {0};
 	struct error e = {""};
 	uint64_t next = 0;
@@ -142,16 +142,15 @@ int api_get_events(struct call *c)
 	got = all ? 1 : find_capture(c, &f);
 	if (got < 0)
 		return -1;
-	events = json_array();
-	if (!events)
-		return call_no_memory(c);
-	if (got)
-		got = api_db_events(c->api->db, &f, add_event, events, &next, &more, &e);
-	if (got) {
-		json_decref(events);
-		return got < 0 ? call_db_fail(c, &e) : call_no_memory(c);
-	}
-	c->json = json_pack("{s:o, s:o, s:o, s:b}", "capture", f.capture ? json_number(f.capture) : json_null(),
-			    "events", events, "cursor", json_number(next), "more", more);
-	return c->json ? 0 : call_no_memory(c);
+	c->json = json_new_object();
+	if (f.capture)
+		json_put_u64(c->json, "capture", f.capture);
+	else
+		json_put_null(c->json, "capture");
+	events = json_put_array(c->json, "events");
+	if (got && api_db_events(c->api->db, &f, add_event, events, &next, &more, &e))
+		return call_db_fail(c, &e);
+	json_put_u64(c->json, "cursor", next);
+	json_put_bool(c->json, "more", more);
+	return 0;
 }

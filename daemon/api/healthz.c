@@ -7,12 +7,11 @@ int api_get_health(struct call *c)
 {
 	struct ring_stats r;
 	struct writer_stats w;
-	bool well;
 
 	if (call_params_end(c))
 		return -1;
 	live_stats(c->api, &r, &w);
-	c->json = live_health_json(c->api, &r, &w, &well);
-	c->status = well ? 200 : 503;
-	return c->json ? 0 : call_no_memory(c);
+	c->json = json_new_object();
+	c->status = live_put_health(c->json, c->api, &r, &w) ? 200 : 503;
+	return 0;
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/json.h"
 
 #define KEPT 64
 
@@ -46,7 +47,7 @@ static void job_free(struct jobs *r, struct job *j)
 	if (j->state == JOB_QUEUED)
 		r->waiting--;
 	child_free(j->child);
-	json_decref(j->result);
+	free(j->result);
 	free(j->policies);
 	free(j->failure);
 	free(j);
@@ -196,7 +197,7 @@ static void take_result(struct job *j)
 		return;
 	}
 	text = child_output(j->child, &len);
-	j->result = text ? json_loadb(text, len, 0, NULL) : NULL;
+	j->result = text ? json_compact(text, len, NULL) : NULL;
 	free(text);
 	if (!j->result) {
 		job_fail(j, "what 'ioflush replay' printed is not understood");

@@ -8,8 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <jansson.h>
-
 #include "base/child.h"
 #include "base/file_id.h"
 
@@ -28,7 +26,7 @@ struct job {
 	int64_t created, started, ended; /* seconds since 1970; 0: not yet */
 	struct child *child;
 	double progress;
-	json_t *result;
+	char *result;  /* JSON that ioflush printed; NULL: none */
 	char *failure; /* NULL: it did not fail */
 };
 

@@ -67,14 +67,15 @@ size_t live_causes(struct api *a, const struct ring_stats *r, const struct write
 	return n;
 }
 
-json_t *live_health_json(struct api *a, const struct ring_stats *r, const struct writer_stats *w, bool *well)
+bool live_put_health(struct json *into, struct api *a, const struct ring_stats *r, const struct writer_stats *w)
 {
 	char cause[LIVE_CAUSES][320];
 	size_t n = live_causes(a, r, w, cause);
-	json_t *causes = json_array();
+	struct json *causes;
 
+	json_put_text(into, "status", n ? "failing" : "ok");
+	causes = json_put_array(into, "causes");
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(causes, json_text(cause[i]));
-	*well = !n;
-	return json_pack("{s:s, s:o}", "status", n ? "failing" : "ok", "causes", causes);
+		json_put_text(causes, NULL, cause[i]);
+	return !n;
 }

@@ -2,8 +2,7 @@
 #ifndef IOFLUSH_DAEMON_API_LIVE_H
 #define IOFLUSH_DAEMON_API_LIVE_H
 
-#include <jansson.h>
-
+#include "base/json.h"
 #include "daemon/api/api.h"
 #include "daemon/capture/ring.h"
 #include "daemon/record/writer.h"
@@ -24,7 +23,7 @@ void live_losses(const struct ring_stats *r, const struct writer_stats *w, struc
 #define LIVE_CAUSES 4
 size_t live_causes(struct api *a, const struct ring_stats *r, const struct writer_stats *w, char cause[LIVE_CAUSES][320]);
 
-/* The same as JSON, with a status; *well: whether there is none. */
-json_t *live_health_json(struct api *a, const struct ring_stats *r, const struct writer_stats *w, bool *well);
+/* Puts the same into an object, with a status. Whether there is none. */
+bool live_put_health(struct json *into, struct api *a, const struct ring_stats *r, const struct writer_stats *w);
 
 #endif

@@ -1,26 +1,25 @@
 /* /v1/policies: as ioflush knows them. */
+#include <string.h>
+
 #include "daemon/api/call.h"
 #include "daemon/api/routes.h"
 
 #define WAIT_MS 5000
 
-/* Remembers the names, so that a replay of an unknown one is refused at once. */
+/* Remembers the names, so that a replay of an unknown one is refused at once. The text is passed on. */
 static int make_policies(struct call *c, const char *text, size_t len)
 {
-	json_t *all = json_loadb(text, len, 0, NULL), *names = json_array(), *policy;
-	size_t i;
+	struct json *all = json_read(text, len, NULL);
 
-	json_array_foreach(json_object_get(all, "policies"), i, policy)
-		json_array_append(names, json_object_get(policy, "name"));
-	if (!all || !json_array_size(names)) {
-		json_decref(all);
-		json_decref(names);
+	if (!json_first(json_get(all, "policies"))) {
+		json_free(all);
 		return call_fail(c, 503, "no-answer", NULL, "what 'ioflush policies' printed is not understood");
 	}
-	json_decref(c->api->policy_names);
-	c->api->policy_names = names;
-	c->json = all;
-	return 0;
+	json_free(c->api->policies_known);
+	c->api->policies_known = all;
+	c->text = json_compact(text, len, NULL);
+	c->text_len = c->text ? strlen(c->text) : 0;
+	return c->text ? 0 : call_no_memory(c);
 }
 
 int api_get_policies(struct call *c)

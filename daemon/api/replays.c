@@ -17,48 +17,61 @@
 
 /* ---- what is said of one ---- */
 
-static json_t *time_json(int64_t t)
+static void put_time(struct json *into, const char *key, int64_t t)
 {
 	struct tm tm;
 	char text[32];
 	time_t tt = t;
+	bool is = t && gmtime_r(&tt, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
 
-	if (!t || !gmtime_r(&tt, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		return json_null();
-	return json_string(text);
+	json_put_text(into, key, is ? text : NULL);
 }
 
-static json_t *job_json(const struct job *j, bool whole)
+static void put_job(struct json *into, const struct job *j)
 {
 	static const char *const names[] = {
 		[JOB_QUEUED] = "queued", [JOB_RUNNING] = "running", [JOB_DONE] = "done", [JOB_FAILED] = "failed"};
 	double progress = j->state == JOB_RUNNING ? child_progress(j->child) : j->progress;
-	json_t *json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", j->id, "state",
-				 names[j->state], "progress", progress < 0 ? json_null() : json_real(progress),
-				 "capture", json_number(j->capture), "to", j->until ? json_number(j->to) : json_null(),
-				 "policies", json_text(j->policies), "created", time_json(j->created), "started",
-				 time_json(j->started), "ended", time_json(j->ended), "error",
-				 json_text(j->state == JOB_FAILED && !j->failure ? "out of memory" : j->failure));
 
-	if (json && whole && json_object_set(json, "result", j->result ? j->result : json_null())) {
-		json_decref(json);
-		json = NULL;
-	}
+	json_put_text(into, "id", j->id);
+	json_put_text(into, "state", names[j->state]);
+	if (progress < 0)
+		json_put_null(into, "progress");
+	else
+		json_put_real(into, "progress", progress);
+	json_put_u64(into, "capture", j->capture);
+	if (j->until)
+		json_put_u64(into, "to", j->to);
+	else
+		json_put_null(into, "to");
+	json_put_text(into, "policies", j->policies);
+	put_time(into, "created", j->created);
+	put_time(into, "started", j->started);
+	put_time(into, "ended", j->ended);
+	json_put_text(into, "error", j->state == JOB_FAILED && !j->failure ? "out of memory" : j->failure);
+}
+
+/* With its result, which is passed on as it is. */
+static struct json *whole_job(const struct job *j)
+{
+	struct json *json = json_new_object();
+
+	put_job(json, j);
+	json_put_compact(json, "result", j->result ? j->result : "null");
 	return json;
 }
 
 int api_get_replays(struct call *c)
 {
-	json_t *all = json_array();
+	struct json *all;
 
-	if (call_params_end(c)) {
-		json_decref(all);
+	if (call_params_end(c))
 		return -1;
-	}
+	c->json = json_new_object();
+	all = json_put_array(c->json, "replays");
 	for (const struct job *j = jobs_first(c->api->jobs); j; j = j->next)
-		json_array_append_new(all, job_json(j, false));
-	c->json = json_pack("{s:o}", "replays", all);
-	return c->json ? 0 : call_no_memory(c);
+		put_job(json_put_object(all, NULL), j);
+	return 0;
 }
 
 int api_get_replay(struct call *c)
@@ -70,8 +83,8 @@ int api_get_replay(struct call *c)
 	j = call_job(c);
 	if (!j)
 		return -1;
-	c->json = job_json(j, true);
-	return c->json ? 0 : call_no_memory(c);
+	c->json = whole_job(j);
+	return 0;
 }
 
 int api_delete_replay(struct call *c)
@@ -90,14 +103,14 @@ int api_delete_replay(struct call *c)
 
 /* ---- POST: the request is checked whole before anything is made of it ---- */
 
-static int unknown_member(struct call *c, json_t *object, const char *prefix, const char *const known[])
+static int unknown_member(struct call *c, const struct json *object, const char *prefix, const char *const known[])
 {
-	const char *key;
-	json_t *value;
 	char *field;
 	size_t i;
 
-	json_object_foreach(object, key, value) {
+	for (const struct json *v = json_first(object); v; v = json_next(v)) {
+		const char *key = json_key(v);
+
 		for (i = 0; known[i] && strcmp(known[i], key); i++)
 			;
 		if (known[i])
@@ -112,22 +125,19 @@ static int unknown_member(struct call *c, json_t *object, const char *prefix, co
 }
 
 /* A number, or text with one. Absent or null: *given is false. */
-static int take_u64(struct call *c, json_t *v, const char *field, uint64_t min, uint64_t max, uint64_t *out, bool *given)
+static int take_u64(struct call *c, const struct json *v, const char *field, uint64_t min, uint64_t max, uint64_t *out,
+		    bool *given)
 {
-	json_int_t n;
+	uint64_t n;
 
 	*given = v && !json_is_null(v);
 	if (!*given)
 		return 0;
-	n = json_integer_value(v);
-	if (json_is_integer(v) && n >= 0 && (uint64_t)n >= min && (uint64_t)n <= max) {
-		*out = (uint64_t)n;
-		return 0;
-	}
-	if (json_is_string(v) && !parse_u64(json_string_value(v), min, max, out))
-		return 0;
-	return call_fail(c, 422, "bad-field", field, "'%s' must be a whole number from %" PRIu64 " to %" PRIu64, field,
-			 min, max);
+	if (json_get_u64(v, &n) || n < min || n > max)
+		return call_fail(c, 422, "bad-field", field, "'%s' must be a whole number from %" PRIu64 " to %" PRIu64,
+				 field, min, max);
+	*out = n;
+	return 0;
 }
 
 /* Adds a text to the list; i: how many were added before. */
@@ -142,21 +152,21 @@ static int add_policies(struct call *c, char list[POLICY_LIST_MAX], size_t i, co
 }
 
 /* Text with commas, or an array of names; into out, with commas. */
-static int take_policies(struct call *c, json_t *v, char out[POLICY_LIST_MAX])
+static int take_policies(struct call *c, const struct json *v, char out[POLICY_LIST_MAX])
 {
 	bool given = v && !json_is_null(v);
-	json_t *one;
-	size_t i;
+	const struct json *first = json_is_array(v) ? json_first(v) : NULL;
+	size_t i = 0;
 
 	out[0] = '\0';
-	if (given && !json_is_string(v) && !json_array_size(v))
+	if (given && !json_is_string(v) && !first)
 		return call_fail(c, 422, "bad-field", "policies", "'policies' must be an array of names, or one text");
-	if (!json_is_array(v) && add_policies(c, out, 0, given ? json_string_value(v) : c->api->policies))
+	if (!first && add_policies(c, out, 0, given ? json_get_text(v) : c->api->policies))
 		return -1;
-	json_array_foreach(v, i, one) {
-		if (!json_is_string(one) || strchr(json_string_value(one), ','))
+	for (const struct json *one = first; one; one = json_next(one)) {
+		if (!json_is_string(one) || strchr(json_get_text(one), ','))
 			return call_fail(c, 422, "bad-field", "policies", "'policies' must be an array of names");
-		if (add_policies(c, out, i, json_string_value(one)))
+		if (add_policies(c, out, i++, json_get_text(one)))
 			return -1;
 	}
 	for (const char *s = out;; s++) {
@@ -170,7 +180,7 @@ static int take_policies(struct call *c, json_t *v, char out[POLICY_LIST_MAX])
 	}
 }
 
-static int take_cost(struct call *c, json_t *v, struct job *j)
+static int take_cost(struct call *c, const struct json *v, struct job *j)
 {
 	static const char *const known[] = {"cycles_per_page", "cpu_mhz", NULL};
 	bool given;
@@ -181,10 +191,9 @@ static int take_cost(struct call *c, json_t *v, struct job *j)
 		return call_fail(c, 422, "bad-field", "cost", "'cost' must be an object");
 	if (unknown_member(c, v, "cost.", known))
 		return -1;
-	if (take_u64(c, json_object_get(v, "cycles_per_page"), "cost.cycles_per_page", 0, MAX_CYCLES, &j->cycles,
-		     &j->has_cycles))
+	if (take_u64(c, json_get(v, "cycles_per_page"), "cost.cycles_per_page", 0, MAX_CYCLES, &j->cycles, &j->has_cycles))
 		return -1;
-	return take_u64(c, json_object_get(v, "cpu_mhz"), "cost.cpu_mhz", 1, MAX_MHZ, &j->mhz, &given);
+	return take_u64(c, json_get(v, "cpu_mhz"), "cost.cpu_mhz", 1, MAX_MHZ, &j->mhz, &given);
 }
 
 struct range {
@@ -192,7 +201,7 @@ struct range {
 	bool has_from;
 };
 
-static int take_range(struct call *c, json_t *v, struct job *j, struct range *r)
+static int take_range(struct call *c, const struct json *v, struct job *j, struct range *r)
 {
 	static const char *const known[] = {"from", "to", NULL};
 
@@ -201,9 +210,9 @@ static int take_range(struct call *c, json_t *v, struct job *j, struct range *r)
 	if (!json_is_object(v))
 		return call_fail(c, 422, "bad-field", "range", "'range' must be an object");
 	if (unknown_member(c, v, "range.", known) ||
-	    take_u64(c, json_object_get(v, "from"), "range.from", 0, INT64_MAX, &r->from, &r->has_from))
+	    take_u64(c, json_get(v, "from"), "range.from", 0, INT64_MAX, &r->from, &r->has_from))
 		return -1;
-	return take_u64(c, json_object_get(v, "to"), "range.to", 0, INT64_MAX, &j->to, &j->until);
+	return take_u64(c, json_get(v, "to"), "range.to", 0, INT64_MAX, &j->to, &j->until);
 }
 
 /* Looks the capture up, and whether the range is one that can be replayed. */
@@ -239,29 +248,27 @@ static int parse_request(struct call *c, struct job *j)
 	static const char *const known[] = {"capture", "range", "policies", "cost", NULL};
 	char policies[POLICY_LIST_MAX];
 	struct range range = {0};
-	json_error_t je;
-	json_t *body;
+	struct error e = {""};
+	struct json *body;
 	bool given;
 	int ret = -1;
 
-	body = json_loadb(c->q->body ? c->q->body : "", c->q->body_len, JSON_REJECT_DUPLICATES, &je);
+	body = json_read(c->q->body ? c->q->body : "", c->q->body_len, &e);
 	if (!body)
-		return call_fail(c, 400, "bad-json", NULL, "the body is not JSON: %s (line %d, column %d)", je.text,
-				 je.line, je.column);
+		return call_fail(c, 400, "bad-json", NULL, "the body is not JSON: %s", e.text);
 	if (!json_is_object(body)) {
 		call_fail(c, 400, "bad-json", NULL, "the body must be a JSON object");
 		goto out;
 	}
 	if (unknown_member(c, body, "", known) ||
-	    take_u64(c, json_object_get(body, "capture"), "capture", 1, INT64_MAX, &j->capture, &given) ||
-	    take_range(c, json_object_get(body, "range"), j, &range) ||
-	    take_policies(c, json_object_get(body, "policies"), policies) ||
-	    take_cost(c, json_object_get(body, "cost"), j) || check_capture(c, j, &range))
+	    take_u64(c, json_get(body, "capture"), "capture", 1, INT64_MAX, &j->capture, &given) ||
+	    take_range(c, json_get(body, "range"), j, &range) || take_policies(c, json_get(body, "policies"), policies) ||
+	    take_cost(c, json_get(body, "cost"), j) || check_capture(c, j, &range))
 		goto out;
 	j->policies = strdup(policies);
 	ret = j->policies ? 0 : call_no_memory(c);
 out:
-	json_decref(body);
+	json_free(body);
 	return ret;
 }
 
@@ -293,6 +300,6 @@ int api_post_replay(struct call *c)
 	jobs_add(jobs, j);
 	c->status = 202;
 	c->location = j->location;
-	c->json = job_json(j, true);
-	return c->json ? 0 : call_no_memory(c);
+	c->json = whole_job(j);
+	return 0;
 }

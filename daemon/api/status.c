@@ -9,79 +9,91 @@
 #define PACKAGE_VERSION "unconfigured"
 #endif
 
-static json_t *rate(uint64_t now, uint64_t then, uint64_t ms)
+static void put_rate(struct json *into, const char *key, uint64_t now, uint64_t then, uint64_t ms)
 {
-	return json_real(ms && now >= then ? (double)(now - then) * 1000 / (double)ms : 0);
+	json_put_real(into, key, ms && now >= then ? (double)(now - then) * 1000 / (double)ms : 0);
 }
 
 /* Since the oldest sample: ten seconds ago, or the start. */
-static json_t *rates_json(const struct api *a, const struct ring_stats *r, const struct writer_stats *w)
+static void put_rates(struct json *into, const struct api *a, const struct ring_stats *r, const struct writer_stats *w)
 {
 	const struct rate_sample *s = &a->sample[a->samples < RATE_SAMPLES ? 0 : a->samples % RATE_SAMPLES];
 	uint64_t ms = child_now_ms() - s->ms;
 
-	return json_pack("{s:o, s:o, s:o, s:o}", "seconds", json_real((double)ms / 1000), "records_per_second",
-			 rate(r->records, s->records, ms), "events_per_second", rate(r->events, s->events, ms),
-			 "rows_per_second", rate(w->rows, s->rows, ms));
+	json_put_real(into, "seconds", (double)ms / 1000);
+	put_rate(into, "records_per_second", r->records, s->records, ms);
+	put_rate(into, "events_per_second", r->events, s->events, ms);
+	put_rate(into, "rows_per_second", w->rows, s->rows, ms);
 }
 
-static json_t *losses_json(const struct ring_stats *r, const struct writer_stats *w)
+static void put_losses(struct json *into, const struct ring_stats *r, const struct writer_stats *w)
 {
-	json_t *by_cause = json_object();
 	struct live_loss loss[LIVE_LOSSES];
+	struct json *by_cause;
 	uint64_t sum = 0;
 
 	live_losses(r, w, loss);
-	for (int i = 0; i < LIVE_LOSSES; i++) {
-		json_object_set_new(by_cause, loss[i].cause, json_number(loss[i].records));
+	for (int i = 0; i < LIVE_LOSSES; i++)
 		sum += loss[i].records;
-	}
-	return json_pack("{s:o, s:o, s:o}", "records", json_number(sum), "unknown", json_number(r->lost_unknown),
-			 "by_cause", by_cause);
+	json_put_u64(into, "records", sum);
+	json_put_u64(into, "unknown", r->lost_unknown);
+	by_cause = json_put_object(into, "by_cause");
+	for (int i = 0; i < LIVE_LOSSES; i++)
+		json_put_u64(by_cause, loss[i].cause, loss[i].records);
 }
 
-static json_t *names_json(const struct ring_stats *r, const struct writer_stats *w)
+static void put_names(struct json *into, const struct ring_stats *r, const struct writer_stats *w)
 {
-	return json_pack("{s:o, s:o, s:o}", "not_kept", json_number(r->unnamed), "not_stored", json_number(w->unnamed),
-			 "doubtful", json_number(r->doubtful_names));
+	json_put_u64(into, "not_kept", r->unnamed);
+	json_put_u64(into, "not_stored", w->unnamed);
+	json_put_u64(into, "doubtful", r->doubtful_names);
 }
 
-static json_t *probes_json(const struct priv_armed *armed)
+static void put_probes(struct json *into, const struct priv_armed *armed)
 {
-	json_t *all = json_array();
-
 	for (size_t i = 0; armed && i < armed->nevents; i++) {
 		const struct armed_event *v = &armed->event[i];
+		struct json *one = json_put_object(into, NULL);
 
-		json_array_append_new(all, json_pack("{s:o, s:o, s:o, s:o, s:o}", "event", json_text(v->name),
-						     "alternative", v->alt < 0 ? json_null() : json_integer(v->alt),
-						     "probe", json_text(v->alt < 0 ? NULL : v->line), "lost",
-						     json_text(v->lost), "refused", json_text(v->refused)));
+		json_put_text(one, "event", v->name);
+		if (v->alt < 0)
+			json_put_null(one, "alternative");
+		else
+			json_put_i64(one, "alternative", v->alt);
+		json_put_text(one, "probe", v->alt < 0 ? NULL : v->line);
+		json_put_text(one, "lost", v->lost);
+		json_put_text(one, "refused", v->refused);
 	}
-	return all;
 }
 
-static json_t *capture_now_json(const struct ring_stats *r, const struct writer_stats *w)
+static void put_capture(struct json *into, const struct ring_stats *r, const struct writer_stats *w)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_number(w->capture), "pages",
-			 json_number(r->pages), "records", json_number(r->records), "events", json_number(r->events),
-			 "other_records", json_number(r->other), "drains", json_number(r->drains), "last_t",
-			 json_number(r->last_t));
+	json_put_u64(into, "id", w->capture);
+	json_put_u64(into, "pages", r->pages);
+	json_put_u64(into, "records", r->records);
+	json_put_u64(into, "events", r->events);
+	json_put_u64(into, "other_records", r->other);
+	json_put_u64(into, "drains", r->drains);
+	json_put_u64(into, "last_t", r->last_t);
 }
 
-static json_t *queue_json(const struct writer_stats *w)
+static void put_queue(struct json *into, const struct writer_stats *w)
 {
-	return json_pack("{s:o, s:o}", "events", json_number(w->queued), "max", json_number(w->queue_max));
+	json_put_u64(into, "events", w->queued);
+	json_put_u64(into, "max", w->queue_max);
 }
 
-static json_t *database_json(const struct api *a, const struct writer_stats *w)
+static void put_database(struct json *into, const struct api *a, const struct writer_stats *w)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "path", json_text(a->db_path), "bytes",
-			 json_number(w->db_bytes), "rows", json_number(w->rows), "batches", json_number(w->batches),
-			 "commits", json_number(w->commits), "failures", json_number(w->failures), "failing",
-			 json_text(w->failing[0] ? w->failing : NULL), "displaced",
-			 json_text(w->displaced[0] ? w->displaced : NULL), "deleted_by_retention",
-			 json_number(w->retained_deleted));
+	json_put_text(into, "path", a->db_path);
+	json_put_u64(into, "bytes", w->db_bytes);
+	json_put_u64(into, "rows", w->rows);
+	json_put_u64(into, "batches", w->batches);
+	json_put_u64(into, "commits", w->commits);
+	json_put_u64(into, "failures", w->failures);
+	json_put_text(into, "failing", w->failing[0] ? w->failing : NULL);
+	json_put_text(into, "displaced", w->displaced[0] ? w->displaced : NULL);
+	json_put_u64(into, "deleted_by_retention", w->retained_deleted);
 }
 
 int api_get_status(struct call *c)
@@ -89,17 +101,20 @@ int api_get_status(struct call *c)
 	struct api *a = c->api;
 	struct ring_stats r;
 	struct writer_stats w;
-	json_t *health;
-	bool well;
 
 	if (call_params_end(c))
 		return -1;
 	live_stats(a, &r, &w);
-	health = live_health_json(a, &r, &w, &well);
-	c->json = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", PACKAGE_VERSION,
-			    "uptime_seconds", json_number((child_now_ms() - a->started_ms) / 1000), "health", health,
-			    "capture", capture_now_json(&r, &w), "rates", rates_json(a, &r, &w), "queue",
-			    queue_json(&w), "losses", losses_json(&r, &w), "names", names_json(&r, &w), "database",
-			    database_json(a, &w), "probes", probes_json(a->live.armed));
-	return c->json ? 0 : call_no_memory(c);
+	c->json = json_new_object();
+	json_put_text(c->json, "version", PACKAGE_VERSION);
+	json_put_u64(c->json, "uptime_seconds", (child_now_ms() - a->started_ms) / 1000);
+	live_put_health(json_put_object(c->json, "health"), a, &r, &w);
+	put_capture(json_put_object(c->json, "capture"), &r, &w);
+	put_rates(json_put_object(c->json, "rates"), a, &r, &w);
+	put_queue(json_put_object(c->json, "queue"), &w);
+	put_losses(json_put_object(c->json, "losses"), &r, &w);
+	put_names(json_put_object(c->json, "names"), &r, &w);
+	put_database(json_put_object(c->json, "database"), a, &w);
+	put_probes(json_put_array(c->json, "probes"), a->live.armed);
+	return 0;
 }
