@@ -7,8 +7,6 @@
  *	losses.c	what is lost that no event tells of yet
  *	stats.c		what the kernel's statistics tell of losses, and of readers that are not we
  *	formats.c	formats of events, and the names of threads
- *
- * A part is changed by its own file alone; others may read it.
  */
 #ifndef IOFLUSH_DAEMON_CAPTURE_IMPL_H
 #define IOFLUSH_DAEMON_CAPTURE_IMPL_H
@@ -147,21 +145,21 @@ struct ring {
 
 	struct {
 		struct page *free;
-		size_t pages, limit;
-	} pool;
+		size_t pages, limit; /* of all that there are */
+	} pool;			     /* of pages; see pages.c */
 
 	struct {
 		struct cpu **cpu;
 		size_t n;
 	} heap;		   /* CPUs by the time of their next record */
-	uint64_t forced_t; /* 0: never */
+	uint64_t forced_t; /* up to here records went out before their time, for want of memory; 0: never */
 	uint64_t unpaired; /* of the decoder's, counted so far */
 
 	struct {
-		uint64_t t;
+		uint64_t t; /* of the last record, or loss, that was given out */
 		struct event ev[BATCH];
 		size_t n;
-	} out;
+	} out; /* events on their way to the sink */
 
 	struct {
 		uint32_t cause[LOSS_CAUSES]; /* strings ids */
@@ -174,7 +172,7 @@ struct ring {
 	struct {
 		unsigned told;
 		uint64_t told_at;
-	} damage;
+	} damage; /* as far as it is in the log */
 
 	struct ring_stats stats; /* the draining thread's own */
 	pthread_mutex_t lock;

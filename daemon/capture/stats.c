@@ -6,7 +6,7 @@
  * out; but a full page has no room for the count, and only says that there was a loss. Such a page gets its count from
  * the statistics: overrun less all that pages have told. That is right only when no loss waits to be told by a later
  * page, hence when the buffer was empty before and after the statistics were read. Until a CPU loses nothing any more,
- * its pages are then read in a way that leaves room for the count (see read_page()).
+ * its pages are then read in a way that leaves room for the count (see read_page() in pages.c).
  *
  * The buffer is ours alone. The statistics also tell how many records were read from it: more than our pages had were read
  * by somebody else; fewer, and it was emptied. Neither may pass as a recording without loss.
