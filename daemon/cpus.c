@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "base/log.h"
 
 #define CPU_RETRY_S 10 /* a CPU whose buffer has gone is tried again this often */
@@ -29,15 +30,15 @@ static struct cpu *find_cpu(struct ioflushd *d, unsigned number)
 
 static struct cpu *new_cpu(struct ioflushd *d, unsigned number, struct error *e)
 {
-	struct cpu *grown = realloc(d->cpus.cpu, (d->cpus.n + 1) * sizeof(*grown));
+	struct cpu *cpu = grow(d->cpus.cpu, d->cpus.n);
 
-	if (!grown) {
+	if (!cpu) {
 		error_errno(e, "CPU %u", number);
 		return NULL;
 	}
-	d->cpus.cpu = grown;
-	d->cpus.cpu[d->cpus.n] = (struct cpu){.number = number};
-	return &d->cpus.cpu[d->cpus.n++];
+	cpu->number = number;
+	d->cpus.n++;
+	return cpu;
 }
 
 static int open_cpu(struct ioflushd *d, struct cpu *cpu, struct error *e)

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "base/log.h"
 
 #define MAX_CPUS 65536u
@@ -189,22 +190,18 @@ static struct cpu *find_cpu(const struct ring *r, unsigned number)
 
 static struct cpu *new_cpu(struct ring *r, unsigned number)
 {
-	struct cpu **cpu = realloc(r->cpu, (r->cpus + 1) * sizeof(*cpu)), **heap, *c;
+	struct cpu **cpu = grow(r->cpu, r->cpus), *c;
 
-	if (!cpu)
+	if (!cpu || !grow(r->heap.cpu, r->cpus))
 		return NULL;
-	r->cpu = cpu;
-	heap = realloc(r->heap.cpu, (r->cpus + 1) * sizeof(*heap));
-	if (!heap)
-		return NULL;
-	r->heap.cpu = heap;
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
 	c->number = number;
 	c->queue.rec.cpu = (int)number;
 	c->fd = c->stats.fd = -1;
-	r->cpu[r->cpus++] = c;
+	*cpu = c;
+	r->cpus++;
 	pages_limit(r);
 	return c;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "daemon/probes/missed.h"
 
 const char *name_in_system(const struct tracer *t, const struct armed_event *a)
@@ -103,7 +104,7 @@ static int compare_cpus(const void *a, const void *b)
 
 static unsigned *list_cpus(DIR *dir, const char *online, size_t *n)
 {
-	unsigned *cpus = calloc(1, sizeof(*cpus)), *grown, cpu;
+	unsigned *cpus = calloc(1, sizeof(*cpus)), *more, cpu;
 	struct dirent *d;
 	char rest;
 
@@ -111,12 +112,13 @@ static unsigned *list_cpus(DIR *dir, const char *online, size_t *n)
 	while (cpus && (d = readdir(dir))) {
 		if (sscanf(d->d_name, "cpu%u%c", &cpu, &rest) != 1 || !in_cpu_list(online, cpu))
 			continue;
-		grown = realloc(cpus, (*n + 1) * sizeof(*cpus));
-		if (!grown)
+		more = grow(cpus, *n);
+		if (!more) {
 			free(cpus);
-		cpus = grown;
-		if (cpus)
-			cpus[(*n)++] = cpu;
+			return NULL;
+		}
+		*more = cpu;
+		++*n;
 	}
 	if (cpus)
 		qsort(cpus, *n, sizeof(*cpus), compare_cpus);

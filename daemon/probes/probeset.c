@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "trace/decoder/decoder.h"
 
 #define MAX_LINE 4000 /* the kernel takes 4094 bytes, and our group may be longer than the file's */
@@ -189,31 +190,26 @@ static struct probe_event *find_event(const struct probe_set *s, const char *nam
 
 static struct probe_event *get_event(struct reader *r, const char *name, size_t len)
 {
-	struct probe_event *ev = find_event(r->set, name, len), *grown;
+	struct probe_event *ev = find_event(r->set, name, len);
 
 	if (ev)
 		return ev;
-	grown = realloc(r->set->event, (r->set->nevents + 1) * sizeof(*grown));
-	if (!grown)
-		goto fail;
-	r->set->event = grown;
-	ev = &grown[r->set->nevents];
-	memset(ev, 0, sizeof(*ev));
-	ev->name = strndup(name, len);
-	if (!ev->name)
-		goto fail;
+	ev = grow(r->set->event, r->set->nevents);
+	if (ev)
+		ev->name = strndup(name, len);
+	if (!ev || !ev->name) {
+		FAIL(r, "out of memory");
+		return NULL;
+	}
 	r->set->nevents++;
 	return ev;
-fail:
-	FAIL(r, "out of memory");
-	return NULL;
 }
 
 /* A new alternative of the event, with the @lost that was read before it. */
 static struct probe_alt *add_alt(struct reader *r, const char *name, size_t len)
 {
 	struct probe_event *ev = get_event(r, name, len);
-	struct probe_alt *grown;
+	struct probe_alt *alt;
 
 	if (!ev)
 		return NULL;
@@ -221,21 +217,19 @@ static struct probe_alt *add_alt(struct reader *r, const char *name, size_t len)
 		FAIL(r, "%s has more than %d alternatives", ev->name, MAX_ALTS);
 		return NULL;
 	}
-	grown = realloc(ev->alt, (ev->nalts + 1) * sizeof(*grown));
-	if (!grown) {
+	alt = grow(ev->alt, ev->nalts);
+	if (!alt) {
 		FAIL(r, "out of memory");
 		return NULL;
 	}
-	ev->alt = grown;
-	grown = &ev->alt[ev->nalts++];
-	memset(grown, 0, sizeof(*grown));
-	grown->file_line = r->line;
-	grown->lost = r->lost;
-	grown->entry = r->entry;
-	grown->forced = r->forced;
+	ev->nalts++;
+	alt->file_line = r->line;
+	alt->lost = r->lost;
+	alt->entry = r->entry;
+	alt->forced = r->forced;
 	r->lost = r->entry = NULL;
-	if (!r->rungs || (grown->rungs = strdup(r->rungs)))
-		return grown;
+	if (!r->rungs || (alt->rungs = strdup(r->rungs)))
+		return alt;
 	FAIL(r, "out of memory");
 	return NULL;
 }
@@ -381,15 +375,13 @@ static int read_only(struct reader *r, const char *arg)
 
 static int add_member(struct reader *r, const char *of, size_t of_len, const char *name, size_t len, unsigned offset)
 {
-	struct probe_member *grown = realloc(r->set->member, (r->set->nmembers + 1) * sizeof(*grown));
+	struct probe_member *member = grow(r->set->member, r->set->nmembers);
 	char *full;
 
-	if (!grown)
+	if (!member || asprintf(&full, "%.*s.%.*s", (int)of_len, of, (int)len, name) < 0)
 		return FAIL(r, "out of memory");
-	r->set->member = grown;
-	if (asprintf(&full, "%.*s.%.*s", (int)of_len, of, (int)len, name) < 0)
-		return FAIL(r, "out of memory");
-	grown[r->set->nmembers++] = (struct probe_member){full, offset};
+	*member = (struct probe_member){full, offset};
+	r->set->nmembers++;
 	return 0;
 }
 

@@ -1,0 +1,28 @@
+/*
+ * Arrays that get longer by one: grow(array, n) makes room behind the n elements and gives the new one, all zero. NULL: out
+ * of memory, and the array is as it was. The caller counts.
+ */
+#ifndef IOFLUSH_BASE_GROW_H
+#define IOFLUSH_BASE_GROW_H
+
+#include <stdlib.h>
+#include <string.h>
+
+static inline void *grow_bytes(void *array, size_t n, size_t size)
+{
+	char *grown = reallocarray(array, n + 1, size);
+
+	if (grown)
+		memset(grown + n * size, 0, size);
+	return grown;
+}
+
+#define grow(array, n)                                                     \
+	({                                                                 \
+		void *grown_ = grow_bytes((array), (n), sizeof(*(array))); \
+		if (grown_)                                                \
+			(array) = grown_;                                  \
+		grown_ ? &(array)[n] : NULL;                               \
+	})
+
+#endif
