@@ -40,7 +40,7 @@ enum loss_cause { LOST_FLAG, LOST_RING, LOST_DECODER, LOST_LATE, LOST_MERGE, LOS
 struct loss {
 	uint64_t count;	     /* records */
 	uint64_t places;     /* where records were lost, nobody knows how many */
-	struct moment since; /* the last record before the first of them */
+	struct moment since; /* t of the last record before the first of them */
 };
 
 /* --- pages.c */
@@ -85,7 +85,7 @@ struct told {
 	bool uncounted;	     /* of the pages some could not be counted */
 	uint64_t pages;	     /* that were read by then */
 	uint64_t records;    /* that were in them, if nobody else read */
-	struct moment since; /* the last record given out before that */
+	struct moment since; /* t of the last record given out before that */
 };
 
 struct stats {
@@ -125,7 +125,7 @@ struct names {
 struct cpu {
 	uint32_t number;
 	int fd;		    /* -1: none */
-	struct moment last; /* record given out */
+	struct moment last; /* t of the last record given out */
 	struct reading read;
 	struct queue queue;
 	struct stats stats;

@@ -4,7 +4,7 @@
  * Invariants:
  * - Probes and instance are changed only while this process holds the lock on the instance's directory (t->lock); what
  *   is left without a lock holder is left over.
- * - Only lines "-:OUR_GROUP/name" take anything away from dynamic_events.
+ * - dynamic_events is only ever opened for appending, and only lines "-:OUR_GROUP/name" take anything away from it.
  * - The order of taking away is: recording off, events off, probes, instance (its name being what is locked), lock.
  */
 #include "daemon/probes/impl.h"
