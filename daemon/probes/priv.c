@@ -235,18 +235,9 @@ void priv_armed_free(struct priv_armed *a)
 {
 	size_t i;
 
-	for (i = 0; i < a->nevents; i++) {
-		if (a->event) {
-			free(a->event[i].name);
-			free(a->event[i].system);
-			free(a->event[i].line);
-			free(a->event[i].lost);
-			free(a->event[i].refused);
-		}
-		if (a->format)
-			free(a->format[i]);
-	}
-	free(a->event);
+	armed_events_free(a->event, a->nevents);
+	for (i = 0; a->format && i < a->nevents; i++)
+		free(a->format[i]);
 	free(a->format);
 	free(a->format_len);
 	free(a->header_page);

@@ -56,19 +56,26 @@ int tracer_open(struct tracer *t, const struct tracer_options *o, enum tracer_ho
 	return -1;
 }
 
+void armed_events_free(struct armed_event *event, size_t n)
+{
+	size_t i;
+
+	for (i = 0; event && i < n; i++) {
+		free(event[i].name);
+		free(event[i].system);
+		free(event[i].line);
+		free(event[i].lost);
+		free(event[i].refused);
+	}
+	free(event);
+}
+
 void tracer_forget(struct tracer *t)
 {
 	size_t i;
 
 	instance_unlock(t);
-	for (i = 0; i < t->nevents; i++) {
-		free(t->event[i].name);
-		free(t->event[i].system);
-		free(t->event[i].line);
-		free(t->event[i].lost);
-		free(t->event[i].refused);
-	}
-	free(t->event);
+	armed_events_free(t->event, t->nevents);
 	for (i = 0; i < t->nsettings; i++) {
 		free(t->setting[i].name);
 		free(t->setting[i].text);

@@ -38,6 +38,8 @@ struct armed_event {
 	char *refused; /* why the ones before it (or all) were refused: the kernel's own words, one a line; or NULL */
 };
 
+void armed_events_free(struct armed_event *event, size_t n);
+
 /* A file of the instance, and what it held when all was armed. */
 struct tracer_setting {
 	char *name, *text;
