@@ -25,7 +25,6 @@
 const struct command *const cli_commands[] = {
 #define COMMAND(name) &cmd_##name,
 #include "analyzer/commands/commands.def"
-#undef COMMAND
 	NULL,
 };
 

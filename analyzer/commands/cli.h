@@ -30,7 +30,6 @@ struct command {
 
 #define COMMAND(name) extern const struct command cmd_##name;
 #include "analyzer/commands/commands.def"
-#undef COMMAND
 
 extern const struct command *const cli_commands[]; /* in the order of --help; ends with NULL */
 

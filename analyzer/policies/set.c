@@ -1,6 +1,5 @@
 /*
- * The policies of one run. A built-in policy is a line in builtin_policies[] and a file under policies/; nothing else
- * names it. A spec, NAME:key=value..., is split in a copy; values live until init returns. Everything about a policy is
+ * The policies of one run. A built-in policy is a file here and a line in policies.def; nothing else names it. A spec, NAME:key=value..., is split in a copy; values live until init returns. Everything about a policy is
  * checked before it joins the set, so the set never holds one that is half made.
  */
 #include "analyzer/policies/set.h"
@@ -16,16 +15,8 @@
 #define NAME_MAX_LENGTH 23 /* what the report's first column has room for */
 
 const struct ioflush_policy_ops *const builtin_policies[] = {
-	&policy_none,
-	&policy_always,
-	&policy_sticky_v1,
-	&policy_sticky_always,
-	&policy_sticky_max,
-	&policy_span,
-	&policy_span_prefer_noncoherent,
-	&policy_counter,
-	&policy_area_flag,
-	&policy_ideal,
+#define POLICY(name) &policy_##name,
+#include "analyzer/policies/policies.def"
 	NULL,
 };
 
