@@ -5,19 +5,8 @@
 #include "analyzer/commands/cli.h"
 #include "analyzer/commands/options.h"
 #include "analyzer/policies/set.h"
+#include "analyzer/report/lacking.h"
 #include "base/json.h"
-
-static const struct {
-	unsigned need;
-	const char *name; /* in JSON */
-	const char *events;
-} need_table[] = {
-	{IOFLUSH_NEEDS_FILL, "fill", "area_fill, area_fill_end, area_add_domain, area_add_domain_end"},
-	{IOFLUSH_NEEDS_ACCESS, "access", "access_add, access_remove"},
-	{IOFLUSH_NEEDS_SOURCE, "source", "area fills, accesses, cut and domain_remove"},
-	{IOFLUSH_NEEDS_COHERENT, "coherent", "the coherent field of domain_add (hwpt_alloc)"},
-};
-#define NEEDS (sizeof(need_table) / sizeof(need_table[0]))
 
 static void print_params(const struct ioflush_policy_ops *ops)
 {
@@ -36,7 +25,7 @@ static void print_policy(const struct ioflush_policy_ops *ops, bool plugin)
 	for (size_t i = 0; i < NEEDS; i++) {
 		if (!(ops->needs & need_table[i].need))
 			continue;
-		printf("%s%s\n", separator, need_table[i].events);
+		printf("%s%s\n", separator, need_table[i].text);
 		separator = "             ";
 	}
 }

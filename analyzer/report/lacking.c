@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "trace/event.h"
+#include "analyzer/ioflush-policy.h"
 
 #define BIT(kind) (1ull << (kind))
 
@@ -13,6 +13,19 @@
 	(BIT(EV_domain_add) | BIT(EV_domain_add_end) | BIT(EV_domain_remove) | BIT(EV_domain_remove_end) | \
 	 BIT(EV_area_fill) | BIT(EV_area_fill_end) | BIT(EV_area_unfill) | BIT(EV_area_unfill_end) |       \
 	 BIT(EV_area_add_domain) | BIT(EV_area_add_domain_end) | BIT(EV_map) | BIT(EV_unmap))
+
+const struct need need_table[NEEDS] = {
+	{IOFLUSH_NEEDS_FILL,
+	 "fill",
+	 "area_fill, area_fill_end, area_add_domain, area_add_domain_end",
+	 {EV_area_fill, EV_area_fill_end, EV_area_add_domain, EV_area_add_domain_end}},
+	{IOFLUSH_NEEDS_ACCESS, "access", "access_add, access_remove", {EV_access_add, EV_access_remove}},
+	{IOFLUSH_NEEDS_SOURCE,
+	 "source",
+	 "area fills, accesses, cut and domain_remove",
+	 {EV_cut, EV_domain_remove, EV_area_fill, EV_area_add_domain, EV_access_add}},
+	{IOFLUSH_NEEDS_COHERENT, "coherent", "the coherent field of domain_add (hwpt_alloc)", {EV_NONE}},
+};
 
 static bool is_name_char(char c)
 {

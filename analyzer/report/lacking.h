@@ -1,5 +1,5 @@
 /*
- * Which events a capture cannot have, because its probes are known and none gives them. Without some of these no policy
+ * Which events a policy needs, and which a capture cannot have, because its probes are known and none gives them. Without some of these no policy
  * can be judged: what is mapped where, and why, is not known then, and every policy would look flawless.
  */
 #ifndef IOFLUSH_ANALYZER_REPORT_LACKING_H
@@ -10,6 +10,7 @@
 
 #include "analyzer/model/model.h"
 #include "base/json.h"
+#include "trace/event.h"
 
 #define LACKING_TEXT 512 /* enough for lacking_text() */
 
@@ -18,6 +19,17 @@ uint64_t lacking_kinds(const char *probes, const struct model_totals *t);
 
 /* Of these, the ones that no policy can be judged without. */
 uint64_t lacking_needed(uint64_t lacking);
+
+/* What a policy can need (enum ioflush_needs), and which events that means. */
+struct need {
+	unsigned need;
+	const char *name;	 /* in JSON */
+	const char *text;	 /* the same for people */
+	enum event_kind kind[6]; /* ends with EV_NONE */
+};
+
+#define NEEDS 4
+extern const struct need need_table[NEEDS];
 
 /* Their names, separated by commas; as an array of JSON. */
 void lacking_text(uint64_t kinds, char out[LACKING_TEXT]);

@@ -688,16 +688,6 @@ static void print_health(const struct report *r, FILE *out)
 	print_verify(r, out);
 }
 
-/* The events that enum ioflush_needs speaks of. */
-static const struct {
-	unsigned need;
-	enum event_kind kind[6];
-} need_table[] = {
-	{IOFLUSH_NEEDS_FILL, {EV_area_fill, EV_area_fill_end, EV_area_add_domain, EV_area_add_domain_end}},
-	{IOFLUSH_NEEDS_ACCESS, {EV_access_add, EV_access_remove}},
-	{IOFLUSH_NEEDS_SOURCE, {EV_cut, EV_domain_remove, EV_area_fill, EV_area_add_domain, EV_access_add}},
-};
-
 /* The first event that the policy needs and a capture has no probe for, or NULL. */
 static const char *missing_event(const struct report *r, unsigned needs)
 {
@@ -705,7 +695,7 @@ static const char *missing_event(const struct report *r, unsigned needs)
 
 	for (size_t i = 0; i < r->n; i++)
 		lacking |= r->capture[i].lacking;
-	for (size_t i = 0; i < sizeof(need_table) / sizeof(need_table[0]); i++) {
+	for (size_t i = 0; i < NEEDS; i++) {
 		if (!(needs & need_table[i].need))
 			continue;
 		for (const enum event_kind *k = need_table[i].kind; *k != EV_NONE; k++) {
