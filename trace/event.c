@@ -140,7 +140,7 @@ static int check_cut(const struct event *ev, struct error *e)
 
 	if (c->num_iovas != 1 && c->num_iovas != 2)
 		return refuse(e, ev, "num_iovas", c->num_iovas, "a cut has 1 or 2 iovas");
-	if (c->num_iovas == 2 && ev->missing & 1u << 3)
+	if (c->num_iovas == 2 && !event_has(ev, cut, iova1))
 		return error_set(e, "cut: iova1: missing, although num_iovas is 2");
 	return 0;
 }

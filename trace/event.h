@@ -71,6 +71,10 @@ struct event {
 	};
 };
 
+/* The bit of a field in missing: EVENT_BIT(domain_add, coherent); and whether an event of that kind has it. */
+#define EVENT_BIT(kind, field) (1u << offsetof(struct event_##kind, field) / sizeof(uint64_t))
+#define event_has(ev, kind, field) (!((ev)->missing & EVENT_BIT(kind, field)))
+
 enum field_type { FIELD_ID, FIELD_HEX, FIELD_DEC, FIELD_INT, FIELD_FLAG, FIELD_STR };
 
 struct field_desc {

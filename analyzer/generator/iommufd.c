@@ -815,7 +815,7 @@ void sim_attach(struct sim *sim, struct iopt *t)
 	ev->domain_add.coherent = sim_chance(sim, sim->o.coherent);
 	if (sim_chance(sim, sim->o.unknown)) {
 		ev->domain_add.coherent = 0;
-		ev->missing = 1 << 2; /* the third field */
+		ev->missing = EVENT_BIT(domain_add, coherent);
 	}
 	rc = add_domain_areas(sim, t, d, sim_chance(sim, sim->o.fail));
 	ev = emit(sim, EV_domain_add_end);
@@ -970,7 +970,7 @@ void sim_cut(struct sim *sim, struct area *a)
 	if (n == 2)
 		ev->cut.iova1 = iova[1];
 	else
-		ev->missing = 1 << 3; /* the fourth field */
+		ev->missing = EVENT_BIT(cut, iova1);
 	for (unsigned i = 0; i < n; i++) {
 		a = area_at(t, iova[i]);
 		if (a && !split(sim, a, iova[i]))

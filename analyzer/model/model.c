@@ -373,7 +373,7 @@ static void clear_idle(struct model *m, const struct iopt *iopt)
 static void on_domain_add(struct model *m, const struct event *ev)
 {
 	const struct event_domain_add *f = &ev->domain_add;
-	bool unknown = ev->missing & 1 << 2; /* coherent */
+	bool unknown = !event_has(ev, domain_add, coherent);
 	struct domain *d = domain_find(&m->objects, f->domain);
 	struct iopt *iopt;
 
@@ -914,7 +914,7 @@ static void on_attach(struct model *m, const struct event *ev)
 	const struct event_attach *f = &ev->attach;
 	struct device *dev;
 
-	if (!m->watched || ev->missing & 1 << 1 || !f->device)
+	if (!m->watched || !event_has(ev, attach, domain) || !f->device)
 		return;
 	dev = device_get(&m->objects, f->domain);
 	if (dev)
@@ -932,7 +932,7 @@ static void on_detach(struct model *m, const struct event *ev)
 static void on_lost(struct model *m, const struct event *ev)
 {
 	m->frames.lost++;
-	if (ev->missing & 1)
+	if (!event_has(ev, lost, count))
 		count(m, HEALTH_lost_unknown, 1);
 	else
 		count(m, HEALTH_lost_records, ev->lost.count);

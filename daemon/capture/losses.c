@@ -6,7 +6,6 @@
 #include "daemon/capture/impl.h"
 
 #define BIT(i) (1u << (i))
-#define LOST_FIELD(name) (offsetof(struct event_lost, name) / sizeof(uint64_t))
 
 static const char *const cause_names[LOSS_CAUSES] = {
 	[LOST_FLAG] = "ring buffer", [LOST_RING] = "ring buffer",   [LOST_DECODER] = "decoder",
@@ -75,9 +74,9 @@ static void give_lost(struct ring *r, const struct cpu *c, enum loss_cause cause
 	ev->lost.cause = r->losses.cause[cause];
 	ev->lost.since = l->since.known ? l->since.t : 0;
 	if (!count)
-		ev->missing |= BIT(LOST_FIELD(count));
+		ev->missing |= EVENT_BIT(lost, count);
 	if (!l->since.known)
-		ev->missing |= BIT(LOST_FIELD(since));
+		ev->missing |= EVENT_BIT(lost, since);
 	decoder_lost(r->decoder, ev);
 	r->out.n++;
 }

@@ -24,13 +24,13 @@ int batch_append_lost(struct writer *w, struct store *s, struct batch *b, unsign
 	ev.t = b->has_t && t < b->last_t ? b->last_t : t;
 	ev.lost.cause = w->cause[cause];
 	if (unknown)
-		ev.missing |= 1u << 0;
+		ev.missing |= EVENT_BIT(lost, count);
 	else
 		ev.lost.count = count;
 	if (b->has_t)
 		ev.lost.since = since;
 	else
-		ev.missing |= 1u << 2;
+		ev.missing |= EVENT_BIT(lost, since);
 	b->records += count;
 	b->last_t = ev.t;
 	b->has_t = true;

@@ -87,7 +87,7 @@ static void count_lost(struct queue *q, const struct event *ev, size_t n)
 	for (i = 0; i < n; i++) {
 		if (ev[i].kind != EV_lost)
 			own++;
-		else if (ev[i].missing & 1u << 0)
+		else if (!event_has(&ev[i], lost, count))
 			unknown++;
 		else
 			records += ev[i].lost.count;

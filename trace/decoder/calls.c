@@ -66,7 +66,7 @@ static void make_lost(struct decoder *d, struct event *ev, const struct raw_reco
 	ev->tid = r->tid;
 	ev->comm = r->comm;
 	ev->kind = EV_lost;
-	ev->missing = BIT(FIELD(lost, since));
+	ev->missing = EVENT_BIT(lost, since);
 	ev->lost.count = n;
 	ev->lost.cause = d->cause;
 	d->stats.unpaired += n;

@@ -124,7 +124,7 @@ static void make_attach(struct decoder *d, struct event *ev, const struct raw_re
 	ev->t = t;
 	if (!device && r->present & BIT(X_IDEV))
 		device = device_of(d, r->v[X_IDEV]);
-	if (device && ev->missing & BIT(FIELD(attach, device)))
+	if (device && !event_has(ev, attach, device))
 		set_field(ev, FIELD(attach, device), device);
 }
 
@@ -205,7 +205,7 @@ static void finish_domain_add(struct decoder *d, struct event *ev)
 	struct thread *th;
 
 	ev->domain_add.coherent = ev->domain_add.coherent != 0;
-	if (!(ev->missing & BIT(FIELD(domain_add, coherent))))
+	if (event_has(ev, domain_add, coherent))
 		return;
 	th = thread_find(d, thread_id(ev->tid, ev->cpu));
 	if (th && th->has_coherent)
@@ -216,7 +216,7 @@ static int finish_unpin(struct event *ev, const struct raw_record *r, struct err
 {
 	uint64_t page = r->v[X_PAGE], vmemmap = r->v[X_VMEMMAP];
 
-	if (r->present & BIT(FIELD(unpin, pfn)))
+	if (r->present & EVENT_BIT(unpin, pfn))
 		return 0;
 	if (page < vmemmap || (page - vmemmap) % STRUCT_PAGE_SIZE)
 		return error_set(e, "unpin: page: 0x%" PRIx64 ": no struct page of the vmemmap at 0x%" PRIx64, page,
@@ -269,7 +269,7 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 	case EV_cut:
 		/* With one iova the probe reads on into what lies behind the kernel's array. */
 		if (ev->cut.num_iovas == 1) {
-			ev->missing |= BIT(FIELD(cut, iova1));
+			ev->missing |= EVENT_BIT(cut, iova1);
 			ev->cut.iova1 = 0;
 		}
 		break;
@@ -284,11 +284,11 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 		break;
 	case EV_attach:
 		/* A probe that names the device itself needs no tracepoint to wait for. */
-		if (ev->missing & BIT(FIELD(attach, device)))
+		if (!event_has(ev, attach, device))
 			return hold_attach(d, r, e);
 		break;
 	case EV_detach:
-		if (ev->missing & BIT(FIELD(detach, device)) && r->present & BIT(X_IDEV)) {
+		if (!event_has(ev, detach, device) && r->present & BIT(X_IDEV)) {
 			uint32_t device = device_of(d, r->v[X_IDEV]);
 
 			if (device)

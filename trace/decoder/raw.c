@@ -119,11 +119,11 @@ const char *raw_field_lacking(unsigned kind, uint16_t present)
 	if (raw_is_bare_end(kind, present))
 		return NULL;
 	if (kind == EV_unmap && present & BIT(X_UNMAPPED))
-		present |= BIT(FIELD(unmap, size));
+		present |= EVENT_BIT(unmap, size);
 	if (kind == EV_unpin && present & BIT(X_PAGE))
-		present |= present & BIT(X_VMEMMAP) ? BIT(FIELD(unpin, pfn)) : 0;
+		present |= present & BIT(X_VMEMMAP) ? EVENT_BIT(unpin, pfn) : 0;
 	/* All of detach is optional, but nothing at all is somebody else's event. */
-	if (kind == EV_detach && !(present & (BIT(FIELD(detach, hwpt)) | BIT(X_IDEV))))
+	if (kind == EV_detach && !(present & (EVENT_BIT(detach, hwpt) | BIT(X_IDEV))))
 		return "idev";
 	lacking = raw_fields_required(kind) & ~present;
 	return lacking ? raw_field_name(kind, __builtin_ctz(lacking)) : NULL;

@@ -143,8 +143,8 @@ bool decoder_reads(const struct tep_event *event)
 static uint16_t unknown_domain(unsigned kind)
 {
 	if (kind == EV_map)
-		return BIT(FIELD(map, domain));
-	return kind == EV_unmap ? BIT(FIELD(unmap, domain)) : 0;
+		return EVENT_BIT(map, domain);
+	return kind == EV_unmap ? EVENT_BIT(unmap, domain) : 0;
 }
 
 /* Compiles a format. NULL and the error; plan_other: none of ours. */

@@ -384,9 +384,9 @@ static void make_lost(struct ftext *ft, struct event *ev, uint32_t cpu, uint64_t
 	ev->lost.cause = ft->cause;
 	ev->lost.since = since;
 	if (!count)
-		ev->missing |= 1u << offsetof(struct event_lost, count) / sizeof(uint64_t);
+		ev->missing |= EVENT_BIT(lost, count);
 	if (!since)
-		ev->missing |= 1u << offsetof(struct event_lost, since) / sizeof(uint64_t);
+		ev->missing |= EVENT_BIT(lost, since);
 	decoder_lost(ft->decoder, ev);
 }
 

@@ -203,11 +203,11 @@ static void make_lost(struct tracedat *td, struct event *ev, const struct cpu_re
 	if (count > 0)
 		ev->lost.count = (uint64_t)count;
 	else
-		ev->missing |= 1u << offsetof(struct event_lost, count) / sizeof(uint64_t);
+		ev->missing |= EVENT_BIT(lost, count);
 	if (r->last_t)
 		ev->lost.since = r->last_t;
 	else
-		ev->missing |= 1u << offsetof(struct event_lost, since) / sizeof(uint64_t);
+		ev->missing |= EVENT_BIT(lost, since);
 	decoder_lost(td->decoder, ev);
 }
 

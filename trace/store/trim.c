@@ -59,7 +59,7 @@ static void count_records(struct trim *t, const struct event *ev)
 {
 	if (ev->kind != EV_lost)
 		t->records++;
-	else if (ev->missing & 1u << 0)
+	else if (!event_has(ev, lost, count))
 		t->unknown++;
 	else
 		t->records += ev->lost.count;
@@ -170,9 +170,9 @@ static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *
 
 	if (store_string(t->store, STORE_TRIM_CAUSE, &cause, e))
 		return -1;
-	ev.missing = 1u << 2; /* since: nothing is known of before */
+	ev.missing = EVENT_BIT(lost, since); /* nothing is known of before */
 	if (unknown)
-		ev.missing |= 1u << 0;
+		ev.missing |= EVENT_BIT(lost, count);
 	else
 		ev.lost.count = t->records;
 	stmt = db_prepare(t->db, t->path,
