@@ -11,14 +11,9 @@
 static const struct {
 	const char *name, *advice;
 } causes[HEALTH_CAUSES] = {
-	[HEALTH_RING] = {"records lost in the ring buffer", "raise buffer-size"},
-	[HEALTH_DECODER] = {"records lost could not be decoded", "the log at level debug says why"},
-	[HEALTH_LATE] = {"records lost came after their time", "raise merge-window"},
-	[HEALTH_MERGE] = {"records lost for lack of merge memory", "raise merge-bytes"},
-	[HEALTH_PROBE] = {"records lost as probes missed them", "give return probes more room, r64: in place of r:"},
-	[HEALTH_QUEUE] = {"records lost in the queue to the database", "raise queue-events, or use a faster disk"},
-	[HEALTH_DATABASE] = {"records lost while the database took no rows", "see why it failed"},
-	[HEALTH_INVALID] = {"records lost as no reader would take them", "the log at level debug says why"},
+#define RING_LOSS(ID, id, name, text, advice) {text, advice},
+#define WRITER_LOSS(ID, id, name, text, advice) {text, advice},
+#include "schema/losses.def"
 	[HEALTH_UNKNOWN] = {"places where the count is not known", "raise buffer-size"},
 	[HEALTH_NAMES] = {"events stored without the name of their command or device, as there are too many names",
 			  "see who makes so many; retention makes room in the database, a restart in memory"},
@@ -26,22 +21,21 @@ static const struct {
 
 static void counts(uint64_t n[HEALTH_CAUSES], const struct ring_stats *r, const struct writer_stats *w)
 {
-	n[HEALTH_RING] = r->lost_ring;
-	n[HEALTH_DECODER] = r->lost_decoder;
-	n[HEALTH_LATE] = r->lost_late;
-	n[HEALTH_MERGE] = r->lost_merge;
-	n[HEALTH_PROBE] = r->lost_probe;
-	n[HEALTH_QUEUE] = w->lost_queue;
-	n[HEALTH_DATABASE] = w->lost_database;
-	n[HEALTH_INVALID] = w->lost_invalid;
+#define RING_LOSS(ID, id, ...) n[LOSS_##ID] = r->lost_##id;
+#define WRITER_LOSS(ID, id, ...) n[LOSS_##ID] = w->lost_##id;
+#include "schema/losses.def"
 	n[HEALTH_UNKNOWN] = r->lost_unknown;
 	n[HEALTH_NAMES] = r->unnamed + w->unnamed;
 }
 
 uint64_t health_lost(const struct ring_stats *r, const struct writer_stats *w)
 {
-	return r->lost_ring + r->lost_decoder + r->lost_late + r->lost_merge + r->lost_probe + w->lost_queue +
-	       w->lost_database + w->lost_invalid;
+	uint64_t n[HEALTH_CAUSES], sum = 0;
+
+	counts(n, r, w);
+	for (int i = 0; i < LOSSES; i++)
+		sum += n[i];
+	return sum;
 }
 
 static bool say_losses(struct health *h, const struct ring_stats *r, const struct writer_stats *w)

@@ -12,22 +12,12 @@
 
 #include "daemon/capture/ring.h"
 #include "daemon/record/writer.h"
+#include "trace/losses.h"
 
 #define HEALTH_INTERVAL_S 60
 
-enum health_cause {
-	HEALTH_RING,
-	HEALTH_DECODER,
-	HEALTH_LATE,
-	HEALTH_MERGE,
-	HEALTH_PROBE,
-	HEALTH_QUEUE,
-	HEALTH_DATABASE,
-	HEALTH_INVALID,
-	HEALTH_UNKNOWN,
-	HEALTH_NAMES,
-	HEALTH_CAUSES
-};
+/* The causes of trace/losses.h come first. */
+enum health_cause { HEALTH_UNKNOWN = LOSSES, HEALTH_NAMES, HEALTH_CAUSES };
 
 struct health {
 	uint64_t said[HEALTH_CAUSES];	/* counts when they were logged last */

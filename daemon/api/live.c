@@ -21,12 +21,12 @@ void live_stats(const struct api *a, struct ring_stats *r, struct writer_stats *
 		a->live.writer(a->live.ctx, w);
 }
 
-void live_losses(const struct ring_stats *r, const struct writer_stats *w, struct live_loss out[LIVE_LOSSES])
+void live_losses(const struct ring_stats *r, const struct writer_stats *w, struct live_loss out[LOSSES])
 {
-	const struct live_loss all[LIVE_LOSSES] = {
-		{"ring buffer", r->lost_ring},	 {"decoder", r->lost_decoder}, {"late", r->lost_late},
-		{"merge memory", r->lost_merge}, {"probe", r->lost_probe},     {"queue", w->lost_queue},
-		{"database", w->lost_database},	 {"invalid", w->lost_invalid},
+	const struct live_loss all[LOSSES] = {
+#define RING_LOSS(ID, id, name, ...) {name, r->lost_##id},
+#define WRITER_LOSS(ID, id, name, ...) {name, w->lost_##id},
+#include "schema/losses.def"
 	};
 
 	memcpy(out, all, sizeof(all));

@@ -6,6 +6,7 @@
 #include "daemon/api/api.h"
 #include "daemon/capture/ring.h"
 #include "daemon/record/writer.h"
+#include "trace/losses.h"
 
 /* The live counters, zeros where nobody gives them. */
 void live_stats(const struct api *a, struct ring_stats *r, struct writer_stats *w);
@@ -16,8 +17,7 @@ struct live_loss {
 	const char *cause;
 	uint64_t records;
 };
-#define LIVE_LOSSES 8
-void live_losses(const struct ring_stats *r, const struct writer_stats *w, struct live_loss out[LIVE_LOSSES]);
+void live_losses(const struct ring_stats *r, const struct writer_stats *w, struct live_loss out[LOSSES]);
 
 /* Why recording does not work now, one a cause; how many. */
 #define LIVE_CAUSES 4

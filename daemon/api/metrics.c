@@ -47,7 +47,7 @@ static void times(FILE *out, const char *name, const char *help, uint64_t count,
 static void put_capture(FILE *out, const struct metrics *m)
 {
 	const struct ring_stats *r = m->ring;
-	struct live_loss loss[LIVE_LOSSES];
+	struct live_loss loss[LOSSES];
 
 	one(out, "ioflush_ring_pages_total", "counter", "Ring buffer pages read.", r->pages);
 	one(out, "ioflush_records_total", "counter", "Records read from the ring buffers.", r->records);
@@ -64,7 +64,7 @@ static void put_capture(FILE *out, const struct metrics *m)
 	}
 	live_losses(r, m->writer, loss);
 	head(out, "ioflush_lost_records_total", "counter", "Records lost, by cause, as far as counted.");
-	for (int i = 0; i < LIVE_LOSSES; i++)
+	for (int i = 0; i < LOSSES; i++)
 		fprintf(out, "ioflush_lost_records_total{cause=\"%s\"} %" PRIu64 "\n", loss[i].cause, loss[i].records);
 	one(out, "ioflush_lost_unknown_total", "counter", "Places where an unknown number of records was lost.",
 	    r->lost_unknown);

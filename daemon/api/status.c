@@ -28,17 +28,17 @@ static void put_rates(struct json *into, const struct api *a, const struct ring_
 
 static void put_losses(struct json *into, const struct ring_stats *r, const struct writer_stats *w)
 {
-	struct live_loss loss[LIVE_LOSSES];
+	struct live_loss loss[LOSSES];
 	struct json *by_cause;
 	uint64_t sum = 0;
 
 	live_losses(r, w, loss);
-	for (int i = 0; i < LIVE_LOSSES; i++)
+	for (int i = 0; i < LOSSES; i++)
 		sum += loss[i].records;
 	json_put_u64(into, "records", sum);
 	json_put_u64(into, "unknown", r->lost_unknown);
 	by_cause = json_put_object(into, "by_cause");
-	for (int i = 0; i < LIVE_LOSSES; i++)
+	for (int i = 0; i < LOSSES; i++)
 		json_put_u64(by_cause, loss[i].cause, loss[i].records);
 }
 

@@ -34,7 +34,13 @@ struct moment {
 /* --- losses.c */
 
 /* What records are lost to. LOST_FLAG is LOST_RING, told by a page: it stands right before that page's first record. */
-enum loss_cause { LOST_FLAG, LOST_RING, LOST_DECODER, LOST_LATE, LOST_MERGE, LOST_PROBE, LOSS_CAUSES };
+enum loss_cause {
+	LOST_FLAG,
+#define RING_LOSS(ID, id, ...) LOST_##ID,
+#define WRITER_LOSS(...)
+#include "schema/losses.def"
+	LOSS_CAUSES
+};
 
 /* Losses of one CPU and cause that no lost event tells of yet. */
 struct loss {

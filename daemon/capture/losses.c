@@ -5,12 +5,9 @@
  */
 #include "daemon/capture/impl.h"
 
-#define BIT(i) (1u << (i))
+#include "trace/losses.h"
 
-static const char *const cause_names[LOSS_CAUSES] = {
-	[LOST_FLAG] = "ring buffer", [LOST_RING] = "ring buffer",   [LOST_DECODER] = "decoder",
-	[LOST_LATE] = "late",	     [LOST_MERGE] = "merge memory", [LOST_PROBE] = "probe",
-};
+#define BIT(i) (1u << (i))
 
 int losses_init(struct ring *r)
 {
@@ -18,7 +15,9 @@ int losses_init(struct ring *r)
 
 	r->losses.nowhere.number = r->losses.others.number = EVENT_NO_CPU;
 	for (cause = LOST_FLAG; cause < LOSS_CAUSES; cause++) {
-		r->losses.cause[cause] = intern_add(r->strings, cause_names[cause], strlen(cause_names[cause]));
+		const char *name = loss_table[cause == LOST_FLAG ? LOSS_RING : cause - LOST_RING].name;
+
+		r->losses.cause[cause] = intern_add(r->strings, name, strlen(name));
 		if (r->losses.cause[cause] == UINT32_MAX)
 			return -1;
 	}
@@ -28,14 +27,11 @@ int losses_init(struct ring *r)
 static uint64_t *loss_counter(struct ring_stats *s, enum loss_cause cause)
 {
 	switch (cause) {
-	case LOST_DECODER:
-		return &s->lost_decoder;
-	case LOST_LATE:
-		return &s->lost_late;
-	case LOST_MERGE:
-		return &s->lost_merge;
-	case LOST_PROBE:
-		return &s->lost_probe;
+#define RING_LOSS(ID, id, ...) \
+	case LOST_##ID:        \
+		return &s->lost_##id;
+#define WRITER_LOSS(...)
+#include "schema/losses.def"
 	default:
 		return &s->lost_ring;
 	}

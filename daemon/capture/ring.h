@@ -39,9 +39,11 @@ struct ring_options {
 
 /* Counters, read by other threads: use the accessors. */
 struct ring_stats {
-	uint64_t pages, records, events, other; /* other: records that are no events by design (dropped, not ours) */
-	uint64_t lost_ring, lost_decoder, lost_late, lost_merge, lost_probe; /* records */
-	uint64_t lost_unknown;						     /* places where the count is not known */
+	uint64_t pages, records, events, other;	   /* other: records that are no events by design (dropped, not ours) */
+#define RING_LOSS(ID, id, ...) uint64_t lost_##id; /* records */
+#define WRITER_LOSS(...)
+#include "schema/losses.def"
+	uint64_t lost_unknown;	 /* places where the count is not known */
 	uint64_t unnamed;	 /* records without the name of their command: there are more names than are kept */
 	uint64_t doubtful_names; /* records of threads whose name another may have forged; see trace/decoder/cmdlines.h */
 	uint64_t last_t;	 /* of the last event given to the sink */

@@ -25,6 +25,7 @@
 #define MS UINT64_C(1000000)
 #define BUSY_MS 250
 
+/* In the order of schema/losses.def. CAUSE_INVALID: no reader would take it, or it is of earlier than the one before. */
 enum { CAUSE_INVALID = QUEUE_CAUSES, CAUSES };
 
 struct options {

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "trace/losses.h"
 #include "trace/store/trim.h"
 
 #define FIRST_RETRY (20 * MS)
@@ -299,11 +300,13 @@ static int copy_meta(struct writer *w, const struct capture *meta)
 
 static int intern_causes(struct writer *w)
 {
-	static const char *const name[CAUSES] = {"queue", "database", "invalid"};
+	_Static_assert(LOSS_QUEUE + CAUSES == LOSSES, "ours stand last in the table, in its order");
 	unsigned i;
 
 	for (i = 0; i < CAUSES; i++) {
-		w->cause[i] = intern_add(w->strings, name[i], strlen(name[i]));
+		const char *name = loss_table[LOSS_QUEUE + i].name;
+
+		w->cause[i] = intern_add(w->strings, name, strlen(name));
 		if (w->cause[i] == UINT32_MAX)
 			return -1;
 	}

@@ -23,13 +23,14 @@ struct writer;
 struct writer_stats {
 	uint64_t queued, queue_max;	 /* events now, and at most since start */
 	uint64_t rows, batches, commits; /* rows: events from the queue that are committed; lost events made here aside */
-	uint64_t lost_queue, lost_database;
-	uint64_t lost_invalid; /* events that no reader would take, or of earlier than the one before */
-	uint64_t unnamed;      /* rows without the name of their command or device, see store_unnamed() */
-	uint64_t failures;     /* batches refused */
-	char failing[256];     /* why the database takes no rows now; "": it does */
-	struct file_id file;   /* that is recorded into */
-	char displaced[256];   /* what has become of its path, if another file lies there now; "" */
+#define RING_LOSS(...)
+#define WRITER_LOSS(ID, id, ...) uint64_t lost_##id;
+#include "schema/losses.def"
+	uint64_t unnamed;    /* rows without the name of their command or device, see store_unnamed() */
+	uint64_t failures;   /* batches refused */
+	char failing[256];   /* why the database takes no rows now; "": it does */
+	struct file_id file; /* that is recorded into */
+	char displaced[256]; /* what has become of its path, if another file lies there now; "" */
 	uint64_t batch_ns_sum, commit_ns_sum; /* time spent, for averages */
 	uint64_t commit_ns_max;
 	uint64_t log_syncs, log_sync_failures; /* of the write-ahead log, made by the writer itself; see durability */

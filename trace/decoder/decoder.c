@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/losses.h"
+
 #define STRUCT_PAGE_SIZE 64 /* x86-64; the probe that gives page and vmemmap exists there alone */
 
 /* --- lifetime */
@@ -25,7 +27,7 @@ struct decoder *decoder_new(struct intern *strings, const char *group)
 		return NULL;
 	d->strings = strings;
 	d->group = strdup(group ? group : "ioflush");
-	d->cause = intern_add(strings, "decoder", strlen("decoder"));
+	d->cause = intern_add(strings, loss_table[LOSS_DECODER].name, strlen(loss_table[LOSS_DECODER].name));
 	if (!d->group || d->cause == UINT32_MAX) {
 		free(d->group);
 		free(d);

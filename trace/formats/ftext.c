@@ -21,6 +21,7 @@
 #include "trace/decoder/decoder.h"
 #include "trace/formats/open.h"
 #include "trace/formats/spill.h"
+#include "trace/losses.h"
 
 #define LINE_MAX_BYTES 65536u
 #define BUFFER_BYTES (512u << 10)
@@ -739,7 +740,7 @@ int ftext_open(struct source **out, const struct source_input *in, struct error 
 	if (!ft->buf || !ft->decoder)
 		goto no_memory;
 	decoder_within(ft->decoder, &ft->source.budget);
-	ft->cause = intern_add(ft->source.strings, "ring buffer", 11);
+	ft->cause = intern_add(ft->source.strings, loss_table[LOSS_RING].name, strlen(loss_table[LOSS_RING].name));
 	if (ft->cause == UINT32_MAX)
 		goto no_memory;
 	if (source_take_head(in, ft->buf, BUFFER_BYTES, &ft->len, &ft->size, e))

@@ -25,6 +25,7 @@
 #include "trace/formats/open.h"
 #include "trace/formats/spill.h"
 #include "trace/formats/tracefile.h"
+#include "trace/losses.h"
 
 /* One CPU of the present capture while it is read. */
 struct cpu_reader {
@@ -532,7 +533,7 @@ static int set_up(struct tracedat *td, const char *path, struct error *e)
 {
 	if (source_init(&td->source, &tracedat_ops, path, e))
 		return -1;
-	td->cause = intern_add(td->source.strings, "ring buffer", 11);
+	td->cause = intern_add(td->source.strings, loss_table[LOSS_RING].name, strlen(loss_table[LOSS_RING].name));
 	td->cause_stats = intern_add(td->source.strings, "CPU statistics", 14);
 	if (td->cause == UINT32_MAX || td->cause_stats == UINT32_MAX)
 		return error_set(e, "out of memory");

@@ -1,0 +1,8 @@
+/* See losses.h. */
+#include "trace/losses.h"
+
+const struct loss_desc loss_table[LOSSES] = {
+#define RING_LOSS(ID, id, name, text, advice) {name, text, advice},
+#define WRITER_LOSS(ID, id, name, text, advice) {name, text, advice},
+#include "schema/losses.def"
+};
