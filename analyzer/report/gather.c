@@ -1,0 +1,248 @@
+/*
+ * What a report gathers of captures, and what follows from the counts. All arithmetic is on integers, so the same trace
+ * gives the same bytes; sums and products that would wrap stay at the largest value.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyzer/report/impl.h"
+#include "analyzer/report/lacking.h"
+
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+uint64_t report_multiply(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+uint64_t report_flushed(const struct policy_counts *c)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < HOOKS; i++)
+		n = add(n, c->flush[i]);
+	return n;
+}
+
+uint64_t report_cycles(const struct report *r, const struct policy_counts *c)
+{
+	return report_multiply(report_flushed(c), r->cycles_per_page);
+}
+
+bool report_lost(const struct report *r)
+{
+	return r->totals.health[HEALTH_lost_records] || r->totals.health[HEALTH_lost_unknown];
+}
+
+bool report_midlife(const struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->capture[i].midlife.seq)
+			return true;
+	}
+	return false;
+}
+
+bool report_partial(const struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->capture[i].partial)
+			return true;
+	}
+	return r->nleft_out;
+}
+
+const struct policy_counts *report_ideal(const struct report *r)
+{
+	for (size_t i = 0; i < r->set->n; i++) {
+		if (!strcmp(r->set->policy[i]->ops->name, "ideal"))
+			return &r->counts[i];
+	}
+	return NULL;
+}
+
+bool report_unjudged(const struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (lacking_needed(r->capture[i].lacking))
+			return true;
+	return false;
+}
+
+/* ---- gathering ---- */
+
+int report_init(struct report *r, const struct policy_set *set, struct error *e)
+{
+	*r = (struct report){.set = set, .cycles_per_page = REPORT_CYCLES_PER_PAGE, .cpu_mhz = REPORT_CPU_MHZ};
+	r->counts = calloc(set->n ? set->n : 1, sizeof(*r->counts));
+	return r->counts ? 0 : error_set(e, "out of memory");
+}
+
+/* Room for one more in an array that doubles. 0, or -1: no memory. */
+static int grow(struct budget *budget, void *array, size_t n, size_t *cap, size_t size)
+{
+	size_t want = *cap ? 2 * *cap : 4;
+	void **p = array, *grown;
+
+	if (n < *cap)
+		return 0;
+	grown = budget_resize(budget, *p, *cap * size, want * size);
+	if (!grown)
+		return -1;
+	*p = grown;
+	*cap = want;
+	return 0;
+}
+
+/* A copy that free_text() gives back; *failed: there was no memory for it. */
+static char *keep_text(struct report *r, const char *text, bool *failed)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = budget_resize(r->budget, NULL, 0, size);
+
+	*failed |= !copy;
+	return copy ? memcpy(copy, text, size) : NULL;
+}
+
+static void free_text(struct report *r, char *text)
+{
+	budget_free(r->budget, text, text ? strlen(text) + 1 : 0);
+}
+
+static void capture_clear(struct report *r, struct report_capture *c)
+{
+	free_text(r, c->source);
+	free_text(r, c->format);
+	free_text(r, c->host);
+	free_text(r, c->kernel);
+	free_text(r, c->clock);
+	free_text(r, c->state);
+	free_text(r, c->note);
+	free_text(r, c->partial);
+}
+
+void report_clear(struct report *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		capture_clear(r, &r->capture[i]);
+	budget_free(r->budget, r->capture, r->captures_cap * sizeof(*r->capture));
+	free(r->counts);
+	for (size_t i = 0; i < r->nleft_out; i++)
+		free_text(r, r->left_out[i]);
+	budget_free(r->budget, r->left_out, r->left_out_cap * sizeof(char *));
+	*r = (struct report){0};
+}
+
+int report_leave_out(struct report *r, const char *what, struct error *e)
+{
+	bool failed = grow(r->budget, &r->left_out, r->nleft_out, &r->left_out_cap, sizeof(char *));
+	char *text = failed ? NULL : keep_text(r, what, &failed);
+
+	if (failed)
+		return error_set(e, "%s: %s", what, budget_failure(r->budget));
+	r->left_out[r->nleft_out++] = text;
+	return 0;
+}
+
+/* The next capture of the report, without its counts. 0 or -1. */
+static int capture_copy(struct report *r, const struct capture *c, const struct model_totals *t, const char *partial,
+			struct error *e)
+{
+	bool failed = grow(r->budget, &r->capture, r->n, &r->captures_cap, sizeof(*r->capture));
+	struct report_capture copy = {
+		.id = c->id,
+		.events = t->events,
+		.first_t = t->first_t,
+		.last_t = t->last_t,
+		.midlife = t->midlife,
+		.lacking = lacking_kinds(c->probes, t),
+	};
+
+	memcpy(copy.health, t->health, sizeof(copy.health));
+	copy.source = keep_text(r, c->source, &failed);
+	copy.format = keep_text(r, c->format, &failed);
+	copy.host = keep_text(r, c->host, &failed);
+	copy.kernel = keep_text(r, c->kernel, &failed);
+	copy.clock = keep_text(r, c->clock, &failed);
+	copy.state = keep_text(r, partial ? "partial" : c->state, &failed);
+	copy.note = keep_text(r, c->note, &failed);
+	copy.partial = partial ? keep_text(r, partial, &failed) : NULL;
+	if (failed) {
+		capture_clear(r, &copy);
+		return error_set(e, "%s: capture %" PRIu64 ": %s", c->source, c->id, budget_failure(r->budget));
+	}
+	r->capture[r->n++] = copy;
+	return 0;
+}
+
+static void add_totals(struct model_totals *sum, const struct model_totals *t)
+{
+	bool first = !sum->events;
+
+	if (t->events && (first || t->first_t < sum->first_t))
+		sum->first_t = t->first_t;
+	if (t->events && (first || t->last_t > sum->last_t))
+		sum->last_t = t->last_t;
+	sum->events = add(sum->events, t->events);
+	for (int i = 0; i < EV_KINDS; i++)
+		sum->by_kind[i] = add(sum->by_kind[i], t->by_kind[i]);
+	sum->mapped_pages = add(sum->mapped_pages, t->mapped_pages);
+	sum->unpinned_pages = add(sum->unpinned_pages, t->unpinned_pages);
+	if (t->peak_exposed > sum->peak_exposed)
+		sum->peak_exposed = t->peak_exposed;
+	sum->derived_unpins = add(sum->derived_unpins, t->derived_unpins);
+	sum->kernel_unpins = add(sum->kernel_unpins, t->kernel_unpins);
+	sum->missing_in_kernel = add(sum->missing_in_kernel, t->missing_in_kernel);
+	sum->not_derived = add(sum->not_derived, t->not_derived);
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		sum->health[i] = add(sum->health[i], t->health[i]);
+}
+
+static void add_counts(struct policy_counts *sum, const struct policy_counts *c)
+{
+	for (int i = 0; i < HOOKS; i++)
+		sum->flush[i] = add(sum->flush[i], c->flush[i]);
+	sum->ranges = add(sum->ranges, c->ranges);
+	for (int i = 0; i < GAPS; i++)
+		sum->gaps[i] = add(sum->gaps[i], c->gaps[i]);
+	for (int i = 0; i < GAPS; i++) {
+		sum->uncertain[i] = add(sum->uncertain[i], c->uncertain[i]);
+		sum->if_new[i] = add(sum->if_new[i], c->if_new[i]);
+	}
+}
+
+static void add_dropped(struct report *r, const struct dropped *d)
+{
+	struct dropped *sum = &r->dropped;
+
+	if (!d) {
+		r->dropped_unknown = true;
+		return;
+	}
+	sum->failed_maps = add(sum->failed_maps, d->failed_maps);
+	sum->failed_accesses = add(sum->failed_accesses, d->failed_accesses);
+	sum->empty_unmaps = add(sum->empty_unmaps, d->empty_unmaps);
+	sum->other = add(sum->other, d->other);
+	sum->unnamed = add(sum->unnamed, d->unnamed);
+	sum->doubtful_names = add(sum->doubtful_names, d->doubtful_names);
+	sum->moved = add(sum->moved, d->moved);
+}
+
+int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
+	       const struct dropped *dropped, struct error *e)
+{
+	if (capture_copy(r, c, model_totals(m), partial, e))
+		return -1;
+	add_totals(&r->totals, model_totals(m));
+	add_dropped(r, dropped);
+	for (size_t i = 0; i < r->set->n; i++)
+		add_counts(&r->counts[i], model_counts(m, i));
+	return 0;
+}

@@ -1,0 +1,145 @@
+/*
+ * A report as JSON. Cycles stay at the largest of 63 bits, which stands for "that or more", and cost.saturated says that
+ * some do.
+ */
+#include "analyzer/findings/wording.h"
+#include "analyzer/report/impl.h"
+#include "analyzer/report/lacking.h"
+#include "base/json.h"
+
+/* null for "" */
+static void put_known(struct json *into, const char *key, const char *text)
+{
+	json_put_text(into, key, text && text[0] ? text : NULL);
+}
+
+static void put_gaps(struct json *into, const char *key, const uint64_t *pages)
+{
+	struct json *gaps = json_put_object(into, key);
+
+	for (int i = 0; i < GAPS; i++)
+		json_put_u64(gaps, gap_names[i], pages[i]);
+}
+
+static bool is_saturated(const struct report *r, const struct policy_counts *c)
+{
+	return report_cycles(r, c) >= INT64_MAX;
+}
+
+static void put_policy(struct json *into, const char *name, const struct report *r, const struct policy_counts *c)
+{
+	struct json *policy = json_put_object(into, name);
+	char key[64];
+
+	json_put_u64(policy, "flush_pages", report_flushed(c));
+	for (int i = 0; i < HOOKS; i++) {
+		snprintf(key, sizeof(key), "flush_%s_pages", hook_names[i]);
+		json_put_u64(policy, key, c->flush[i]);
+	}
+	json_put_u64(policy, "flush_ranges", c->ranges);
+	json_put_u64(policy, "cycles", is_saturated(r, c) ? INT64_MAX : report_cycles(r, c));
+	put_gaps(policy, "gaps", c->gaps);
+	put_gaps(policy, "uncertain", c->uncertain);
+	put_gaps(policy, "if_new", c->if_new);
+}
+
+static void put_cost(struct json *into, const struct report *r)
+{
+	struct json *cost = json_put_object(into, "cost");
+	bool saturated = false;
+
+	for (size_t i = 0; i < r->set->n; i++)
+		saturated |= is_saturated(r, &r->counts[i]);
+	json_put_u64(cost, "cycles_per_page", r->cycles_per_page);
+	json_put_u64(cost, "cpu_mhz", r->cpu_mhz);
+	json_put_bool(cost, "saturated", saturated);
+}
+
+static void put_verify(struct json *into, const struct report *r)
+{
+	struct json *verify = json_put_object(into, "verify");
+
+	json_put_u64(verify, "derived_unpins", r->totals.derived_unpins);
+	json_put_u64(verify, "kernel_unpins", r->totals.kernel_unpins);
+	json_put_u64(verify, "derived_unpins_missing_in_kernel", r->totals.missing_in_kernel);
+	json_put_u64(verify, "kernel_unpins_not_derived", r->totals.not_derived);
+}
+
+static void put_dropped(struct json *into, const char *key, const struct report *r, uint64_t n)
+{
+	if (r->dropped_unknown)
+		json_put_null(into, key);
+	else
+		json_put_u64(into, key, n);
+}
+
+/* The first capture that is partial speaks for all, or else the first left out; each has its own in "trace". */
+static void put_health(struct json *into, const struct report *r)
+{
+	struct json *health = json_put_health(into, "health", r->totals.health);
+	const char *partial = r->nleft_out ? r->left_out[0] : NULL;
+
+	put_dropped(health, "failed_maps", r, r->dropped.failed_maps);
+	put_dropped(health, "failed_accesses", r, r->dropped.failed_accesses);
+	put_dropped(health, "empty_unmaps", r, r->dropped.empty_unmaps);
+	put_dropped(health, "other_records", r, r->dropped.other);
+	put_dropped(health, "unnamed", r, r->dropped.unnamed);
+	put_dropped(health, "doubtful_names", r, r->dropped.doubtful_names);
+	put_dropped(health, "moved_events", r, r->dropped.moved);
+	for (size_t i = r->n; i-- > 0;)
+		partial = r->capture[i].partial ? r->capture[i].partial : partial;
+	put_known(health, "partial", partial);
+}
+
+static void put_capture(struct json *into, const struct report_capture *c)
+{
+	struct json *capture = json_put_object(into, NULL);
+
+	json_put_text(capture, "source", c->source);
+	json_put_u64(capture, "capture", c->id);
+	json_put_text(capture, "format", c->format);
+	put_known(capture, "host", c->host);
+	put_known(capture, "kernel", c->kernel);
+	put_known(capture, "clock", c->clock);
+	put_known(capture, "state", c->state);
+	put_known(capture, "note", c->note);
+	json_put_u64(capture, "events", c->events);
+	json_put_u64(capture, "first_t", c->first_t);
+	json_put_u64(capture, "last_t", c->last_t);
+	put_known(capture, "partial", c->partial);
+	lacking_put(capture, "lacking", lacking_needed(c->lacking));
+	json_put_midlife(capture, "midlife", &c->midlife);
+}
+
+static void put_trace(struct json *into, const struct report *r)
+{
+	struct json *trace = json_put_object(into, "trace"), *captures;
+
+	json_put_u64(trace, "events", r->totals.events);
+	json_put_u64(trace, "mapped_pages", r->totals.mapped_pages);
+	json_put_u64(trace, "unpinned_pages", r->totals.unpinned_pages);
+	json_put_u64(trace, "peak_exposed_pages", r->totals.peak_exposed);
+	captures = json_put_array(trace, "captures");
+	for (size_t i = 0; i < r->n; i++)
+		put_capture(captures, &r->capture[i]);
+}
+
+int report_json(const struct report *r, FILE *out, struct error *e)
+{
+	struct json *report = json_new_object(), *policies = json_put_object(report, "policies");
+	int ret = 0;
+
+	for (size_t i = 0; i < r->set->n; i++)
+		put_policy(policies, r->set->policy[i]->ops->name, r, &r->counts[i]);
+	put_cost(report, r);
+	put_verify(report, r);
+	put_health(report, r);
+	put_trace(report, r);
+	/* what cannot be written shows when the stream is flushed */
+	if (json_write(out, report, 1))
+		ret = error_set(e, "out of memory");
+	else
+		fputc('\n', out);
+	json_free(report);
+	return ret;
+}

@@ -1,0 +1,236 @@
+/*
+ * A report as text at 100 columns: what was read, the table (table.c), what of it is in doubt, and verdicts (verdict.c).
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyzer/findings/wording.h"
+#include "analyzer/report/impl.h"
+#include "analyzer/report/lacking.h"
+#include "base/text.h"
+
+#define LABEL 9 /* column where a header's or health line's text begins */
+
+void report_wrapped(FILE *out, const char *label, size_t indent, char *text)
+{
+	size_t column = (size_t)fprintf(out, "%-*s", (int)indent, label);
+	char *save = NULL;
+	bool first = true;
+
+	/* text from a trace must not steer the terminal */
+	for (char *p = text; p && *p; p++) {
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
+	}
+	if (text)
+		text_printable(text);
+	for (char *word = text ? strtok_r(text, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save)) {
+		size_t len = strlen(word);
+
+		if (!first && column + 1 + len > REPORT_LINE) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			column = indent;
+			first = true;
+		}
+		column += (size_t)fprintf(out, "%s%s", first ? "" : " ", word);
+		first = false;
+	}
+	fputc('\n', out);
+	free(text);
+}
+
+void report_say(FILE *out, const char *label, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	report_wrapped(out, label, LABEL, text);
+}
+
+static void print_capture(const struct report_capture *c, FILE *out)
+{
+	bool database = !strcmp(c->format, "database");
+	uint64_t span = time_span(c->first_t, c->last_t);
+	char number[32] = "";
+
+	if (database)
+		snprintf(number, sizeof(number), " capture %" PRIu64, c->id);
+	report_say(out, "trace", "%s%s (%s%s%s)", strcmp(c->source, "-") ? c->source : "standard input", number,
+		   c->format, c->state[0] ? ", " : "", c->state);
+	report_say(out, "", "host %s, kernel %s, clock %s", c->host[0] ? c->host : "unknown",
+		   c->kernel[0] ? c->kernel : "unknown", c->clock[0] ? c->clock : "unknown");
+	if (c->events)
+		report_say(out, "", "%s event%s in %s.%06u s, from %" PRIu64 ".%06u to %" PRIu64 ".%06u",
+			   text_thousands(c->events), text_s(c->events), text_thousands(span / 1000000000),
+			   (unsigned)(span / 1000 % 1000000), c->first_t / 1000000000,
+			   (unsigned)(c->first_t / 1000 % 1000000), c->last_t / 1000000000,
+			   (unsigned)(c->last_t / 1000 % 1000000));
+	else
+		report_say(out, "", "no events");
+	if (c->partial)
+		report_say(out, "", "PARTIAL, it ends after %s event%s: %s", text_thousands(c->events),
+			   text_s(c->events), c->partial);
+	else if (c->note[0])
+		report_say(out, "", "note: %s", c->note);
+}
+
+static void print_header(const struct report *r, FILE *out)
+{
+	const struct model_totals *t = &r->totals;
+
+	for (size_t i = 0; i < r->n; i++)
+		print_capture(&r->capture[i], out);
+	if (r->n > 1)
+		report_say(out, "sum", "%zu captures, %s event%s; what follows is the sum over all", r->n,
+			   text_thousands(t->events), text_s(t->events));
+	report_say(out, "pages", "%s mapped (once a domain), %s unpinned, at most %s exposed at one time",
+		   text_thousands(t->mapped_pages), text_thousands(t->unpinned_pages), text_thousands(t->peak_exposed));
+	report_say(out, "cost", "%s cycles a page; ms at %" PRIu64 " MHz%s", text_thousands(r->cycles_per_page),
+		   r->cpu_mhz, r->cpu_mhz_given ? "" : ", the CPU of the published figures (see --cpu-mhz)");
+}
+
+/* ---- health ---- */
+
+static const char *severity_name(char severity)
+{
+	return severity == 'e' ? "error" : severity == 'w' ? "warning" : "note";
+}
+
+static void print_verify(const struct report *r, FILE *out)
+{
+	const struct model_totals *t = &r->totals;
+	bool midlife = report_midlife(r);
+
+	if (!t->by_kind[EV_unpin])
+		report_say(out, "verify", "%s unpin%s derived; the trace has no unpin events, so they cannot be verified",
+			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
+	else if (midlife)
+		report_say(out, "verify",
+			   "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right where "
+			   "something older than the recording pins the page, too; %s of the kernel's %s not derived: pinned "
+			   "before the recording began, or held only by accesses",
+			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
+			   text_thousands(t->missing_in_kernel), text_thousands(t->not_derived),
+			   text_thousands(t->kernel_unpins));
+	else if (t->missing_in_kernel)
+		report_say(out, "verify",
+			   "%s unpin%s derived, %s of them missing in the kernel's own unpin events: the trace or the model "
+			   "is wrong; %s of the kernel's %s not derived",
+			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
+			   text_thousands(t->missing_in_kernel), text_thousands(t->not_derived),
+			   text_thousands(t->kernel_unpins));
+	else if (t->not_derived)
+		report_say(out, "verify",
+			   "%s unpin%s derived, the kernel's own unpin events confirm all of them; %s of the kernel's %s not "
+			   "derived (pages that only accesses held have no known PFN)",
+			   text_thousands(t->derived_unpins), text_s(t->derived_unpins), text_thousands(t->not_derived),
+			   text_thousands(t->kernel_unpins));
+	else
+		report_say(out, "verify", "%s unpin%s derived, the kernel's own unpin events confirm all of them",
+			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
+}
+
+/* Records that are no events, and rightly so: information. */
+static void print_dropped(const struct report *r, FILE *out)
+{
+	const struct dropped *d = &r->dropped;
+	const struct {
+		uint64_t n;
+		const char *what;
+	} part[] = {
+		{d->failed_maps, "maps that failed"},
+		{d->failed_accesses, "accesses that failed"},
+		{d->empty_unmaps, "unmaps of nothing"},
+		{d->other, "records of other events"},
+		{d->unnamed, "names for which there was no room"},
+		{d->doubtful_names, "names that may be forged"},
+	};
+	char text[256] = "", counted[64];
+	size_t at = 0;
+
+	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+		if (!part[i].n)
+			continue;
+		text_counted(counted, sizeof(counted), part[i].n, part[i].what);
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at ? ", " : "", counted);
+	}
+	if (at)
+		report_say(out, "", "note: left out: %s", text);
+	if (d->moved)
+		report_say(out, "", "note: %s", text_moved(text, sizeof(text), d->moved));
+}
+
+/* What a beginning in mid-life means for the gaps of a capture, and what to do. */
+static void print_midlife(const struct report *r, FILE *out)
+{
+	char what[TEXT_MAX], which[48] = "";
+
+	if (report_midlife(r))
+		fputc('\n', out);
+	for (size_t i = 0; i < r->n; i++) {
+		const struct report_capture *c = &r->capture[i];
+
+		if (!c->midlife.seq)
+			continue;
+		if (r->n > 1)
+			snprintf(which, sizeof(which), " of capture %zu here", i + 1);
+		text_midlife(what, sizeof(what), &c->midlife, c->health);
+		report_say(out, "midlife",
+			   "the recording%s began in mid-life: %s. What those had pinned, exposed or flushed before is not in "
+			   "the trace, so no gap%s is certain. One that would be a gap if its memory had been new to iommufd "
+			   "is counted as such, \"if new\". To be certain, start recording before the first device is "
+			   "attached.",
+			   which, what, r->n > 1 ? " of it" : "");
+	}
+}
+
+static void print_health(const struct report *r, FILE *out)
+{
+	bool lost = report_lost(r);
+	char counted[LACKING_TEXT];
+
+	fputc('\n', out);
+	if (!lost)
+		report_say(out, "health", "no records lost");
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		const struct health_desc *d = &health_table[i];
+
+		if (!r->totals.health[i])
+			continue;
+		text_counted(counted, sizeof(counted), r->totals.health[i], d->doc);
+		report_say(out, lost ? "health" : "", "%s: %s%s%s", severity_name(d->severity), counted,
+			   d->advice[0] ? "; " : "", d->advice);
+		lost = false;
+	}
+	print_dropped(r, out);
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->capture[i].partial)
+			report_say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].source,
+				   r->capture[i].id);
+		lacking_text(lacking_needed(r->capture[i].lacking), counted);
+		if (counted[0])
+			report_say(out, "",
+				   "error: no probe of %s, capture %" PRIu64
+				   ", gave %s: what is mapped where and why is not known; "
+				   "record with probes that do (ioflushd --check says which this kernel takes)",
+				   r->capture[i].source, r->capture[i].id, counted);
+	}
+	for (size_t i = 0; i < r->nleft_out; i++)
+		report_say(out, "", "error: %s", r->left_out[i]);
+	print_verify(r, out);
+}
+
+void report_text(const struct report *r, FILE *out)
+{
+	print_header(r, out);
+	report_table(r, out);
+	print_midlife(r, out);
+	print_health(r, out);
+	report_verdicts(r, out);
+}
