@@ -37,15 +37,6 @@ static void put_losses(struct json *into, const struct api_losses *l)
 		json_put_u64(by_cause, l->cause[i].name, l->cause[i].records);
 }
 
-/* Of no events there is none. */
-static void put_time(struct json *into, const char *key, const struct api_capture *r, uint64_t t)
-{
-	if (r->events)
-		json_put_u64(into, key, t);
-	else
-		json_put_null(into, key);
-}
-
 /* Into an object. loss_rows: see db.h. 0, or -1 and the error. */
 static int put_capture(struct json *into, struct call *c, const struct api_capture *r, size_t *loss_rows)
 {
@@ -63,8 +54,8 @@ static int put_capture(struct json *into, struct call *c, const struct api_captu
 	json_put_text(into, "state", r->state);
 	json_put_text(into, "note", r->note);
 	json_put_u64(into, "events", r->events);
-	put_time(into, "first_t", r, r->first_t);
-	put_time(into, "last_t", r, r->last_t);
+	call_put_number(into, "first_t", r->events, r->first_t);
+	call_put_number(into, "last_t", r->events, r->last_t);
 	put_lines(json_put_array(into, "probes"), r->probes);
 	put_losses(json_put_object(into, "losses"), &losses);
 	return 0;
@@ -100,10 +91,7 @@ int api_get_captures(struct call *c)
 	if (got < 0)
 		return call_db_fail(c, &e);
 	/* a full page may be the last one: then the next is empty */
-	if (got)
-		json_put_u64(c->json, "cursor", before);
-	else
-		json_put_null(c->json, "cursor");
+	call_put_number(c->json, "cursor", got, before);
 	return 0;
 }
 

@@ -28,15 +28,6 @@ static void put_field(struct json *into, const struct api_event *ev, unsigned i)
 		json_put_u64(into, f->name, ev->f[i]);
 }
 
-/* none: what stands for no number. */
-static void put_number(struct json *into, const char *key, uint32_t n, uint32_t none)
-{
-	if (n == none)
-		json_put_null(into, key);
-	else
-		json_put_u64(into, key, n);
-}
-
 /* As in the canonical text form, and its number and its capture's. */
 static int add_event(void *ctx, const struct api_event *ev)
 {
@@ -46,8 +37,8 @@ static int add_event(void *ctx, const struct api_event *ev)
 	json_put_u64(json, "id", ev->id);
 	json_put_u64(json, "capture", ev->capture);
 	json_put_u64(json, "t", ev->t);
-	put_number(json, "cpu", ev->cpu, EVENT_NO_CPU);
-	put_number(json, "tid", ev->tid, EVENT_NO_TID);
+	call_put_number(json, "cpu", ev->cpu != EVENT_NO_CPU, ev->cpu);
+	call_put_number(json, "tid", ev->tid != EVENT_NO_TID, ev->tid);
 	json_put_text(json, "comm", ev->comm);
 	json_put_text(json, "e", d->name);
 	for (unsigned i = 0; i < d->nfields; i++)
@@ -143,10 +134,7 @@ int api_get_events(struct call *c)
 	if (got < 0)
 		return -1;
 	c->json = json_new_object();
-	if (f.capture)
-		json_put_u64(c->json, "capture", f.capture);
-	else
-		json_put_null(c->json, "capture");
+	call_put_number(c->json, "capture", f.capture, f.capture);
 	events = json_put_array(c->json, "events");
 	if (got && api_db_events(c->api->db, &f, add_event, events, &next, &more, &e))
 		return call_db_fail(c, &e);

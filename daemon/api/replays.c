@@ -40,10 +40,7 @@ static void put_job(struct json *into, const struct job *j)
 	else
 		json_put_real(into, "progress", progress);
 	json_put_u64(into, "capture", j->capture);
-	if (j->until)
-		json_put_u64(into, "to", j->to);
-	else
-		json_put_null(into, "to");
+	call_put_number(into, "to", j->until, j->to);
 	json_put_text(into, "policies", j->policies);
 	put_time(into, "created", j->created);
 	put_time(into, "started", j->started);
