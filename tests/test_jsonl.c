@@ -247,14 +247,16 @@ static void test_canonical(void **state)
 	intern_free(strings);
 }
 
-/* Each value in each form that a reader takes, and in any order; also what only jansson reads. */
+/* Each value in each form that a reader takes, and in any order; strings with all escapes. */
 static void test_forms(void **state)
 {
 	static const char forms[] = HEADER
 		"{ \"e\" : \"area_fill_end\" , \"rc\" : \"0xfffffffffffffff4\", \"area\": 7, \"tid\":\"0x7\", "
 		"\"cpu\":1,\t\"t\":\"0xA\" }\n"
 		"{\"\\u0074\":10,\"cpu\":1,\"tid\":7,\"comm\":\"\\u00e9\\n\",\"e\":\"area_fill_end\","
-		"\"area\":9223372036854775807}\n";
+		"\"area\":9223372036854775807}\n"
+		"{\"t\":10,\"cpu\":-0,\"tid\":7,\"comm\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\xc3\xa9\\u20AC\xf0\x9f\x98\x80\\ud83d\\ude00\\u0007x\","
+		"\"e\":\"area_fill_end\",\"area\":0,\"rc\":-9223372036854775808}\n";
 	struct files *f = *state;
 	struct error e = {""};
 	struct capture c;
@@ -277,7 +279,7 @@ static void test_forms(void **state)
 	put_file(f->a, forms, sizeof(forms) - 1);
 	assert_int_equal(source_open(&s, f->a, &e), 0);
 	assert_int_equal(source_capture(s, &c, &e), 1);
-	if (source_read(s, ev, 8, &e) != 2)
+	if (source_read(s, ev, 8, &e) != 3)
 		fail_msg("%s", e.text);
 	assert_int_equal(ev[0].t, 10);
 	assert_int_equal(ev[0].tid, 7);
@@ -286,7 +288,137 @@ static void test_forms(void **state)
 	assert_int_equal(ev[1].area_fill_end.area, INT64_MAX);
 	assert_int_equal(ev[1].area_fill_end.rc, 0);
 	assert_string_equal(intern_get(s->strings, ev[1].comm), "\xc3\xa9\n");
+	assert_int_equal(ev[2].cpu, 0);
+	assert_int_equal(ev[2].area_fill_end.rc, INT64_MIN);
+	assert_string_equal(intern_get(s->strings, ev[2].comm),
+			    "\"\\/\b\f\n\r\t\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xf0\x9f\x98\x80\ax");
 	source_close(s);
+}
+
+static void put_blanks(FILE *f, uint64_t *seed)
+{
+	static const char *const blanks[] = {"", "", "", " ", "\t", " \r "};
+
+	fputs(blanks[random_next(seed) % 6], f);
+}
+
+/* A string with escapes where none are needed, too. */
+static void put_string(FILE *f, uint64_t *seed, const char *text)
+{
+	static const char wide[] = "\xf0\x9f\x98\x80";
+	const unsigned char *p;
+	bool must;
+
+	fputc('"', f);
+	for (p = (const unsigned char *)text; *p; p++) {
+		must = *p < 0x20 || *p == '"' || *p == '\\';
+		if (!strncmp((const char *)p, wide, 4) && random_next(seed) % 2) {
+			fputs("\\uD83d\\ude00", f);
+			p += 3;
+		} else if (*p < 0x80 && (must || random_next(seed) % 4 == 0)) {
+			fprintf(f, random_next(seed) % 2 ? "\\u%04x" : "\\u%04X", *p);
+		} else {
+			fputc(*p, f);
+		}
+	}
+	fputc('"', f);
+}
+
+static void put_value(FILE *f, uint64_t *seed, uint64_t v, bool is_signed)
+{
+	char hex[32];
+
+	if (is_signed && random_next(seed) % 2) {
+		fprintf(f, "%lld", (long long)v);
+	} else if (v <= INT64_MAX && random_next(seed) % 2) {
+		fprintf(f, "%llu", (unsigned long long)v);
+	} else {
+		snprintf(hex, sizeof(hex), random_next(seed) % 2 ? "0x%llx" : "0x%016llX", (unsigned long long)v);
+		memcpy(hex, "0x", 2);
+		put_string(f, seed, hex);
+	}
+}
+
+/* Member i of an event's line: its fields, then e, t, cpu, tid and comm. */
+static void put_member(FILE *f, uint64_t *seed, const struct event *ev, const struct intern *strings, unsigned i)
+{
+	static const char *const common[] = {"e", "t", "cpu", "tid", "comm"};
+	const struct event_desc *d = &event_table[ev->kind];
+	const struct field_desc *field = i < d->nfields ? &d->field[i] : NULL;
+	unsigned k = i - d->nfields;
+	const char *text = field && field->type == FIELD_STR ? intern_get(strings, (uint32_t)ev->f[i]) :
+			   !field && k == 4		     ? intern_get(strings, ev->comm) :
+			   !field && !k			     ? d->name :
+							       NULL;
+	bool null = field  ? ev->missing >> i & 1 :
+		    k == 2 ? ev->cpu == EVENT_NO_CPU :
+		    k == 3 ? ev->tid == EVENT_NO_TID :
+			     k == 4 && !ev->comm;
+
+	put_blanks(f, seed);
+	put_string(f, seed, field ? field->name : common[k]);
+	put_blanks(f, seed);
+	fputc(':', f);
+	put_blanks(f, seed);
+	if (null)
+		fputs("null", f);
+	else if (text)
+		put_string(f, seed, text);
+	else
+		put_value(f, seed,
+			  field	 ? ev->f[i] :
+			  k == 1 ? ev->t :
+			  k == 2 ? ev->cpu :
+				   ev->tid,
+			  field && field->type == FIELD_INT);
+	put_blanks(f, seed);
+}
+
+/* However a line is laid out, it is the same event. */
+static void test_layout(void **state)
+{
+	enum { N = 5000 };
+	struct files *f = *state;
+	struct intern *strings = intern_new();
+	struct event *ev = calloc(N, sizeof(*ev)), back;
+	unsigned order[EVENT_MAX_FIELDS + 5], members, i, k, other;
+	uint64_t seed = 11, t = 0;
+	struct error e = {""};
+	struct source *s;
+	struct capture c;
+	FILE *out = fopen(f->a, "w");
+
+	assert_non_null(out);
+	fputs("{ \"page_size\" : 4096, \"x\" : [ { } , [ ], 1e-5, { \"a\" : true , \"b\" : -0.5 } ], \"ioflush_trace\" : 1 }\n",
+	      out);
+	for (i = 0; i < N; i++) {
+		ev[i] = random_event(&seed, strings, 0, &t);
+		members = event_table[ev[i].kind].nfields + 5;
+		for (k = 0; k < members; k++) {
+			other = (unsigned)(random_next(&seed) % (k + 1));
+			order[k] = order[other];
+			order[other] = k;
+		}
+		fputc('{', out);
+		for (k = 0; k < members; k++) {
+			fputs(k ? "," : "", out);
+			put_member(out, &seed, &ev[i], strings, order[k]);
+		}
+		fputs("}\n", out);
+	}
+	fclose(out);
+	assert_int_equal(source_open(&s, f->a, &e), 0);
+	assert_int_equal(source_capture(s, &c, &e), 1);
+	for (i = 0; i < N; i++) {
+		if (source_read(s, &back, 1, &e) != 1)
+			fail_msg("%s", e.text);
+		if (!same_event(&back, s->strings, &ev[i], strings))
+			fail_msg("event %u differs: %s", i, event_table[ev[i].kind].name);
+	}
+	assert_int_equal(source_read(s, &back, 1, &e), 0);
+	source_close(s);
+	free(ev);
+	intern_free(strings);
 }
 
 static void test_header_refused(void **state)
@@ -305,7 +437,7 @@ static void test_header_refused(void **state)
 		{"{\"ioflush_trace\":1,\"page_size\":4096,\"host\":5}\n", ":1: header: host: is not a string"},
 		{"{\"ioflush_trace\":1,\"page_size\":4096,\"state\":\"good\"}\n",
 		 ":1: header: state: is none of complete"},
-		{"{\"ioflush_trace\":1,\"page_size\":4096,\"page_size\":4096}\n", ":1:"},
+		{"{\"ioflush_trace\":1,\"page_size\":4096,\"page_size\":4096}\n", ":1: header: page_size: is there twice"},
 		{"{\"ioflush_trace\":1,", ":1: the input ends in the middle of this line"},
 		{" \n\n{", ":3: the input ends in the middle of this line"},
 	};
@@ -332,22 +464,43 @@ static void test_lines_refused(void **state)
 		{BEGIN "\"paddr\":0,\"size\":4096.0}", ":2: map: size: is not a whole number"},
 		{BEGIN "\"paddr\":0,\"size\":1e3}", ":2: map: size: is not a whole number"},
 		{BEGIN "\"paddr\":0,\"size\":true}", ":2: map: size: is not a whole number"},
-		{BEGIN "\"paddr\":0,\"size\":[1]}", ":2: map: size: is not a whole number"},
+		{BEGIN "\"paddr\":0,\"size\":[1]}", ":2: map: size: is not a whole number, but nested"},
 		{BEGIN "\"paddr\":0,\"size\":-1}", ":2: map: size: is negative"},
 		{BEGIN "\"paddr\":0,\"size\":null}", ":2: map: size: is null, but must be known"},
 		{BEGIN "\"paddr\":0,\"size\":9223372036854775808}",
-		 ":2:93: too big integer near '9223372036854775808'; numbers above 2^63 - 1 are written \"0x...\""},
+		 ":2:75: too big an integer; numbers above 2^63 - 1 are written \"0x...\""},
 		{BEGIN "\"paddr\":0,\"size\":1,\"size\":1}", ":2: map: size: is there twice"},
-		{BEGIN "\"paddr\":0,\"size\":1,\"\\u0073ize\":1}", ":2:"},
+		{BEGIN "\"paddr\":0,\"size\":1,\"\\u0073ize\":1}", ":2: map: size: is there twice"},
 		{BEGIN "\"paddr\":0,\"size\":1,\"sizes\":1}", ":2: map: sizes: no field of this event"},
 		{BEGIN "\"paddr\":0,\"size\":1,\"\\u001b[1m\":1}", ":2: map: ?[1m: no field of this event"},
-		{BEGIN "\"paddr\":0,\"size\":01}", ":2:"},
-		{BEGIN "\"paddr\":0,\"size\":1}}", ":2:"},
-		{BEGIN "\"paddr\":0,\"size\":1} x", ":2:"},
-		{BEGIN "\"paddr\":0,\"size\":1,}", ":2:"},
-		{BEGIN "\"paddr\":0,\"size\":1,\"comm\":\"\xff\"}", ":2:"},
+		{BEGIN "\"paddr\":0,\"size\":01}", ":2:75: not JSON: a number begins with 0"},
+		{BEGIN "\"paddr\":0,\"size\":1}}", ":2:77: not JSON: something follows the object"},
+		{BEGIN "\"paddr\":0,\"size\":1} x", ":2:78: not JSON: something follows the object"},
+		{BEGIN "\"paddr\":0,\"size\":1,}", ":2:77: not JSON: a key in quotes is missing"},
+		{BEGIN "\"paddr\":0,\"size\":1,\"comm\":\"\xff\"}", ":2:85: not JSON: a byte that is no UTF-8"},
 		{BEGIN "\"paddr\":0,\"size\":1,\"comm\":5}", ":2: map: comm: is not a string"},
-		{BEGIN "\"paddr\":0,\"size\":1,\"comm\":\"a\\u0000b\"}", ":2:"},
+		{BEGIN "\"paddr\":0,\"size\":1,\"comm\":\"a\\u0000b\"}", ":2:86: \\u0000: a NUL is no text"},
+		{BEGIN "\"paddr\":0,\"size\":1.}", ":2:77: not JSON: a digit is missing"},
+		{BEGIN "\"paddr\":0,\"size\":-}", ":2:76: not JSON: a digit is missing"},
+		{BEGIN "\"paddr\":0,\"size\":1e+}", ":2:78: not JSON: a digit is missing"},
+		{BEGIN "\"paddr\":0,\"size\":1e+3}", ":2: map: size: is not a whole number"},
+		{BEGIN "\"paddr\":0,\"size\":}", ":2:75: not JSON: no value begins here"},
+		{BEGIN "\"paddr\":0,\"size\":nil}", ":2:75: not JSON: no value begins here"},
+		{BEGIN "\"paddr\":0,\"size\":9999999999999999999}", ":2:75: too big an integer"},
+		{BEGIN "\"paddr\":0,\"size\":-9223372036854775808}", ":2: map: size: is negative"},
+		{BEGIN "\"paddr\":0,\"size\":-9223372036854775809}", ":2:75: too big an integer"},
+		{BEGIN "\"paddr\":0,\"size\":[1,]}", ":2:78: not JSON: no value begins here"},
+		{BEGIN "\"paddr\":0,\"size\":[1}", ":2:77: not JSON: ',' or ']' is missing"},
+		{BEGIN "\"paddr\":0,\"size\":{\"a\":{}", ":2:82: not JSON: ',' or '}' is missing"},
+		{BEGIN "\"paddr\":0,\"size\" 1}", ":2:75: not JSON: ':' is missing"},
+		{BEGIN "\"paddr\":0,\"comm\":{\"a\":[]}}", ":2: map: comm: is not a string, but nested"},
+		{BEGIN "\"comm\":\"\\ud83d\"}", ":2:66: not JSON: half a pair of surrogates"},
+		{BEGIN "\"comm\":\"\\ude00\\ud83d\"}", ":2:66: not JSON: half a pair of surrogates"},
+		{BEGIN "\"comm\":\"\\u12g4\"}", ":2:66: not JSON: \\u without four digits"},
+		{BEGIN "\"comm\":\"\\x\"}", ":2:66: not JSON: no such escape in a string"},
+		{BEGIN "\"comm\":\"\t\"}", ":2:66: not JSON: a control character in a string"},
+		{BEGIN "\"comm\":\"\xed\xa0\x80\"}", ":2:66: not JSON: a byte that is no UTF-8"},
+		{BEGIN "\"comm\":\"", ":2:66: not JSON: a string does not end"},
 		{"{\"t\":1,\"cpu\":0,\"e\":\"area_fill_end\",\"area\":1}", ":2: area_fill_end: tid: missing"},
 		{"{\"t\":1,\"tid\":0,\"e\":\"area_fill_end\",\"area\":1}", ":2: area_fill_end: cpu: missing"},
 		{"{\"cpu\":1,\"tid\":0,\"e\":\"area_fill_end\",\"area\":1}", ":2: area_fill_end: t: missing"},
@@ -363,8 +516,8 @@ static void test_lines_refused(void **state)
 		{"{\"t\":1,\"cpu\":1,\"tid\":0}", ":2: no \"e\": which event is it?"},
 		{"{\"e\":5}", ":2: \"e\" is not a string"},
 		{"{}", ":2: no \"e\": which event is it?"},
-		{"[1]", ":2: not a JSON object"},
-		{"nonsense", ":2:8: not JSON: invalid token"},
+		{"[1]", ":2:1: not a JSON object"},
+		{"nonsense", ":2:1: not a JSON object"},
 		{"{\"t\":1,\"cpu\":0,\"tid\":7,\"e\":\"lost\"}\n{\"t\":0,\"cpu\":0,\"tid\":7,\"e\":\"lost\"}",
 		 ":3: lost: t: 0: earlier than the event before it, at 1; sort the lines by t"},
 #undef BEGIN
@@ -567,7 +720,7 @@ static void test_texts(void **state)
 	len = snprintf(text, sizeof(text), "{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"%065537d\"}\n", 1);
 	refused(f, text, (size_t)len, ":1: header: host: is longer than 65536 bytes");
 	taken(f, "\xef\xbb\xbf" HEADER MAP, 1);
-	refused(f, HEADER "\xef\xbb\xbf" MAP, strlen(HEADER MAP) + 3, ":2:1: not JSON");
+	refused(f, HEADER "\xef\xbb\xbf" MAP, strlen(HEADER MAP) + 3, ":2:1: not a JSON object");
 }
 
 /* What was read before an error stands. */
@@ -594,9 +747,9 @@ static void test_long_line(void **state)
 	memset(text, '{', len);
 	refused(f, text, len, ":1: over 1048576 bytes without a newline");
 	memset(text, '[', len);
-	memcpy(text, HEADER, strlen(HEADER));
+	memcpy(text, HEADER "{\"a\":", strlen(HEADER) + 5);
 	text[100000] = '\n'; /* deep nesting within a line */
-	refused(f, text, len, ":2:");
+	refused(f, text, len, ":2:2054: nested more than 2048 deep");
 	free(text);
 }
 
@@ -699,6 +852,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_round_trip, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_canonical, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_forms, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_layout, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_header_refused, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_lines_refused, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_nul_and_truncation, make_dir, remove_dir),

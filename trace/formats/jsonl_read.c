@@ -1,48 +1,26 @@
 /*
- * JSON Lines, the reader; see jsonl.h.
+ * JSON Lines, the source: lines, the captures that their headers begin, and the events in between; see jsonl.h. What a
+ * line holds, jsonl_line.h says.
  *
- * A line becomes a short list of members, and the list an event by the event table. There are two ways to the list.
- * Lines of the plain form that the writer makes (a flat object; strings without escapes, ASCII; whole numbers below
- * 10^18; null) are cut up in place. Anything else, every error included, is jansson's: it has the last word on what JSON
- * is, and the plain way never accepts what jansson would refuse. Duplicate keys are found by both.
- *
- * Memory is the budget's: one buffer of a line's greatest length, what jansson makes of a line, the interned strings,
- * and the texts of the present header.
+ * Memory is the budget's: one buffer of a line's greatest length, the interned strings, and the texts of the present
+ * header. The members of a line lie in the buffer, until the next line.
  */
 #include "trace/formats/jsonl.h"
+#include "trace/formats/jsonl_line.h"
 #include "trace/formats/open.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define VERSION 1
 #define MAX_LINE (1u << 20)
 #define READ_SIZE (256u * 1024)
 #define MAX_TEXT 65536u /* bytes of a text of the header */
-#define MAX_MEMBERS 32	/* t, cpu, tid, comm, e, rc and the fields of the widest event are fewer */
-
-enum value_type { VALUE_NULL, VALUE_NUMBER, VALUE_STRING, VALUE_OTHER };
-
-struct member {
-	const char *key, *text; /* not terminated */
-	size_t key_len, text_len;
-	uint64_t number; /* two's complement if negative */
-	enum value_type type;
-	bool negative;
-};
-
-struct line {
-	struct member member[MAX_MEMBERS];
-	unsigned n;
-	json_t *json;	 /* owns the texts when jansson read the line */
-	uint64_t memory; /* that it may take */
-};
 
 struct jsonl_source {
 	struct source source;
@@ -68,6 +46,19 @@ struct jsonl_source {
 static struct jsonl_source *jsonl(struct source *s)
 {
 	return (struct jsonl_source *)s;
+}
+
+/* What is wrong with the present line. Returns -1. */
+static int __attribute__((format(printf, 3, 4)))
+refuse(const struct jsonl_source *s, struct error *e, const char *fmt, ...)
+{
+	struct error why;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(why.text, sizeof(why.text), fmt, args);
+	va_end(args);
+	return error_set(e, "%s:%" PRIu64 ": %s", s->source.path, s->line, why.text);
 }
 
 /* ---- lines ---- */
@@ -151,498 +142,32 @@ static int next_line(struct jsonl_source *s, char **line, size_t *len, struct er
 	return rc;
 }
 
-/* ---- from a line to members ---- */
-
-/* The end of a plain string that starts at p, behind its opening quote; NULL: not plain. */
-static const char *plain_string(const char *p, const char *end)
+/* Makes s->parsed of a line. 1: an event, 0: a header, or -1. */
+static int parse_line(struct jsonl_source *s, char *text, size_t len, struct error *e)
 {
-	for (; p < end; p++) {
-		if (*p == '"')
-			return p;
-		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x80 || *p == '\\')
-			return NULL;
-	}
-	return NULL;
-}
+	struct line *l = &s->parsed;
 
-static const char *plain_number(const char *p, const char *end, struct member *m)
-{
-	const char *start;
-
-	m->negative = *p == '-';
-	p += m->negative;
-	m->number = 0;
-	for (start = p; p < end && *p >= '0' && *p <= '9'; p++)
-		m->number = m->number * 10 + (uint64_t)(*p - '0');
-	if (p == start || p - start > 18 || (*start == '0' && (p - start > 1 || m->negative)))
-		return NULL;
-	if (m->negative)
-		m->number = -m->number;
-	m->type = VALUE_NUMBER;
-	return p;
-}
-
-/* One value; where it ends, or NULL: not plain. */
-static const char *plain_value(const char *p, const char *end, struct member *m)
-{
-	if (p == end)
-		return NULL;
-	if (*p == '"') {
-		m->text = p + 1;
-		p = plain_string(p + 1, end);
-		if (!p)
-			return NULL;
-		m->text_len = (size_t)(p - m->text);
-		m->type = VALUE_STRING;
-		return p + 1;
-	}
-	if (end - p >= 4 && !memcmp(p, "null", 4)) {
-		m->type = VALUE_NULL;
-		return p + 4;
-	}
-	return plain_number(p, end, m);
-}
-
-static const char *skip_blank(const char *p, const char *end)
-{
-	while (p < end && (*p == ' ' || *p == '\t' || *p == '\r'))
-		p++;
-	return p;
-}
-
-/* "key": value, and the blanks around it; where it ends, or NULL: not plain. */
-static inline const char *plain_member(const char *p, const char *end, struct member *m)
-{
-	p = skip_blank(p, end);
-	if (p == end || *p++ != '"')
-		return NULL;
-	m->key = p;
-	p = plain_string(p, end);
-	if (!p)
-		return NULL;
-	m->key_len = (size_t)(p - m->key);
-	p = skip_blank(p + 1, end);
-	if (p == end || *p++ != ':')
-		return NULL;
-	p = plain_value(skip_blank(p, end), end, m);
-	return p ? skip_blank(p, end) : NULL;
-}
-
-/* Cuts a plain line up. False: not plain, jansson must see it. */
-static bool plain_line(struct line *l, const char *p, size_t len)
-{
-	const char *end = p + len;
-
-	l->n = 0;
-	p = skip_blank(p, end);
-	if (p == end || *p++ != '{')
-		return false;
-	for (;;) {
-		if (l->n == MAX_MEMBERS)
-			return false;
-		p = plain_member(p, end, &l->member[l->n++]);
-		if (!p)
-			return false;
-		if (p == end || (*p != ',' && *p != '}'))
-			return false;
-		if (*p++ == '}')
-			break;
-	}
-	return skip_blank(p, end) == end;
-}
-
-/* Text of jansson's with what is no printable ASCII made harmless: it may quote the input. */
-static void make_printable(char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
-			*text = '?';
-}
-
-/*
- * What jansson may take for a line: an array or object and its first table, a string or number with its place in one,
- * each at most as many bytes as are counted here for what it begins with or follows.
- */
-static uint64_t json_memory(const char *text, size_t len)
-{
-	uint64_t n = 4 * (uint64_t)len; /* the text, and a buffer of it that doubles */
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		if (text[i] == '[' || text[i] == '{')
-			n += 512;
-		else if (text[i] == ',' || text[i] == '"')
-			n += 128;
-	}
-	return n;
-}
-
-/* The line as an object, or NULL and the error. */
-static json_t *load_line(struct jsonl_source *s, const char *text, size_t len, struct error *e)
-{
-	json_error_t je;
-	json_t *json;
-
-	s->parsed.memory = json_memory(text, len);
-	if (!budget_take(&s->source.budget, s->parsed.memory)) {
-		s->parsed.memory = 0;
-		error_set(e, "%s:%" PRIu64 ": %s", s->source.path, s->line, budget_failure(&s->source.budget));
-		return NULL;
-	}
-	if (memchr(text, '\0', len)) {
-		error_set(e, "%s:%" PRIu64 ": a NUL byte: not text", s->source.path, s->line);
-		return NULL;
-	}
-	json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-	if (json && json_is_object(json))
-		return json;
-	if (json) {
-		json_decref(json);
-		error_set(e, "%s:%" PRIu64 ": not a JSON object", s->source.path, s->line);
-		return NULL;
-	}
-	make_printable(je.text);
+	if (!line_parse(l, text, len))
+		return !line_find(l, "ioflush_trace");
+	if (memchr(text, '\0', len))
+		return refuse(s, e, "a NUL byte: not text");
 	if (s->last_unended)
-		error_set(e, "%s:%" PRIu64 ": the input ends in the middle of this line: %s", s->source.path, s->line,
-			  je.text);
-	else if (json_error_code(&je) == json_error_numeric_overflow)
-		error_set(e, "%s:%" PRIu64 ":%d: %s; numbers above 2^63 - 1 are written \"0x...\"", s->source.path,
-			  s->line, je.column, je.text);
-	else
-		error_set(e, "%s:%" PRIu64 ":%d: not JSON: %s", s->source.path, s->line, je.column, je.text);
-	return NULL;
-}
-
-static void member_from_json(struct member *m, const char *key, const json_t *value)
-{
-	m->key = key;
-	m->key_len = strlen(key);
-	m->type = VALUE_OTHER;
-	if (json_is_null(value)) {
-		m->type = VALUE_NULL;
-	} else if (json_is_integer(value)) {
-		m->type = VALUE_NUMBER;
-		m->negative = json_integer_value(value) < 0;
-		m->number = (uint64_t)json_integer_value(value);
-	} else if (json_is_string(value)) {
-		m->type = VALUE_STRING;
-		m->text = json_string_value(value);
-		m->text_len = json_string_length(value);
-	}
-}
-
-static void line_clear(struct jsonl_source *s)
-{
-	struct line *l = &s->parsed;
-
-	json_decref(l->json);
-	if (l->memory)
-		budget_give(&s->source.budget, l->memory);
-	l->json = NULL;
-	l->memory = 0;
-	l->n = 0;
-}
-
-static bool key_is(const struct member *m, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < m->key_len; i++)
-		if (name[i] != m->key[i]) /* differs at the NUL at the latest */
-			return false;
-	return !name[i];
-}
-
-static const struct member *find_member(const struct line *l, const char *name)
-{
-	unsigned i;
-
-	for (i = 0; i < l->n; i++)
-		if (key_is(&l->member[i], name))
-			return &l->member[i];
-	return NULL;
-}
-
-/* Makes s->parsed of a line. 1: an event, 0: a header (then s->parsed.json is set), or -1. */
-static int parse_line(struct jsonl_source *s, const char *text, size_t len, struct error *e)
-{
-	static const char mark[] = "ioflush_trace";
-	struct line *l = &s->parsed;
-	const char *key;
-	json_t *value;
-
-	line_clear(s);
-	if (plain_line(l, text, len) && !find_member(l, mark))
-		return 1;
-	l->n = 0;
-	l->json = load_line(s, text, len, e);
-	if (!l->json)
-		return -1;
-	if (json_object_get(l->json, mark))
-		return 0;
-	json_object_foreach(l->json, key, value) {
-		if (l->n == MAX_MEMBERS)
-			return error_set(e, "%s:%" PRIu64 ": over %d members: not an event", s->source.path, s->line,
-					 MAX_MEMBERS);
-		member_from_json(&l->member[l->n++], key, value);
-	}
-	return 1;
-}
-
-/* ---- from members to an event ---- */
-
-static bool hex_text(const char *p, size_t len, uint64_t *out)
-{
-	uint64_t v = 0;
-	size_t i;
-
-	if (len < 3 || len > 18 || p[0] != '0' || p[1] != 'x')
-		return false;
-	for (i = 2; i < len; i++) {
-		unsigned c = (unsigned char)p[i], low = c | 0x20;
-
-		if (c >= '0' && c <= '9')
-			v = v << 4 | (c - '0');
-		else if (low >= 'a' && low <= 'f')
-			v = v << 4 | (low - 'a' + 10);
-		else
-			return false;
-	}
-	*out = v;
-	return true;
-}
-
-/* The number of a member: bare or "0x...". NULL, or what is wrong with it. */
-static const char *number(const struct member *m, bool is_signed, uint64_t *out)
-{
-	switch (m->type) {
-	case VALUE_NUMBER:
-		if (m->negative && !is_signed)
-			return "is negative";
-		*out = m->number;
-		return NULL;
-	case VALUE_STRING:
-		return hex_text(m->text, m->text_len, out) ? NULL : "is neither a number nor \"0x\" and 1 to 16 digits";
-	case VALUE_NULL:
-		return "is null, but must be known";
-	default:
-		return "is not a whole number";
-	}
-}
-
-static int refuse(const struct jsonl_source *s, const char *event, const char *field, const char *why, struct error *e)
-{
-	return error_set(e, "%s:%" PRIu64 ": %s: %s: %s", s->source.path, s->line, event, field, why);
-}
-
-static const char *intern(struct jsonl_source *s, const struct member *m, uint32_t *out)
-{
-	*out = 0;
-	if (m->type == VALUE_NULL)
-		return NULL;
-	if (m->type != VALUE_STRING)
-		return "is not a string";
-	if (m->text_len > EVENT_MAX_STRING)
-		return "is longer than 255 bytes";
-	*out = intern_add(s->source.strings, m->text, m->text_len);
-	return *out == UINT32_MAX ? intern_failure(s->source.strings) : NULL;
-}
-
-static const char *small_number(const struct member *m, uint32_t *out)
-{
-	uint64_t v = 0;
-	const char *why = number(m, false, &v);
-
-	if (!why && v >= UINT32_MAX)
-		why = "is above 2^32 - 2";
-	*out = (uint32_t)v;
-	return why;
-}
-
-/* Field i of the event. NULL, or what is wrong. */
-static const char *set_field(struct jsonl_source *s, struct event *ev, unsigned i, const struct member *m)
-{
-	const struct field_desc *d = &event_table[ev->kind].field[i];
-	const char *why;
-	uint32_t id;
-
-	if (d->type == FIELD_STR) {
-		why = intern(s, m, &id);
-		ev->f[i] = id;
-		if (!id)
-			ev->missing |= 1u << i;
-		return why;
-	}
-	if (m->type == VALUE_NULL && d->optional) {
-		ev->missing |= 1u << i;
-		return NULL;
-	}
-	return number(m, d->type == FIELD_INT, &ev->f[i]);
-}
-
-/* What every event may have beside its fields: which bit of "seen", and the value set. 0: none of them. */
-enum {
-	SEEN_T = 1 << 16,
-	SEEN_CPU = 1 << 17,
-	SEEN_TID = 1 << 18,
-	SEEN_COMM = 1 << 19,
-	SEEN_E = 1 << 20,
-	SEEN_RC = 1 << 21
-};
-
-static uint32_t set_common(struct jsonl_source *s, struct event *ev, const struct member *m, const char **why)
-{
-	if (key_is(m, "t")) {
-		*why = number(m, false, &ev->t);
-		return SEEN_T;
-	}
-	if (key_is(m, "e"))
-		return SEEN_E;
-	if (key_is(m, "cpu")) {
-		if (m->type != VALUE_NULL || ev->kind != EV_lost)
-			*why = small_number(m, &ev->cpu);
-		return SEEN_CPU;
-	}
-	if (key_is(m, "tid")) {
-		if (m->type != VALUE_NULL || ev->kind != EV_lost)
-			*why = small_number(m, &ev->tid);
-		return SEEN_TID;
-	}
-	if (key_is(m, "comm")) {
-		*why = intern(s, m, &ev->comm);
-		return SEEN_COMM;
-	}
-	return 0;
-}
-
-/* Which event the line is. */
-static int find_kind(const struct jsonl_source *s, struct event *ev, struct error *e)
-{
-	const struct member *m = find_member(&s->parsed, "e");
-
-	if (!m)
-		return error_set(e, "%s:%" PRIu64 ": no \"e\": which event is it?", s->source.path, s->line);
-	if (m->type != VALUE_STRING)
-		return error_set(e, "%s:%" PRIu64 ": \"e\" is not a string", s->source.path, s->line);
-	ev->kind = event_kind_by_name(m->text, m->text_len);
-	if (!ev->kind)
-		return error_set(e, "%s:%" PRIu64 ": \"%s\" is no event", s->source.path, s->line,
-				 error_quote(m->text, m->text_len).text);
-	return 0;
-}
-
-static int check_absent(const struct jsonl_source *s, struct event *ev, uint32_t seen, struct error *e)
-{
-	const struct event_desc *d = &event_table[ev->kind];
-	unsigned i;
-
-	if (!(seen & SEEN_T))
-		return refuse(s, d->name, "t", "missing", e);
-	if (!(seen & SEEN_CPU) && ev->kind != EV_lost)
-		return refuse(s, d->name, "cpu", "missing", e);
-	if (!(seen & SEEN_TID) && ev->kind != EV_lost)
-		return refuse(s, d->name, "tid", "missing", e);
-	for (i = 0; i < d->nfields; i++) {
-		if (seen & 1u << i || d->field[i].type == FIELD_INT)
-			continue;
-		if (d->field[i].type == FIELD_FLAG)
-			return refuse(s, d->name, d->field[i].name, "missing; null when it is unknown", e);
-		if (!d->field[i].optional)
-			return refuse(s, d->name, d->field[i].name, "missing", e);
-		ev->missing |= 1u << i;
-	}
-	return 0;
-}
-
-static bool may_have_rc(unsigned kind)
-{
-	return kind == EV_map || kind == EV_unmap || kind == EV_access_add;
-}
-
-/* Which field a member is, mostly the one after the last, which next says; nfields: none. */
-static unsigned find_field(const struct event_desc *d, const struct member *m, unsigned next)
-{
-	unsigned k;
-
-	for (k = next; k < d->nfields; k++)
-		if (key_is(m, d->field[k].name))
-			return k;
-	for (k = 0; k < next; k++) /* out of the table's order */
-		if (key_is(m, d->field[k].name))
-			return k;
-	return d->nfields;
-}
-
-/* Puts a member into the event; seen: the bits of those before, next: the field that is likely. 0 or -1. */
-static int set_member(struct jsonl_source *s, struct event *ev, const struct member *m, uint32_t *seen, unsigned *next,
-		      uint64_t *rc, struct error *e)
-{
-	const struct event_desc *d = &event_table[ev->kind];
-	unsigned k = find_field(d, m, *next);
-	const char *why = NULL;
-	uint32_t bit;
-
-	if (k < d->nfields) {
-		bit = 1u << k;
-		*next = k + 1;
-	} else if (may_have_rc(ev->kind) && key_is(m, "rc")) {
-		bit = SEEN_RC;
-		why = number(m, true, rc);
-	} else {
-		bit = set_common(s, ev, m, &why);
-	}
-	if (!bit)
-		why = "no field of this event";
-	else if (*seen & bit)
-		why = "is there twice";
-	else if (bit < SEEN_T)
-		why = set_field(s, ev, k, m);
-	*seen |= bit;
-	return why ? refuse(s, d->name, error_quote(m->key, m->key_len).text, why, e) : 0;
-}
-
-/* The call failed: semantics, section 3. */
-static void count_failed(struct jsonl_source *s, unsigned kind)
-{
-	s->dropped.failed_maps += kind == EV_map;
-	s->dropped.failed_accesses += kind == EV_access_add;
-	s->dropped.empty_unmaps += kind == EV_unmap;
-}
-
-/* Makes an event of s->parsed. 1, 0: a call that failed, which is no event, or -1. */
-static int build_event(struct jsonl_source *s, struct event *ev, struct error *e)
-{
-	unsigned i, next = 0;
-	uint32_t seen = 0;
-	uint64_t rc = 0;
-
-	memset(ev, 0, sizeof(*ev));
-	ev->cpu = EVENT_NO_CPU;
-	ev->tid = EVENT_NO_TID;
-	if (find_kind(s, ev, e))
-		return -1;
-	for (i = 0; i < s->parsed.n; i++)
-		if (set_member(s, ev, &s->parsed.member[i], &seen, &next, &rc, e))
-			return -1;
-	if (check_absent(s, ev, seen, e))
-		return -1;
-	if (rc)
-		count_failed(s, ev->kind);
-	return !rc;
+		return refuse(s, e, "the input ends in the middle of this line: %s", l->wrong);
+	return error_set(e, "%s:%" PRIu64 ":%td: %s", s->source.path, s->line, l->at - text + 1, l->wrong);
 }
 
 /* The event must be possible, and not earlier than the one before. */
 static int accept_event(struct jsonl_source *s, const struct event *ev, struct error *e)
 {
-	struct error why = {""};
+	struct error why;
 
+	why.text[0] = '\0';
 	if (event_check(ev, &why))
-		return error_set(e, "%s:%" PRIu64 ": %s", s->source.path, s->line, why.text);
+		return refuse(s, e, "%s", why.text);
 	if (ev->t < s->last_t)
-		return error_set(e,
-				 "%s:%" PRIu64 ": %s: t: %" PRIu64 ": earlier than the event before it, at %" PRIu64
-				 "; sort the lines by t",
-				 s->source.path, s->line, event_table[ev->kind].name, ev->t, s->last_t);
+		return refuse(s, e,
+			      "%s: t: %" PRIu64 ": earlier than the event before it, at %" PRIu64 "; sort the lines by t",
+			      event_table[ev->kind].name, ev->t, s->last_t);
 	s->last_t = ev->t;
 	s->events++;
 	return 0;
@@ -655,19 +180,21 @@ static int end_of_capture(const struct jsonl_source *s, struct error *e)
 {
 	if (!s->expects || s->events == s->expected)
 		return 0;
-	return error_set(e,
-			 "%s:%" PRIu64 ": the capture ends after %" PRIu64 " of the %" PRIu64
-			 " events that its header says; it is truncated or was edited",
-			 s->source.path, s->line, s->events, s->expected);
+	return refuse(s, e,
+		      "the capture ends after %" PRIu64 " of the %" PRIu64
+		      " events that its header says; it is truncated or was edited",
+		      s->events, s->expected);
 }
 
 /* One event. 1, 0: the capture ended, or -1. */
 static int read_event(struct jsonl_source *s, struct event *ev, struct error *e)
 {
+	struct error why;
 	size_t len = 0;
 	char *line = NULL;
 	int rc;
 
+	why.text[0] = '\0';
 	do {
 		rc = next_line(s, &line, &len, e);
 		if (rc <= 0)
@@ -679,9 +206,9 @@ static int read_event(struct jsonl_source *s, struct event *ev, struct error *e)
 			s->header_pending = true;
 			return end_of_capture(s, e);
 		}
-		rc = build_event(s, ev, e);
+		rc = line_event(&s->parsed, ev, s->source.strings, &s->dropped, &why);
 		if (rc < 0)
-			return -1;
+			return refuse(s, e, "%s", why.text);
 	} while (!rc);
 	return accept_event(s, ev, e) ? -1 : 1;
 }
@@ -710,24 +237,23 @@ static ssize_t jsonl_read(struct source *src, struct event *ev, size_t max, stru
 /* A text of the header, "" if absent or null. NULL and the error if it is no string. */
 static const char *header_text(struct jsonl_source *s, const char *key, struct error *e)
 {
-	const json_t *v = json_object_get(s->parsed.json, key);
+	const struct member *m = line_find(&s->parsed, key);
 	const char *text;
 	uint32_t id;
 
-	if (!v || json_is_null(v))
+	if (!m || m->type == VALUE_NULL)
 		return "";
-	if (!json_is_string(v)) {
-		error_set(e, "%s:%" PRIu64 ": header: %s: is not a string", s->source.path, s->line, key);
+	if (m->type != VALUE_STRING) {
+		refuse(s, e, "header: %s: is not a string", key);
 		return NULL;
 	}
-	if (json_string_length(v) > MAX_TEXT) {
-		error_set(e, "%s:%" PRIu64 ": header: %s: is longer than %u bytes", s->source.path, s->line, key,
-			  MAX_TEXT);
+	if (m->text_len > MAX_TEXT) {
+		refuse(s, e, "header: %s: is longer than %u bytes", key, MAX_TEXT);
 		return NULL;
 	}
-	id = intern_add(s->texts, json_string_value(v), json_string_length(v));
+	id = intern_add(s->texts, m->text, m->text_len);
 	if (id == UINT32_MAX) {
-		error_set(e, "%s:%" PRIu64 ": header: %s: %s", s->source.path, s->line, key, intern_failure(s->texts));
+		refuse(s, e, "header: %s: %s", key, intern_failure(s->texts));
 		return NULL;
 	}
 	text = intern_get(s->texts, id);
@@ -737,42 +263,42 @@ static const char *header_text(struct jsonl_source *s, const char *key, struct e
 /* How many events follow, if the header says so. */
 static int header_events(struct jsonl_source *s, uint64_t *out, struct error *e)
 {
-	const json_t *v = json_object_get(s->parsed.json, "events");
+	const struct member *m = line_find(&s->parsed, "events");
 
 	*out = 0;
-	s->expects = v;
-	if (!v)
+	s->expects = m;
+	if (!m)
 		return 0;
-	if (json_is_null(v))
-		return error_set(e, "%s:%" PRIu64 ": header: events: is null: the writer has not finished this capture",
-				 s->source.path, s->line);
-	if (!json_is_integer(v) || json_integer_value(v) < 0)
-		return error_set(e, "%s:%" PRIu64 ": header: events: is not a count", s->source.path, s->line);
-	*out = (uint64_t)json_integer_value(v);
+	if (m->type == VALUE_NULL)
+		return refuse(s, e, "header: events: is null: the writer has not finished this capture");
+	if (m->type != VALUE_NUMBER || m->negative)
+		return refuse(s, e, "header: events: is not a count");
+	*out = m->number;
 	return 0;
 }
 
 static int check_header(struct jsonl_source *s, struct error *e)
 {
-	const json_t *version = json_object_get(s->parsed.json, "ioflush_trace");
-	const json_t *page_size = json_object_get(s->parsed.json, "page_size");
+	const struct line *l = &s->parsed;
+	const struct member *version = line_find(l, "ioflush_trace"), *page_size = line_find(l, "page_size");
+	unsigned i, k;
 
-	if (!json_is_integer(version))
-		return error_set(e, "%s:%" PRIu64 ": header: ioflush_trace: is not a whole number", s->source.path,
-				 s->line);
-	if (json_integer_value(version) != VERSION)
-		return error_set(e,
-				 "%s:%" PRIu64 ": header: ioflush_trace: version %" JSON_INTEGER_FORMAT
-				 "; this ioflush reads version %d",
-				 s->source.path, s->line, json_integer_value(version), VERSION);
-	if (!json_is_integer(page_size))
-		return error_set(e, "%s:%" PRIu64 ": header: page_size: missing, or not a whole number", s->source.path,
-				 s->line);
-	if (json_integer_value(page_size) != (json_int_t)PAGE_SIZE_BYTES)
-		return error_set(e,
-				 "%s:%" PRIu64 ": header: page_size: %" JSON_INTEGER_FORMAT
-				 "; ioflush knows pages of %llu bytes only",
-				 s->source.path, s->line, json_integer_value(page_size), PAGE_SIZE_BYTES);
+	for (i = 0; i < l->n; i++)
+		for (k = 0; k < i; k++)
+			if (l->member[i].key_len == l->member[k].key_len &&
+			    !memcmp(l->member[i].key, l->member[k].key, l->member[i].key_len))
+				return refuse(s, e, "header: %s: is there twice",
+					      error_quote(l->member[i].key, l->member[i].key_len).text);
+	if (version->type != VALUE_NUMBER)
+		return refuse(s, e, "header: ioflush_trace: is not a whole number");
+	if (version->number != VERSION)
+		return refuse(s, e, "header: ioflush_trace: version %" PRId64 "; this ioflush reads version %d",
+			      (int64_t)version->number, VERSION);
+	if (!page_size || page_size->type != VALUE_NUMBER)
+		return refuse(s, e, "header: page_size: missing, or not a whole number");
+	if (page_size->number != PAGE_SIZE_BYTES)
+		return refuse(s, e, "header: page_size: %" PRId64 "; ioflush knows pages of %llu bytes only",
+			      (int64_t)page_size->number, PAGE_SIZE_BYTES);
 	return 0;
 }
 
@@ -786,8 +312,7 @@ static int read_header(struct jsonl_source *s, struct capture *c, struct error *
 	intern_free(s->texts); /* those of the capture before */
 	s->texts = intern_new_within(&s->source.budget);
 	if (!s->texts)
-		return error_set(e, "%s:%" PRIu64 ": header: %s", s->source.path, s->line,
-				 budget_failure(&s->source.budget));
+		return refuse(s, e, "header: %s", budget_failure(&s->source.budget));
 	memset(c, 0, sizeof(*c));
 	c->id = s->captures + 1;
 	c->format = "jsonl";
@@ -813,8 +338,7 @@ static int read_header(struct jsonl_source *s, struct capture *c, struct error *
 			s->captures++;
 			return 1;
 		}
-	return error_set(e, "%s:%" PRIu64 ": header: state: is none of complete, partial, recording, cut-off",
-			 s->source.path, s->line);
+	return refuse(s, e, "header: state: is none of complete, partial, recording, cut-off");
 }
 
 /*
@@ -864,10 +388,8 @@ static int jsonl_capture(struct source *src, struct capture *c, struct error *e)
 		else if (!rc)
 			rc = error_set(&s->error, "%s: is empty", s->source.path);
 		if (rc > 0)
-			rc = error_set(&s->error,
-				       "%s:%" PRIu64 ": no header; the first line must be "
-				       "{\"ioflush_trace\":1,\"page_size\":4096,...}",
-				       s->source.path, s->line);
+			rc = refuse(s, &s->error,
+				    "no header; the first line must be {\"ioflush_trace\":1,\"page_size\":4096,...}");
 		s->header_pending = !rc;
 		s->failed = rc < 0;
 	}
@@ -878,7 +400,6 @@ static int jsonl_capture(struct source *src, struct capture *c, struct error *e)
 	rc = read_header(s, c, &s->error);
 	s->header_pending = false;
 	s->last_t = 0;
-	line_clear(s);
 	return rc < 0 ? capture_lost(s, c, e) : 1;
 }
 
@@ -898,7 +419,6 @@ static void jsonl_close(struct source *src)
 {
 	struct jsonl_source *s = jsonl(src);
 
-	line_clear(s);
 	intern_free(s->texts);
 	budget_free(&s->source.budget, s->buf, s->cap);
 	close(s->fd);

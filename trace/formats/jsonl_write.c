@@ -3,6 +3,7 @@
  * room for first.
  */
 #include "trace/formats/jsonl.h"
+#include "trace/formats/jsonl_line.h"
 
 #include <errno.h>
 #include <fcntl.h>
