@@ -380,7 +380,7 @@ static void test_bounded(void **state)
 }
 
 /* A capture of n lost events, each of 2 records. Its number. */
-static uint64_t add_lost(struct test *t, size_t n, const char *probes)
+static uint64_t add_lost_of(struct test *t, size_t n, const char *probes, const char *const *cause, size_t causes)
 {
 	const struct capture c = {
 		.source = "live", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = probes};
@@ -394,7 +394,7 @@ static uint64_t add_lost(struct test *t, size_t n, const char *probes)
 	for (size_t i = 0; i < n; i++) {
 		ev[i] = (struct event){.t = 10 * i, .tid = EVENT_NO_TID, .kind = EV_lost, .missing = 4};
 		ev[i].lost.count = 2;
-		ev[i].lost.cause = fixture_string(strings, i % 2 ? "queue" : "ring buffer");
+		ev[i].lost.cause = fixture_string(strings, cause[i % causes]);
 	}
 	assert_int_equal(store_open(&st, t->f.db, STORE_WAL, &e), 0);
 	assert_int_equal(store_begin(st, &e) || store_capture_begin(st, &c, &id, &e) ||
@@ -405,6 +405,11 @@ static uint64_t add_lost(struct test *t, size_t n, const char *probes)
 	intern_free(strings);
 	free(ev);
 	return id;
+}
+
+static uint64_t add_lost(struct test *t, size_t n, const char *probes)
+{
+	return add_lost_of(t, n, probes, (const char *const[]){"ring buffer", "queue"}, 2);
 }
 
 /* The definition of a probe is given whole, however long it is. */
@@ -423,6 +428,30 @@ static void test_long_probe(void **state)
 	assert_int_equal(json_count(list), 2);
 	assert_string_equal(json_get_text(json_at(list, 0)), "p:short");
 	assert_int_equal(strlen(json_get_text(json_at(list, 1))), sizeof(probes) - 1 - 8);
+	json_free(json);
+}
+
+/* A cause is a key: there once, in UTF-8, and no loss is left out, whatever a database calls it. */
+static void test_cause_names(void **state)
+{
+	static const char long_b[] = "a cause of loss whose name is longer than what is kept of it, which is b";
+	static const char long_c[] = "a cause of loss whose name is longer than what is kept of it, which is c";
+	const char *const cause[] = {long_b, long_c, "other", "caf\xe9", "1", "2", "3",
+				     "4",    "5",    "6",     "7",	 "8", "9", "10"};
+	struct test *t = *state;
+	struct json *json, *causes;
+	long long sum = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/v1/captures/%llu", (unsigned long long)add_lost_of(t, 14, "", cause, 14));
+	json = get(t, path, NULL);
+	causes = json_get(json_get(json, "losses"), "by_cause");
+	assert_int_equal(number(causes, "caf?"), 2);
+	for (const struct json *v = json_first(causes); v; v = json_next(v))
+		sum += number(causes, json_key(v));
+	assert_int_equal(sum, 28);
+	assert_int_equal(json_count(causes), 11);
+	assert_int_equal(number(causes, "other"), 6);
 	json_free(json);
 }
 
@@ -1028,31 +1057,19 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_status),
-		T(test_health),
-		T(test_health_interval),
-		T(test_captures),
-		T(test_events),
-		T(test_events_refused),
-		T(test_bounded),
-		T(test_no_database),
-		T(test_many_losses),
-		T(test_losses_retained),
-		T(test_state),
-		T(test_policies),
-		T(test_replay),
-		T(test_replay_range),
-		T(test_replay_refused),
-		T(test_replay_limit),
-		T(test_replay_off),
-		T(test_replay_fails),
-		T(test_paths),
-		T(test_metrics),
-		T(test_cancel),
-		T(test_nothing_cut),
-		T(test_long_probe),
-		T(test_another_file),
-		T(test_another_file_replayed),
+		T(test_status),		 T(test_health),
+		T(test_health_interval), T(test_captures),
+		T(test_events),		 T(test_events_refused),
+		T(test_bounded),	 T(test_no_database),
+		T(test_many_losses),	 T(test_losses_retained),
+		T(test_state),		 T(test_policies),
+		T(test_replay),		 T(test_replay_range),
+		T(test_replay_refused),	 T(test_replay_limit),
+		T(test_replay_off),	 T(test_replay_fails),
+		T(test_paths),		 T(test_metrics),
+		T(test_cancel),		 T(test_nothing_cut),
+		T(test_long_probe),	 T(test_cause_names),
+		T(test_another_file),	 T(test_another_file_replayed),
 		T(test_displaced),
 	};
 
