@@ -4,9 +4,8 @@
  *	          churn-80      [001] .....     6.109168: attach_device_to_domain: IOMMU: device=0000:00:02.0
  *	COMM-PID [(TGID)] [CPU] [FLAGS] TIME: NAME: [(PLACE)] FIELD=VALUE...
  *
- * A line goes once from left to right, with no allocation and no copy. A command name may hold blanks, '-' and '[', so the
- * line hangs on the first "[CPU]" that a time follows and a "-PID" precedes. Lines of other events are counted and left
- * out; a line that is no ftrace text at all is an error, and so is one that does not end: it may have been cut anywhere.
+ * A line is cut up in ftext_line.c. Lines of other events are counted and left out; a line that is no ftrace text at all
+ * is an error, and so is one that does not end: it may have been cut anywhere.
  */
 #include "trace/source.h"
 
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "trace/decoder/decoder.h"
+#include "trace/formats/ftext_line.h"
 #include "trace/formats/open.h"
 #include "trace/formats/spill.h"
 #include "trace/losses.h"
@@ -67,154 +67,10 @@ struct ftext {
 	_Atomic uint64_t bytes_done;
 };
 
-/* Where the fixed columns of a line end. */
-struct columns {
-	const char *comm;
-	size_t comm_len;
-	uint32_t tid, cpu;
-	uint64_t t;
-	const char *name;
-	size_t name_len;
-	const char *args;
-};
-
-static bool is_digit(char c)
-{
-	return (unsigned char)(c - '0') < 10;
-}
-
-static const char *skip_blanks(const char *p, const char *end)
-{
-	while (p < end && (*p == ' ' || *p == '\t'))
-		p++;
-	return p;
-}
-
-static const char *skip_word(const char *p, const char *end)
-{
-	while (p < end && *p != ' ')
-		p++;
-	return p;
-}
-
 static int line_error(struct ftext *ft, const char *what)
 {
 	return error_set(&ft->failure, "%s:%" PRIu64 ": %s", ft->source.path, ft->line, what);
 }
-
-/* A decimal number: what follows it, or NULL: there is none, or it is above max. */
-static const char *parse_decimal(const char *p, const char *end, uint64_t max, uint64_t *out)
-{
-	const char *start = p;
-	uint64_t v = 0;
-
-	for (; p < end && is_digit(*p); p++) {
-		unsigned digit = (unsigned)(*p - '0');
-
-		if (v > (max - digit) / 10)
-			return NULL;
-		v = v * 10 + digit;
-	}
-	*out = v;
-	return p == start ? NULL : p;
-}
-
-/* --- the fixed columns */
-
-/* "6.109168:" or, with clocks that do not count nanoseconds, "6109168:". What follows it, or NULL. */
-static const char *parse_time(const char *p, const char *end, uint64_t *t)
-{
-	uint64_t sec, frac = 0, scale = 1000000000;
-	const char *q;
-
-	q = parse_decimal(p, end, UINT64_MAX, &sec);
-	if (!q || q == end)
-		return NULL;
-	if (*q == ':') {
-		*t = sec;
-		return q + 1;
-	}
-	if (*q++ != '.')
-		return NULL;
-	for (p = q; q < end && is_digit(*q) && q - p < 9; q++) {
-		frac = frac * 10 + (unsigned)(*q - '0');
-		scale /= 10;
-	}
-	if (q == p || q == end || *q != ':' || sec > INT64_MAX / 1000000000 - 1)
-		return NULL;
-	*t = sec * 1000000000 + frac * scale;
-	return q + 1;
-}
-
-/* "[001] ..... 6.109168:" from the '[' on. What follows it, or NULL: something else. */
-static const char *parse_cpu_and_time(const char *p, const char *end, struct columns *col)
-{
-	uint64_t cpu;
-	const char *q;
-
-	p = parse_decimal(p + 1, end, 65535, &cpu);
-	if (!p || p + 1 >= end || p[0] != ']' || p[1] != ' ')
-		return NULL;
-	col->cpu = (uint32_t)cpu;
-	p = skip_blanks(p + 1, end);
-	q = parse_time(p, end, &col->t);
-	if (q)
-		return q;
-	return parse_time(skip_blanks(skip_word(p, end), end), end, &col->t);
-}
-
-/* "COMM-PID" and perhaps "(TGID)", from the start of the line to the '[' of the CPU. 0 or -1. */
-static int parse_task(const char *line, const char *bracket, struct columns *col)
-{
-	const char *end = bracket, *p;
-	uint64_t tid;
-
-	while (end > line && end[-1] == ' ')
-		end--;
-	if (end == bracket)
-		return -1;
-	if (end > line && end[-1] == ')') {
-		while (end > line && *end != '(')
-			end--;
-		while (end > line && end[-1] == ' ')
-			end--;
-	}
-	for (p = end; p > line && is_digit(p[-1]); p--)
-		;
-	if (p == end || p == line || p[-1] != '-' || !parse_decimal(p, end, INT32_MAX, &tid))
-		return -1;
-	col->tid = (uint32_t)tid;
-	end = p - 1;
-	p = skip_blanks(line, end);
-	col->comm = p;
-	col->comm_len = (size_t)(end - p);
-	return 0;
-}
-
-/* Splits a line. 0, or -1: it is no line of an event. */
-static int parse_columns(const char *line, const char *end, struct columns *col)
-{
-	const char *p, *bracket = line;
-
-	for (;; bracket++) {
-		bracket = memchr(bracket, '[', (size_t)(end - bracket));
-		if (!bracket)
-			return -1;
-		p = parse_cpu_and_time(bracket, end, col);
-		if (p && !parse_task(line, bracket, col))
-			break;
-	}
-	p = skip_blanks(p, end);
-	col->name = p;
-	while (p < end && *p != ':' && *p != ' ')
-		p++;
-	/* "name:" is an event; the function tracers print other things here. */
-	col->name_len = p < end && *p == ':' ? (size_t)(p - col->name) : 0;
-	col->args = p < end ? p + 1 : end;
-	return 0;
-}
-
-/* --- fields */
 
 static int field_error(struct ftext *ft, unsigned kind, int field, const char *p, const char *end, const char *what)
 {
@@ -222,125 +78,7 @@ static int field_error(struct ftext *ft, unsigned kind, int field, const char *p
 			 raw_kind_name(kind), raw_field_name(kind, field), error_quote(p, (size_t)(end - p)).text, what);
 }
 
-/* The value of a hex digit plus one; 0: it is none. */
-static const uint8_t hex_digit[256] = {
-	['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,	['6'] = 7,  ['7'] = 8,
-	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
-};
-
-/*
- * A value "12", "-12" or "0x1f" at *at, which moves on to what follows it: a blank or the line's end. NULL: fine, else
- * what is wrong with it.
- */
-static const char *parse_value(const char **at, const char *end, uint64_t *out)
-{
-	const char *p = *at, *start;
-	bool hex = end - p > 2 && p[0] == '0' && (p[1] | 0x20) == 'x';
-	bool negative = p < end && *p == '-';
-	bool above = false;
-	unsigned digit;
-	uint64_t v = 0;
-
-	if (hex) {
-		p += 2;
-		for (start = p; p < end && (digit = hex_digit[(uint8_t)*p]); p++) {
-			above |= v >> 60 != 0;
-			v = v << 4 | (digit - 1);
-		}
-	} else {
-		p += negative;
-		for (start = p; p < end && is_digit(*p); p++) {
-			above |= __builtin_mul_overflow(v, 10u, &v);
-			above |= __builtin_add_overflow(v, (unsigned)(*p - '0'), &v);
-		}
-		above |= negative && v > (uint64_t)INT64_MAX + 1;
-	}
-	*at = p;
-	*out = 0;
-	if (p == start || (p < end && *p != ' '))
-		return "is not a number";
-	if (above)
-		return "is above 64 bits";
-	*out = negative ? 0 - v : v;
-	return NULL;
-}
-
-static int parse_string(struct ftext *ft, const char *p, const char *end, uint64_t *out)
-{
-	uint32_t id;
-
-	if (end - p >= 2 && *p == '"' && end[-1] == '"') {
-		p++;
-		end--;
-	}
-	if (end - p > EVENT_MAX_STRING)
-		return line_error(ft, "a string of more than 255 bytes; the line is damaged");
-	id = intern_add(ft->source.strings, p, (size_t)(end - p));
-	if (id == UINT32_MAX)
-		return line_error(ft, intern_failure(ft->source.strings));
-	*out = id;
-	return 0;
-}
-
-/* A value that could not be read: remembered, since it matters only if the record is one of ours. */
-struct bad_value {
-	int field;
-	const char *p, *end, *why;
-};
-
-/* Whether "NAME=" of that field is at *at, which moves on to the '='. */
-static bool is_field(unsigned kind, int field, const char **at, const char *end)
-{
-	const char *name = raw_field_name(kind, field), *p = *at;
-
-	if (!name)
-		return false;
-	for (; *name && p < end && *p == *name; p++)
-		name++;
-	if (*name || p == end || *p != '=')
-		return false;
-	*at = p;
-	return true;
-}
-
-/* All "NAME=VALUE" of a line that the kind has. 0 or -1. */
-static int parse_fields(struct ftext *ft, const char *p, const char *end, struct raw_record *raw, struct bad_value *bad)
-{
-	const char *name, *value, *wrong;
-	int field, hint = 0;
-
-	for (; (p = skip_blanks(p, end)) < end; p = skip_word(p, end)) {
-		name = p;
-		field = hint;
-		if (!is_field(raw->kind, hint, &p, end)) { /* fields mostly come in the table's order */
-			while (p < end && *p != '=' && *p != ' ')
-				p++;
-			if (p == end || *p == ' ')
-				continue;
-			field = raw_field_by_name(raw->kind, name, (size_t)(p - name), RAW_EXTRA);
-		}
-		value = p + 1;
-		if (field < 0 || raw->present & 1u << field)
-			continue;
-		hint = field + 1;
-		p = value;
-		if (raw_field_is_string(raw->kind, field)) {
-			if (parse_string(ft, value, skip_word(p, end), &raw->v[field]))
-				return -1;
-			raw->present |= (uint16_t)((raw->v[field] != 0) << field);
-			continue;
-		}
-		wrong = parse_value(&p, end, &raw->v[field]);
-		if (!wrong)
-			raw->present |= (uint16_t)(1u << field);
-		else if (!bad->why)
-			*bad = (struct bad_value){field, value, skip_word(value, end), wrong};
-	}
-	return 0;
-}
-
-static int find_comm(struct ftext *ft, const struct columns *col, uint32_t *id)
+static int find_comm(struct ftext *ft, const struct ftext_columns *col, uint32_t *id)
 {
 	struct comm_slot *slot = &ft->comm[col->tid & (COMM_SLOTS - 1)];
 
@@ -364,13 +102,6 @@ static int find_comm(struct ftext *ft, const struct columns *col, uint32_t *id)
 }
 
 /* --- losses */
-
-static bool begins(const char *p, const char *end, const char *with)
-{
-	size_t n = strlen(with);
-
-	return (size_t)(end - p) >= n && !memcmp(p, with, n);
-}
 
 static void make_lost(struct ftext *ft, struct event *ev, uint32_t cpu, uint64_t count)
 {
@@ -418,33 +149,6 @@ static void add_loss(struct ftext *ft, uint32_t cpu, uint64_t count)
 	ft->losses++;
 }
 
-/* "CPU:1 [LOST 123 EVENTS]", "[LOST EVENTS]", "[EVENTS DROPPED]", "[123 EVENTS DROPPED]". Whether the line is one. */
-static bool parse_loss(struct ftext *ft, const char *p, const char *end)
-{
-	uint64_t cpu, count = 0;
-	bool lost;
-
-	if (!begins(p, end, "CPU:"))
-		return false;
-	p = parse_decimal(p + 4, end, 65535, &cpu);
-	p = p ? skip_blanks(p, end) : end;
-	if (p == end || *p++ != '[')
-		return false;
-	lost = begins(p, end, "LOST ");
-	p += lost ? 5 : 0;
-	if (p < end && is_digit(*p)) {
-		p = parse_decimal(p, end, INT64_MAX, &count);
-		if (!p || p == end || *p++ != ' ')
-			return false;
-	}
-	if (!begins(p, end, lost ? "EVENTS]" : "EVENTS DROPPED]"))
-		return false;
-	add_loss(ft, (uint32_t)cpu, count);
-	ft->entries += count;
-	ft->lost_unknown |= !count;
-	return true;
-}
-
 /*
  * At the end, or before a further header: whether all entries that the header speaks of were there. What the kernel lost
  * while the file was read counts as there; it is told as lost.
@@ -469,8 +173,8 @@ static int parse_header(struct ftext *ft, const char *p, const char *end)
 	p = memmem(p, (size_t)(end - p), entries, sizeof(entries) - 1);
 	if (!p)
 		return 0;
-	p = parse_decimal(p + sizeof(entries) - 1, end, INT64_MAX, &in_buffer);
-	if (!p || p == end || *p != '/' || !parse_decimal(p + 1, end, INT64_MAX, &written))
+	p = ftext_decimal(p + sizeof(entries) - 1, end, INT64_MAX, &in_buffer);
+	if (!p || p == end || *p != '/' || !ftext_decimal(p + 1, end, INT64_MAX, &written))
 		return line_error(ft, "entries-in-buffer/entries-written: not two numbers");
 	if (check_entries(ft))
 		return -1;
@@ -485,24 +189,30 @@ static int parse_header(struct ftext *ft, const char *p, const char *end)
 /* A line that is no event's: 0, or -1: nothing that ftrace or trace-cmd prints. */
 static int other_line(struct ftext *ft, const char *p, const char *end)
 {
-	const char *text = skip_blanks(p, end);
+	const char *text = ftext_skip_blanks(p, end);
+	uint64_t count;
+	uint32_t cpu;
 
 	if (text == end)
 		return 0;
 	if (*p == '#')
 		return parse_header(ft, p, end);
-	if (parse_loss(ft, text, end))
+	if (ftext_loss(text, end, &cpu, &count)) {
+		add_loss(ft, cpu, count);
+		ft->entries += count;
+		ft->lost_unknown |= !count;
 		return 0;
-	if (begins(p, end, "cpus=") || begins(p, end, "version = ") || begins(text, end, "=> "))
+	}
+	if (ftext_begins(p, end, "cpus=") || ftext_begins(p, end, "version = ") || ftext_begins(text, end, "=> "))
 		return 0;
-	if (begins(p, end, "CPU ") && memmem(p, (size_t)(end - p), " is empty", 9))
+	if (ftext_begins(p, end, "CPU ") && memmem(p, (size_t)(end - p), " is empty", 9))
 		return 0;
 	return line_error(ft, "is no line of ftrace text (COMM-PID [CPU] TIME: EVENT: FIELD=VALUE ...)");
 }
 
 /* --- lines */
 
-static int check_time(struct ftext *ft, const struct columns *col)
+static int check_time(struct ftext *ft, const struct ftext_columns *col)
 {
 	if (ft->has_t && col->t < ft->last_t)
 		return error_set(&ft->failure,
@@ -515,7 +225,7 @@ static int check_time(struct ftext *ft, const struct columns *col)
 }
 
 /* A probe of ours that lacks a field, or has one that is no number. */
-static int refuse_fields(struct ftext *ft, unsigned kind, const struct bad_value *bad, const char *lacking)
+static int refuse_fields(struct ftext *ft, unsigned kind, const struct ftext_bad *bad, const char *lacking)
 {
 	if (bad->why)
 		return field_error(ft, kind, bad->field, bad->p, bad->end, bad->why);
@@ -524,11 +234,11 @@ static int refuse_fields(struct ftext *ft, unsigned kind, const struct bad_value
 }
 
 /* The event of a line of ours, to out. How many, or -1. */
-static int decode(struct ftext *ft, const struct columns *col, const char *end, struct event *out)
+static int decode(struct ftext *ft, const struct ftext_columns *col, const char *end, struct event *out)
 {
 	struct raw_record raw = {.t = col->t, .cpu = col->cpu, .tid = col->tid};
-	struct bad_value bad = {.why = NULL};
-	const char *lacking, *p = skip_blanks(col->args, end);
+	struct ftext_bad bad = {.why = NULL};
+	const char *lacking, *wrong, *p = ftext_skip_blanks(col->args, end);
 	struct error why;
 	bool probe = p < end && *p == '(';
 	int n;
@@ -542,7 +252,10 @@ static int decode(struct ftext *ft, const struct columns *col, const char *end, 
 			return line_error(ft, "the place of the probe, in parentheses, has no end");
 		p++;
 	}
-	if (parse_fields(ft, p, end, &raw, &bad) || find_comm(ft, col, &raw.comm))
+	wrong = ftext_fields(ft->source.strings, p, end, &raw, &bad);
+	if (wrong)
+		return line_error(ft, wrong);
+	if (find_comm(ft, col, &raw.comm))
 		return -1;
 	lacking = raw_field_lacking(raw.kind, raw.present);
 	/* Only probes print their place. Without it this is somebody's tracepoint, such as iommu's map. */
@@ -560,14 +273,14 @@ static int decode(struct ftext *ft, const struct columns *col, const char *end, 
 /* The events of one line: how many, or -1 and the failure. */
 static int parse_line(struct ftext *ft, const char *p, const char *end, struct event out[SPILL_EVENTS])
 {
-	struct columns col;
+	struct ftext_columns col;
 	int n, made;
 
 	if (end > p && end[-1] == '\r')
 		end--;
 	if (p < end && *p == '#')
 		return other_line(ft, p, end);
-	if (parse_columns(p, end, &col))
+	if (ftext_columns(p, end, &col))
 		return other_line(ft, p, end);
 	if (check_time(ft, &col))
 		return -1;
