@@ -56,6 +56,12 @@ int db_load_captures(sqlite3 *db, const char *path, struct intern *texts, struct
 int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_t id, struct capture_row *row,
 		    struct error *e);
 
+/*
+ * Writes what changes of a capture's row while it grows or is trimmed; sum: of its events only. *stmt is the caller's, made
+ * at the first use.
+ */
+int db_update_capture(sqlite3 *db, const char *path, sqlite3_stmt **stmt, const struct capture_row *r, struct error *e);
+
 struct store;
 
 /* The connection of a store, for what a recorder does beside writing events. */

@@ -202,31 +202,13 @@ static const char *note_of(struct trim *t, const char *note)
 	return t->note;
 }
 
-/* Writes the row; its sum is that of the events only. */
 static int write_row(struct trim *t, struct error *e)
 {
-	const struct capture_row *r = &t->row;
-	sqlite3_stmt *stmt = db_prepare(t->db, t->path,
-					"UPDATE capture SET first_t = iif(?6, ?2, NULL), last_t = iif(?6, ?3, NULL), "
-					"first_event = iif(?6, ?4, NULL), last_event = iif(?6, ?5, NULL), events = ?6, "
-					"sum = ?7, state = ?8, note = ?9 WHERE id = ?1",
-					e);
+	sqlite3_stmt *stmt = NULL;
+	int rc = db_update_capture(t->db, t->path, &stmt, &t->row, e);
 
-	if (!stmt)
-		return -1;
-	sqlite3_bind_int64(stmt, 1, (int64_t)r->c.id);
-	sqlite3_bind_int64(stmt, 2, (int64_t)r->first_t);
-	sqlite3_bind_int64(stmt, 3, (int64_t)r->last_t);
-	sqlite3_bind_int64(stmt, 4, (int64_t)r->first_event);
-	sqlite3_bind_int64(stmt, 5, (int64_t)r->last_event);
-	sqlite3_bind_int64(stmt, 6, (int64_t)r->events);
-	sqlite3_bind_int64(stmt, 7, (int64_t)(r->sum + sum_capture(r)));
-	sqlite3_bind_text(stmt, 8, r->c.state, -1, SQLITE_STATIC);
-	sqlite3_bind_text(stmt, 9, r->c.note, -1, SQLITE_STATIC);
-	sqlite3_step(stmt);
-	if (sqlite3_finalize(stmt) != SQLITE_OK)
-		return db_error(t->db, t->path, "writing the capture", e);
-	return 0;
+	sqlite3_finalize(stmt);
+	return rc;
 }
 
 /* Loads the row of a capture; its sum becomes that of the events only. 1, 0: there is none, or -1. */
