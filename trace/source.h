@@ -20,22 +20,8 @@
 #include "base/error.h"
 #include "base/file_id.h"
 #include "base/intern.h"
+#include "trace/capture.h"
 #include "trace/event.h"
-
-/* What is known of a capture beside its events. Strings are the source's, until the next capture; "" where unknown. */
-struct capture {
-	uint64_t id;	    /* its number in a database, else counted from 1 */
-	const char *source; /* path it came from, "-" for standard input */
-	const char *format; /* "trace.dat", "ftrace-text", "jsonl", "database", "generated" */
-	const char *origin; /* of a "database": the format that it was imported from; else NULL */
-	const char *host;
-	const char *kernel;
-	const char *clock;
-	const char *probes; /* the probe lines, newline separated */
-	const char *state;  /* "complete", "partial", "recording" or "cut-off" (the recorder died) */
-	const char *note;   /* why it is not complete */
-	uint64_t events;    /* how many it has, where that is known beforehand; else 0 */
-};
 
 /* Records of a capture that no event was made of, by why, and names that the events lack. */
 struct dropped {

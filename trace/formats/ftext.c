@@ -382,17 +382,7 @@ static int ftext_capture(struct source *s, struct capture *c, struct error *e)
 	if (ft->begun) /* whatever was wrong with it: there is but one */
 		return 0;
 	ft->begun = true;
-	*c = (struct capture){
-		.id = 1,
-		.source = s->path,
-		.format = "ftrace-text",
-		.host = "",
-		.kernel = "",
-		.clock = "",
-		.probes = "",
-		.state = "complete",
-		.note = "",
-	};
+	capture_init(c, 1, s->path, "ftrace-text");
 	return 1;
 }
 

@@ -352,17 +352,7 @@ static int capture_lost(struct jsonl_source *s, struct capture *c, struct error 
 		return error_set(e, "%s", s->error.text);
 	s->gave_up = true;
 	memset(&s->dropped, 0, sizeof(s->dropped));
-	*c = (struct capture){
-		.id = ++s->captures,
-		.source = s->source.path,
-		.format = "jsonl",
-		.host = "",
-		.kernel = "",
-		.clock = "",
-		.probes = "",
-		.state = "complete",
-		.note = "",
-	};
+	capture_init(c, ++s->captures, s->source.path, "jsonl");
 	return 1;
 }
 

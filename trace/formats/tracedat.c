@@ -369,19 +369,11 @@ static int tracedat_capture(struct source *s, struct capture *c, struct error *e
 	/* Damage at the very start is told by the first read, as any other that ends a capture. */
 	if (begin_capture(td, b, &td->failure))
 		td->failed = true;
-	*c = (struct capture){
-		.id = ++td->captures,
-		.source = td->label,
-		.format = "trace.dat",
-		.host = tf->host ? tf->host : "",
-		.kernel = tf->kernel ? tf->kernel : "",
-		.clock = b->clock && b->clock[0] ? b->clock :
-			 tf->clock		 ? tf->clock :
-						   "",
-		.probes = td->probes,
-		.state = "complete",
-		.note = "",
-	};
+	capture_init(c, ++td->captures, td->label, "trace.dat");
+	c->host = tf->host ? tf->host : "";
+	c->kernel = tf->kernel ? tf->kernel : "";
+	c->clock = b->clock && b->clock[0] ? b->clock : tf->clock ? tf->clock : "";
+	c->probes = td->probes;
 	return 1;
 }
 

@@ -1,4 +1,4 @@
-/* See open.h. */
+/* Connections; see open.h. Whether the database is ours, ours.c says. */
 #include "trace/store/open.h"
 
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "schema/migrations.h"
 #include "trace/store/rows.h"
 #include "trace/store/store.h"
 
@@ -157,8 +156,8 @@ static int harden(sqlite3 *db, enum db_mode mode, struct db_guard *g)
 			    NULL, NULL);
 }
 
-static int open_one(sqlite3 **out, const char *name, int flags, enum db_mode mode, struct db_guard *g, const char *path,
-		    struct error *e)
+int db_open_one(sqlite3 **out, const char *name, int flags, enum db_mode mode, struct db_guard *g, const char *path,
+		struct error *e)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	sqlite3 *db = NULL;
@@ -197,7 +196,7 @@ static int check_plain(const char *file, const char *path, bool written, struct 
 	return error_set(e, "%s: opening: %s has another name too, and SQLite would write to it: remove it", path, file);
 }
 
-static int error_not_ours(const char *path, uint32_t id, struct error *e)
+int db_not_ours(const char *path, uint32_t id, struct error *e)
 {
 	return error_set(e, "%s: a SQLite database, but not of ioflush (application_id 0x%" PRIx32 ", not 0x%x)", path,
 			 id, STORE_APPLICATION_ID);
@@ -241,7 +240,7 @@ static int check_kind(sqlite3 *db, const char *path, uint32_t before, struct err
 	id = number_at(head + FILE_ID_AT);
 	if (id == STORE_APPLICATION_ID || (!id && !before && size <= FILE_BEGUN))
 		return 0;
-	return error_not_ours(path, id, e);
+	return db_not_ours(path, id, e);
 }
 
 /* What begins and ends a journal of so many bytes. */
@@ -366,7 +365,7 @@ static int open_immutable(sqlite3 **db, const char *path, struct db_guard *g, st
 		return error_set(e, "%s: out of memory", path);
 	rc = stat(path, &was) ? error_errno(e, "%s", path) : 0;
 	if (!rc)
-		rc = open_one(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, DB_READ, g, path, e);
+		rc = db_open_one(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, DB_READ, g, path, e);
 	sqlite3_free(uri);
 	if (rc)
 		return -1;
@@ -396,7 +395,7 @@ int db_open(sqlite3 **out, const char *path, enum db_mode mode, struct db_guard 
 	*out = NULL;
 	if (!name)
 		return error_set(e, "%s: out of memory", path);
-	rc = open_one(&db, name, mode == DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, mode, g, path, e);
+	rc = db_open_one(&db, name, mode == DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, mode, g, path, e);
 	sqlite3_free(name);
 	if (rc)
 		return -1;
@@ -438,166 +437,4 @@ bool db_file(sqlite3 *db, struct file_id *id)
 		return false;
 	*id = file_id_of(&st);
 	return true;
-}
-
-/* ---- whether it is ours ---- */
-
-int db_newest_version(void)
-{
-	int n = 0;
-
-	while (migrations[n].name)
-		n++;
-	return n;
-}
-
-/* What a statement is without its comments and the lengths of its blanks, character by character; 0 at its end. */
-static int next_character(const char **p)
-{
-	const char *s = *p;
-	bool blank = false;
-
-	for (;; s++) {
-		if (s[0] == '-' && s[1] == '-') {
-			s += strcspn(s, "\n");
-			blank = true;
-			if (!*s)
-				break;
-		} else if (*s && strchr(" \t\r\n", *s)) {
-			blank = true;
-		} else {
-			break;
-		}
-	}
-	*p = s;
-	if (blank && *s)
-		return ' ';
-	if (*s)
-		++*p;
-	return (unsigned char)*s;
-}
-
-/*
- * Whether two statements are the same but for blanks and comments, which older versions had others of. want has no quotes
- * and no other comments, so that where got is as it is, SQLite takes got as it takes want.
- */
-static bool same_sql(const char *want, const char *got)
-{
-	int a, b;
-
-	if (!want || !got)
-		return false;
-	do {
-		a = next_character(&want);
-		b = next_character(&got);
-	} while (a == b && a);
-	return a == b;
-}
-
-/* One table or index as it must be, in the file's schema. SQLite sees to it that type and name are those of the SQL. */
-static int check_object(const char *path, sqlite3_stmt *find, const char *type, const char *name, const char *sql,
-			sqlite3 *db, struct error *e)
-{
-	int rc, rows = 0;
-
-	sqlite3_reset(find);
-	sqlite3_bind_text(find, 1, name, -1, SQLITE_STATIC);
-	while ((rc = sqlite3_step(find)) == SQLITE_ROW) {
-		const char *got = (const char *)sqlite3_column_text(find, 0);
-
-		if (!got || strcmp(got, type))
-			return error_set(e, "%s: not a whole ioflush database: %s is a %.20s in it, not a %s", path,
-					 name, got ? got : "thing", type);
-		if (rows++ || !same_sql(sql, (const char *)sqlite3_column_text(find, 1)))
-			return error_set(e, "%s: not a whole ioflush database: the %s %s is not as any ioflush makes it",
-					 path, type, name);
-	}
-	if (rc != SQLITE_DONE)
-		return db_error(db, path, "reading the schema", e);
-	if (!rows && !strcmp(type, "table"))
-		return error_set(e, "%s: not a whole ioflush database: no such table: %s", path, name);
-	return 0;
-}
-
-static int check_triggers(sqlite3 *db, const char *path, sqlite3_stmt *find, const char *table, struct error *e)
-{
-	int rc;
-
-	sqlite3_reset(find);
-	sqlite3_bind_text(find, 1, table, -1, SQLITE_STATIC);
-	rc = sqlite3_step(find);
-	if (rc == SQLITE_ROW)
-		return error_set(e,
-				 "%s: the table %s has a trigger, %.100s, and ioflush writes only what it says; DROP it",
-				 path, table, (const char *)sqlite3_column_text(find, 0));
-	return rc == SQLITE_DONE ? 0 : db_error(db, path, "reading the schema", e);
-}
-
-/* A database in memory that has what the migrations up to a version make. */
-static int open_model(sqlite3 **out, const char *path, int version, struct db_guard *g, struct error *e)
-{
-	int i;
-
-	if (open_one(out, ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, DB_WRITE, g, path, e))
-		return -1;
-	for (i = 0; i < version; i++)
-		if (db_exec(*out, path, migrations[i].sql, "making a model of its tables", e))
-			return -1;
-	return 0;
-}
-
-static int check_tables(sqlite3 *db, const char *path, enum db_mode mode, int version, struct error *e)
-{
-	sqlite3_stmt *want = NULL, *find = NULL, *triggers = NULL;
-	struct db_guard g = {0};
-	sqlite3 *model = NULL;
-	int rc, ret = -1;
-
-	if (open_model(&model, path, version, &g, e))
-		goto out;
-	want = db_prepare(model, path, "SELECT type, name, sql FROM main.sqlite_master WHERE sql IS NOT NULL", e);
-	find = db_prepare(db, path, "SELECT type, sql FROM main.sqlite_master WHERE name = ?1 COLLATE NOCASE", e);
-	triggers = db_prepare(
-		db, path,
-		"SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE LIMIT 1", e);
-	if (!want || !find || !triggers)
-		goto out;
-	while ((rc = sqlite3_step(want)) == SQLITE_ROW) {
-		const char *name = (const char *)sqlite3_column_text(want, 1);
-
-		if (check_object(path, find, (const char *)sqlite3_column_text(want, 0), name,
-				 (const char *)sqlite3_column_text(want, 2), db, e) ||
-		    (mode == DB_WRITE && check_triggers(db, path, triggers, name, e)))
-			goto out;
-	}
-	ret = rc == SQLITE_DONE ? 0 : db_error(model, path, "making a model of its tables", e);
-out:
-	sqlite3_finalize(want);
-	sqlite3_finalize(find);
-	sqlite3_finalize(triggers);
-	sqlite3_close(model);
-	return ret;
-}
-
-int db_check(sqlite3 *db, const char *path, enum db_mode mode, int *version, struct error *e)
-{
-	int64_t id, v, any;
-
-	*version = 0;
-	if (db_number(db, path, "PRAGMA application_id", &id, e) || db_number(db, path, "PRAGMA user_version", &v, e) ||
-	    db_number(db, path, "SELECT 1 FROM main.sqlite_master LIMIT 1", &any, e))
-		return -1;
-	if (!any && !id && !v)
-		return 0;
-	if (id != STORE_APPLICATION_ID)
-		return error_not_ours(path, (uint32_t)id, e);
-	if (v > db_newest_version())
-		return error_set(e,
-				 "%s: a database of version %" PRId64 ", made by a newer ioflush; this one knows versions "
-				 "up to %d: use the newer one, or its export",
-				 path, v, db_newest_version());
-	if (v < 1)
-		return error_set(e, "%s: damaged: an ioflush database of version %" PRId64, path, v);
-	*version = (int)v;
-	return check_tables(db, path, mode, *version, e);
 }

@@ -63,4 +63,13 @@ bool db_file(sqlite3 *db, struct file_id *id);
 
 uint64_t db_now_ns(void);
 
+/* ---- between open.c and ours.c ---- */
+
+/* As SQLite opens it by name and flags, with all bounds set. 0, or -1 and the error, with *out NULL. */
+int db_open_one(sqlite3 **out, const char *name, int flags, enum db_mode mode, struct db_guard *g, const char *path,
+		struct error *e);
+
+/* The error of a database whose application_id is id. Returns -1. */
+int db_not_ours(const char *path, uint32_t id, struct error *e);
+
 #endif

@@ -156,10 +156,9 @@ static const char *keep_text(sqlite3_stmt *stmt, int column, struct intern *text
 static int load_capture(sqlite3_stmt *stmt, const char *path, struct intern *texts, struct capture_row *r,
 			struct error *e)
 {
-	const char **text[] = {&r->c.source, &r->c.format, &r->c.host,	&r->c.kernel,
-			       &r->c.clock,  &r->c.probes, &r->c.state, &r->c.note};
 	int64_t page_size = sqlite3_column_int64(stmt, 1);
-	size_t i;
+	const char **text;
+	unsigned i;
 
 	memset(r, 0, sizeof(*r));
 	r->c.id = (uint64_t)sqlite3_column_int64(stmt, 0);
@@ -169,9 +168,10 @@ static int load_capture(sqlite3_stmt *stmt, const char *path, struct intern *tex
 	r->last_event = (uint64_t)sqlite3_column_int64(stmt, 5);
 	r->events = (uint64_t)sqlite3_column_int64(stmt, 6);
 	r->sum = (uint64_t)sqlite3_column_int64(stmt, 7);
-	for (i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
-		*text[i] = keep_text(stmt, 8 + (int)i, texts);
-		if (!*text[i])
+	for (i = 0; i < CAPTURE_TEXTS; i++) {
+		text = capture_text(&r->c, i);
+		*text = keep_text(stmt, 8 + (int)i, texts);
+		if (!*text)
 			return error_set(e, "%s: text of a capture: %s", path, intern_failure(texts));
 	}
 	r->dropped.failed_maps = (uint64_t)sqlite3_column_int64(stmt, 16);
@@ -306,15 +306,14 @@ uint64_t sum_text(const char *text)
 uint64_t sum_capture(const struct capture_row *r)
 {
 	const struct capture *c = &r->c;
-	const char *const text[] = {c->source, c->format, c->host, c->kernel, c->clock, c->probes, c->state, c->note};
 	const struct dropped *d = &r->dropped;
 	const uint64_t number[] = {c->id,     r->first_t,     r->last_t,	  r->first_event,  r->last_event,
 				   r->events, d->failed_maps, d->failed_accesses, d->empty_unmaps, d->other};
 	uint64_t h = 0;
 	size_t i;
 
-	for (i = 0; i < sizeof(text) / sizeof(text[0]); i++)
-		h += sum_text(text[i]) * sum_key[i];
+	for (i = 0; i < CAPTURE_TEXTS; i++)
+		h += sum_text(capture_get(c, i)) * sum_key[i];
 	for (i = 0; i < sizeof(number) / sizeof(number[0]); i++)
 		h += number[i] * sum_key[8 + i];
 	return sum_mix(h);

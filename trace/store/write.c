@@ -76,23 +76,17 @@ int store_commit(struct store *s, struct error *e)
 
 /* ---- captures and events ---- */
 
-/* A text of the capture, kept by the store. */
-static int keep(struct store *s, const char **text, struct error *e)
+/* The texts of the capture are kept by the store. */
+static int keep(struct store *s, struct capture *c, struct error *e)
 {
-	uint32_t id = *text ? intern_add(s->texts, *text, strlen(*text)) : 0;
-
-	if (id == UINT32_MAX)
-		return error_set(e, "%s: out of memory", s->path);
-	*text = id ? intern_get(s->texts, id) : "";
-	return 0;
+	return capture_keep(c, s->texts) ? error_set(e, "%s: out of memory", s->path) : 0;
 }
 
 static int insert_capture(struct store *s, struct error *e)
 {
 	const struct capture *c = &s->row.c;
-	const char *const text[] = {c->source, c->format, c->host, c->kernel, c->clock, c->probes, c->state, c->note};
 	sqlite3_stmt *stmt;
-	int i;
+	unsigned i;
 
 	stmt = store_prepared(s, &s->insert_capture,
 			      "INSERT INTO capture (source, format, host, kernel, clock, probes, state, note, id, "
@@ -100,8 +94,8 @@ static int insert_capture(struct store *s, struct error *e)
 			      e);
 	if (!stmt)
 		return -1;
-	for (i = 0; i < 8; i++)
-		sqlite3_bind_text(stmt, i + 1, text[i], -1, SQLITE_STATIC);
+	for (i = 0; i < CAPTURE_TEXTS; i++)
+		sqlite3_bind_text(stmt, (int)i + 1, capture_get(c, i), -1, SQLITE_STATIC);
 	sqlite3_bind_int64(stmt, 9, (int64_t)c->id);
 	sqlite3_bind_int64(stmt, 10, (int64_t)sum_capture(&s->row));
 	sqlite3_step(stmt);
@@ -127,10 +121,7 @@ int store_capture_begin(struct store *s, const struct capture *c, uint64_t *id, 
 	if (c->origin && c->origin[0]) /* a database copies events as they are */
 		own->format = c->origin;
 	own->origin = NULL;
-	if (keep(s, &own->source, e) || keep(s, &own->format, e) || keep(s, &own->host, e) ||
-	    keep(s, &own->kernel, e) || keep(s, &own->clock, e) || keep(s, &own->probes, e))
-		return -1;
-	if (insert_capture(s, e))
+	if (keep(s, own, e) || insert_capture(s, e))
 		return -1;
 	s->map_of = NULL;
 	s->open = true;
@@ -182,7 +173,7 @@ int store_capture_end(struct store *s, const char *state, const char *note, stru
 		return error_set(e, "%s: out of memory", s->path);
 	s->row.c.state = state;
 	s->row.c.note = whole;
-	rc = keep(s, &s->row.c.state, e) || keep(s, &s->row.c.note, e) || update_capture(s, e);
+	rc = keep(s, &s->row.c, e) || update_capture(s, e);
 	sqlite3_free(whole);
 	if (rc)
 		return -1;
@@ -206,9 +197,7 @@ int store_capture_resume(struct store *s, uint64_t id, struct error *e)
 		rc = 0;
 	} else if (rc > 0) {
 		row.sum -= sum_capture(&row);
-		if (keep(s, &row.c.source, e) || keep(s, &row.c.format, e) || keep(s, &row.c.host, e) ||
-		    keep(s, &row.c.kernel, e) || keep(s, &row.c.clock, e) || keep(s, &row.c.probes, e) ||
-		    keep(s, &row.c.state, e) || keep(s, &row.c.note, e)) {
+		if (keep(s, &row.c, e)) {
 			rc = -1;
 		} else {
 			s->map_of = s->open ? s->map_of : NULL;

@@ -1,0 +1,39 @@
+/* What is known of a capture; see capture.h. */
+#include "trace/capture.h"
+
+#include <string.h>
+
+const size_t capture_text_at[CAPTURE_TEXTS] = {
+	offsetof(struct capture, source), offsetof(struct capture, format), offsetof(struct capture, host),
+	offsetof(struct capture, kernel), offsetof(struct capture, clock),  offsetof(struct capture, probes),
+	offsetof(struct capture, state),  offsetof(struct capture, note),
+};
+
+void capture_init(struct capture *c, uint64_t id, const char *source, const char *format)
+{
+	unsigned i;
+
+	memset(c, 0, sizeof(*c));
+	for (i = 0; i < CAPTURE_TEXTS; i++)
+		*capture_text(c, i) = "";
+	c->id = id;
+	c->source = source;
+	c->format = format;
+	c->state = "complete";
+}
+
+int capture_keep(struct capture *c, struct intern *texts)
+{
+	const char **text;
+	unsigned i;
+	uint32_t id;
+
+	for (i = 0; i < CAPTURE_TEXTS; i++) {
+		text = capture_text(c, i);
+		id = *text ? intern_add(texts, *text, strlen(*text)) : 0;
+		if (id == UINT32_MAX)
+			return -1;
+		*text = id ? intern_get(texts, id) : "";
+	}
+	return 0;
+}
