@@ -150,6 +150,9 @@ struct objects {
 
 void objects_clear(struct objects *o);
 
+/* Room for one more in a growing array, in which there is room for *cap. -1: no memory. */
+int objects_grow(struct budget *budget, void *array, size_t n, size_t *cap, size_t size);
+
 /* The device last attached to a domain, by its id. */
 struct device *device_find(const struct objects *o, uint64_t domain);
 struct device *device_get(struct objects *o, uint64_t domain); /* made if need be; NULL: no memory */
@@ -193,6 +196,9 @@ uint64_t area_index_iova(const struct area *a, uint64_t idx); /* the first byte 
 struct link *area_link(const struct area *a, const struct domain *d);
 struct link *area_link_get(struct area *a, const struct domain *d); /* NULL: no memory */
 void area_link_drop(struct area *a, struct link *l);		    /* frees the set too */
+
+/* What the iopt's array offers as storage under a rule; NULL: nothing. */
+const struct domain *iopt_storage(const struct iopt *iopt, enum ioflush_storage rule);
 
 /* Storage by the rules of section 4: what the iopt's array offers, one domain for both rules, or none (NULL). */
 void area_storage_choose(struct objects *o, struct area *a);

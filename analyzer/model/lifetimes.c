@@ -1,0 +1,349 @@
+/*
+ * Which iopts, domains and areas there are: events that begin and end them. In a whole trace nothing is left in what ends;
+ * in one that is not, what is left is dropped and counted.
+ */
+#include "analyzer/model/impl.h"
+
+/* ---- leftovers: what ends with mappings or accesses in a trace that is not whole ---- */
+
+static void drop_map_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
+{
+	struct run *r = ctx;
+	uint64_t pfn = v->delta + lo;
+
+	v->maps--;
+	run_at(r, lo, pfn);
+	check(r->m, frames_drop(&r->step, pfn, pfn + (hi - lo), true, !v->maps && !v->held));
+	count(r->m, HEALTH_mappings_dropped, hi - lo + 1);
+}
+
+static void drop_link(struct model *m, struct area *a, struct link *l)
+{
+	const struct idxset_span *s;
+	struct run r;
+
+	for (s = idxset_from(&l->set, 0); s; s = idxset_from(&l->set, s->hi + 1)) {
+		run_init(&r, m, a, l->domain);
+		check(m, idxmap_update(&a->pages->idx, s->lo, s->hi, drop_map_idx, &r));
+	}
+	area_link_drop(a, l);
+}
+
+/* Ends an area, and its pages if it was the last, with whatever is still there. */
+static void end_area(struct model *m, struct area *a)
+{
+	struct pages *p = a->pages;
+	const struct idxmap_span *s;
+	struct run r;
+
+	while (a->nlinks)
+		drop_link(m, a, a->link);
+	if (p->nareas == 1) {
+		for (s = idxmap_from(&p->idx, 0); s; s = idxmap_from(&p->idx, s->hi + 1)) {
+			run_init(&r, m, a, NULL);
+			count(m, HEALTH_accesses_dropped, s->hi - s->lo + 1);
+			run_at(&r, s->lo, s->v.delta + s->lo);
+			if (s->v.known)
+				check(m, frames_drop(&r.step, s->v.delta + s->lo, s->v.delta + s->hi, false, true));
+		}
+	}
+	area_end(&m->objects, a);
+	if (!p->nareas)
+		pages_end(&m->objects, p);
+}
+
+/* The mappings of a domain in all areas of its iopt: none are left in a whole trace. */
+static void drop_mappings(struct model *m, struct domain *d)
+{
+	const struct areamap_span *s;
+	struct areamap *areas = &d->iopt->areas;
+
+	for (s = areamap_from(areas, 0); s; s = s->hi < UINT64_MAX ? areamap_from(areas, s->hi + 1) : NULL) {
+		struct link *l = area_link(s->v.area, d);
+
+		if (l)
+			drop_link(m, s->v.area, l);
+	}
+}
+
+static void end_domain(struct model *m, struct domain *d)
+{
+	drop_mappings(m, d);
+	d->iopt->pub.noncoherent -= d->pub.noncoherent;
+	domain_end(&m->objects, d);
+}
+
+/* Area marks of those policies that forget them when no domain is left. */
+static void clear_idle(struct model *m, const struct iopt *iopt)
+{
+	const struct areamap_span *s;
+
+	if (iopt->pub.domains || !m->clear_when_idle)
+		return;
+	for (s = areamap_from(&iopt->areas, 0); s; s = s->hi < UINT64_MAX ? areamap_from(&iopt->areas, s->hi + 1) : NULL)
+		s->v.area->pub.marks &= ~m->clear_when_idle;
+}
+
+/* ---- domains ---- */
+
+void model_on_domain_add(struct model *m, const struct event *ev)
+{
+	const struct event_domain_add *f = &ev->domain_add;
+	bool unknown = !event_has(ev, domain_add, coherent);
+	struct domain *d = domain_find(&m->objects, f->domain);
+	struct iopt *iopt;
+
+	if (d) {
+		count(m, HEALTH_domains_readded, 1);
+		domain_leaves(d);
+		end_domain(m, d);
+	}
+	older_forget(&m->older, OLDER_DOMAIN, f->domain);
+	older_forget(&m->older, OLDER_STRANGER, f->domain); /* another domain had the id */
+	count(m, HEALTH_unknown_coherency, unknown);
+	iopt = iopt_get(&m->objects, f->iopt);
+	d = iopt ? domain_new(&m->objects, iopt, f->domain, unknown || !f->coherent) : NULL;
+	if (!d) {
+		m->failed = true;
+		return;
+	}
+	d->unknown = unknown;
+	iopt->pub.noncoherent += d->pub.noncoherent;
+}
+
+/* The live domain that the event names, or NULL: counted, and older than the recording. */
+static struct domain *known_domain(struct model *m, uint64_t id)
+{
+	struct domain *d = domain_find(&m->objects, id);
+
+	if (!d) {
+		count(m, HEALTH_unknown_domain, 1);
+		midlife_domain(m, id);
+	}
+	return d;
+}
+
+/* The same for an event that names the domain's iopt. */
+static struct domain *known_domain_of(struct model *m, uint64_t id, uint64_t iopt)
+{
+	struct domain *d = known_domain(m, id);
+
+	if (!d)
+		midlife_domain_of(m, iopt);
+	return d;
+}
+
+void model_on_domain_add_end(struct model *m, const struct event *ev)
+{
+	struct domain *d = known_domain_of(m, ev->domain_add_end.domain, ev->domain_add_end.iopt);
+
+	if (ev->domain_add_end.rc)
+		older_forget(&m->older, OLDER_DOMAIN, ev->domain_add_end.domain);
+	if (!d)
+		return;
+	if (!ev->domain_add_end.rc) {
+		if (!d->joining)
+			return; /* said twice */
+		check(m, domain_joined(d));
+		if (d->pub.noncoherent)
+			iopt_storage_prefer(d->iopt, d);
+		return;
+	}
+	if (d->joining)
+		iopt_storage_drop(d->iopt, d);
+	else
+		domain_leaves(d); /* its removal and another domain_add were lost */
+	clear_idle(m, d->iopt);
+	end_domain(m, d);
+}
+
+void model_on_domain_remove(struct model *m, const struct event *ev)
+{
+	struct domain *d = known_domain_of(m, ev->domain_remove.domain, ev->domain_remove.iopt);
+
+	if (!d)
+		return;
+	domain_leaves(d);
+	d->removal = m->frames.now;
+}
+
+void model_on_domain_remove_end(struct model *m, const struct event *ev)
+{
+	struct domain *d = known_domain_of(m, ev->domain_remove_end.domain, ev->domain_remove_end.iopt);
+
+	older_forget(&m->older, OLDER_DOMAIN, ev->domain_remove_end.domain);
+	if (!d)
+		return;
+	domain_leaves(d); /* nothing left to do unless domain_remove was lost */
+	clear_idle(m, d->iopt);
+	end_domain(m, d);
+}
+
+/* ---- areas ---- */
+
+/* B1 or B2: tells the policies that a fill begins, and remembers it where one of them took note. */
+static void begin_fill(struct model *m, struct area *a, const struct domain *d)
+{
+	const struct ioflush_fill fill = {&a->iopt->pub, d ? &d->pub : NULL, &a->pub, &a->pages->pub};
+	uint64_t area_marks = a->pub.marks, pages_marks = a->pages->pub.marks;
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->policies[i]->ops->fill)
+			m->policies[i]->ops->fill(m->policies[i], &fill);
+	}
+	if (a->pub.marks & ~area_marks)
+		a->mark = m->frames.now;
+	if (a->pages->pub.marks & ~pages_marks)
+		a->pages->mark = m->frames.now;
+}
+
+static void drop_overlapped(struct model *m, struct iopt *iopt, uint64_t iova, uint64_t last)
+{
+	const struct areamap_span *s;
+
+	while ((s = areamap_from(&iopt->areas, iova)) && s->lo <= last) {
+		count(m, HEALTH_areas_overlapped, 1);
+		end_area(m, s->v.area);
+	}
+}
+
+void model_on_area_fill(struct model *m, const struct event *ev)
+{
+	const struct event_area_fill *f = &ev->area_fill;
+	struct iopt *iopt = iopt_get(&m->objects, f->iopt);
+	struct pages *pages;
+	struct area *a = NULL;
+
+	if (iopt)
+		drop_overlapped(m, iopt, f->iova, f->last);
+	pages = pages_get(&m->objects, f->pages);
+	if (iopt && pages)
+		a = area_new(&m->objects, iopt, pages, f);
+	if (!a) {
+		m->failed = true;
+		return;
+	}
+	older_forget(&m->older, OLDER_AREA, f->area);
+	check(m, older_fill(&m->older, ev->tid, f->iopt, f->iova, f->last));
+	pages->tainted |= older_has(&m->older, OLDER_PAGES, f->pages);
+	a->unsure = !iopt_known(iopt, NULL);
+	pages->unsure += a->unsure;
+	a->fill = m->frames.now;
+	if (iopt->pub.domains)
+		begin_fill(m, a, NULL);
+}
+
+static void end_area_and_iopt(struct model *m, struct area *a)
+{
+	struct iopt *iopt = a->iopt;
+
+	end_area(m, a);
+	iopt_put(&m->objects, iopt);
+}
+
+void model_on_area_fill_end(struct model *m, const struct event *ev)
+{
+	const struct event_area_fill_end *f = &ev->area_fill_end;
+	const struct older_fill *fill = older_fill_end(&m->older, ev->tid);
+	struct area *a = area_by_id(&m->objects, f->area);
+
+	if (!a)
+		midlife_area_alone(m, f->area);
+	if (f->rc)
+		older_forget(&m->older, OLDER_AREA, f->area);
+	if (!a)
+		return;
+	if (a->filling && !f->rc)
+		midlife_fill_proves(m, a->iopt, fill);
+	a->pages->tainted |= !a->iopt->proven;
+	area_sure(a, a->iopt->proven);
+	a->filling = false;
+	a->pub.req = 0;
+	a->fill = (struct origin){0};
+	idxset_clear(&a->hooked);
+	if (f->rc)
+		end_area_and_iopt(m, a);
+	else
+		area_storage_choose(&m->objects, a);
+}
+
+void model_on_area_unfill(struct model *m, const struct event *ev)
+{
+	const struct event_area_unfill *f = &ev->area_unfill;
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
+
+	if (!a) {
+		midlife_area(m, f->area, f->pages, f->iopt);
+		return;
+	}
+	area_storage_set(&m->objects, a, NULL);
+	a->unfilling = true;
+	a->fill = m->frames.now;
+}
+
+void model_on_area_unfill_end(struct model *m, const struct event *ev)
+{
+	const struct event_area_unfill_end *f = &ev->area_unfill_end;
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
+
+	if (a)
+		end_area_and_iopt(m, a);
+	else
+		midlife_area(m, f->area, f->pages, f->iopt);
+	older_forget(&m->older, OLDER_AREA, f->area);
+}
+
+void model_on_area_add_domain(struct model *m, const struct event *ev)
+{
+	const struct event_area_add_domain *f = &ev->area_add_domain;
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
+	struct domain *d = known_domain_of(m, f->domain, f->iopt);
+
+	if (!a)
+		midlife_area(m, f->area, f->pages, f->iopt);
+	if (!a || !d)
+		return;
+	a->pages->tainted |= !a->iopt->proven;
+	a->fill = m->frames.now;
+	begin_fill(m, a, d);
+}
+
+void model_on_area_add_domain_end(struct model *m, const struct event *ev)
+{
+	const struct event_area_add_domain_end *f = &ev->area_add_domain_end;
+	struct area *a = area_by_id(&m->objects, f->area);
+	struct domain *d = known_domain(m, f->domain);
+
+	if (!a) {
+		midlife_area_alone(m, f->area);
+		return;
+	}
+	a->pub.req = 0;
+	a->fill = (struct origin){0};
+	/* a domain of another iopt would outlive its use here */
+	if (d && d->iopt == a->iopt && !f->rc && !a->iopt->pub.domains)
+		area_storage_set(&m->objects, a, d);
+}
+
+/* One cut; whether later ones of the event may follow. */
+static bool cut_at(struct model *m, struct iopt *iopt, uint64_t cut)
+{
+	struct area *a = area_at(&m->objects, iopt, cut);
+
+	if (!a || cut == a->pub.iova || cut == a->pub.last)
+		return true;
+	if (a->accesses || (cut + 1 - a->pub.iova + a->page_offset) % PAGE_SIZE_BYTES)
+		return false;
+	check(m, area_split(&m->objects, a, cut) ? 0 : -1);
+	return true;
+}
+
+void model_on_cut(struct model *m, const struct event *ev)
+{
+	struct iopt *iopt = iopt_find(&m->objects, ev->cut.iopt);
+
+	if (!iopt)
+		return;
+	if (cut_at(m, iopt, ev->cut.iova0) && ev->cut.num_iovas > 1)
+		cut_at(m, iopt, ev->cut.iova1);
+}

@@ -1,0 +1,352 @@
+/*
+ * What is mapped and pinned: maps, unmaps, accesses, and the kernel's own unpins held against those that follow from them.
+ *
+ * objects.h says what an id names, frames.h what happens to a frame; this file is between: it turns one event into runs
+ * of page indexes, and those, through what is known of each index, into runs of frames. Everything is done by runs: an
+ * event costs as many steps as there are runs that differ in state, whatever their length.
+ *
+ * Invariants, for every pages and index: maps is the number of (area, domain) whose link set holds it; the frame's pin
+ * counts it once if maps or held is not 0 and the frame is known; nc counts its maps in non-coherent domains.
+ */
+#include <string.h>
+
+#include "analyzer/model/impl.h"
+
+void run_init(struct run *r, struct model *m, struct area *a, const struct domain *d)
+{
+	const struct device *dev = d && m->watched ? device_find(&m->objects, d->pub.id) : NULL;
+
+	memset(r, 0, sizeof(*r));
+	r->m = m;
+	r->pages = a->pages;
+	r->step.frames = &m->frames;
+	r->step.area = a;
+	r->step.domain = d;
+	r->step.tainted = !iopt_known(a->iopt, a) || a->pages->tainted || a->pages->unsure;
+	r->step.span.iopt = &a->iopt->pub;
+	r->step.span.area = &a->pub;
+	r->step.span.pages = &a->pages->pub;
+	r->step.device = dev ? dev->name : 0;
+}
+
+/* ---- unpins, derived and the kernel's ---- */
+
+struct unpin {
+	struct model *m;
+	int64_t by;
+};
+
+static void balance_span(void *ctx, uint64_t lo, uint64_t hi, struct balance *v)
+{
+	const struct unpin *u = ctx;
+
+	v->diff += u->by;
+	/* the kernel let go of what nothing known held: if it is still pinned, something else pinned it too */
+	if (u->by < 0 && v->diff < 0)
+		check(u->m, frames_taint(&u->m->frames, lo, hi, false));
+}
+
+static void verify_unpin(struct model *m, uint64_t pfn, uint64_t npages, int64_t by)
+{
+	struct unpin u = {m, by};
+
+	check(m, balancemap_update(&m->balance, pfn, pfn + npages - 1, balance_span, &u));
+}
+
+void model_on_unpin(struct model *m, const struct event *ev)
+{
+	m->totals.kernel_unpins += ev->unpin.npages;
+	verify_unpin(m, ev->unpin.pfn, ev->unpin.npages, -1);
+}
+
+/* ---- letting go ---- */
+
+static void dying_add(struct run *r, uint64_t lo, uint64_t hi, uint64_t pfn)
+{
+	struct model *m = r->m;
+	struct dying *d;
+
+	if (m->ndying == m->dying_cap) {
+		size_t cap = m->dying_cap ? 2 * m->dying_cap : 64;
+
+		d = budget_resize(m->budget, m->dying, m->dying_cap * sizeof(*d), cap * sizeof(*d));
+		if (!d) {
+			m->failed = true;
+			return;
+		}
+		m->dying = d;
+		m->dying_cap = cap;
+	}
+	m->dying[m->ndying++] = (struct dying){r->step.area, r->step.domain, lo, hi, pfn};
+}
+
+/* H4 and the release of all indexes that the event unpinned. */
+static void dying_release(struct model *m)
+{
+	frames_break(&m->frames);
+	for (size_t i = 0; i < m->ndying; i++) {
+		const struct dying *d = &m->dying[i];
+		uint64_t n = d->hi - d->lo + 1;
+		struct run r;
+
+		run_init(&r, m, d->area, d->domain);
+		r.step.span.by_access = !d->domain;
+		m->totals.unpinned_pages += n;
+		if (d->pfn == IOFLUSH_PFN_UNKNOWN) {
+			frames_unpin_unknown(&r.step, d->lo, n);
+			continue;
+		}
+		run_at(&r, d->lo, d->pfn);
+		check(m, frames_unpin(&r.step, d->pfn, d->pfn + n - 1));
+		m->totals.derived_unpins += n;
+		verify_unpin(m, d->pfn, n, 1);
+	}
+	m->ndying = 0;
+}
+
+/* ---- map ---- */
+
+/* H1 belongs to the first mapping of an index in its fill: how far from lo the answer is the same, and whether due. */
+static uint64_t map_due(const struct run *r, uint64_t lo, uint64_t hi, bool *due)
+{
+	const struct idxset_span *s;
+
+	*due = r->hook;
+	if (!r->hook || !r->step.filling)
+		return hi;
+	s = idxset_from(&r->step.area->hooked, lo);
+	if (!s || s->lo > hi)
+		return hi;
+	if (s->lo > lo)
+		return s->lo - 1;
+	*due = false;
+	return s->hi < hi ? s->hi : hi;
+}
+
+static enum ioflush_source storage_source(const struct domain *d)
+{
+	return d->pub.noncoherent ? IOFLUSH_SOURCE_NONCOHERENT : IOFLUSH_SOURCE_COHERENT;
+}
+
+/* Where the page numbers of a fill come from, for the policies that ask: how far from lo the answer is the same. */
+static uint64_t map_source(struct run *r, const struct idx *v, uint64_t lo, uint64_t hi)
+{
+	enum ioflush_source *source = r->step.span.source;
+	const struct area *a;
+	uint64_t last = hi;
+
+	if (!r->m->needs_source)
+		return hi;
+	if (v->held) {
+		source[0] = source[1] = IOFLUSH_SOURCE_ACCESS;
+		return hi;
+	}
+	check(r->m, objects_source(r->pages, lo, &a, &last));
+	for (int i = 0; i < IOFLUSH_STORAGE_RULES; i++)
+		source[i] = a ? storage_source(a->storage[i]) : IOFLUSH_SOURCE_USER;
+	return last < hi ? last : hi;
+}
+
+/* Indexes that enter a domain and are in one state. */
+static void map_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
+{
+	struct run *r = ctx;
+	uint64_t pfn = r->pfn + (lo - r->lo), at, end;
+
+	r->step.pin = !v->known;
+	r->step.span.held = v->held;
+	if (v->known) {
+		if (pfn != v->delta + lo)
+			count(r->m, HEALTH_pfn_changed, hi - lo + 1);
+		pfn = v->delta + lo;
+	}
+	run_at(r, lo, pfn);
+	for (at = lo;; at = end + 1) {
+		end = map_due(r, at, hi, &r->step.ask);
+		if (r->step.ask)
+			end = map_source(r, v, at, end);
+		check(r->m, frames_map(&r->step, pfn + (at - lo), pfn + (end - lo)));
+		if (end == hi)
+			break;
+	}
+	v->known = 1;
+	v->delta = pfn - lo;
+	v->maps++;
+}
+
+/* Indexes first to last, whose first is in frame pfn, enter domain d through area a. */
+static void map_indexes(struct model *m, struct area *a, struct domain *d, uint64_t first, uint64_t last, uint64_t pfn)
+{
+	struct link *l = area_link_get(a, d);
+	struct run r;
+	uint64_t at, end;
+
+	if (!l) {
+		m->failed = true;
+		return;
+	}
+	run_init(&r, m, a, d);
+	r.lo = first;
+	r.pfn = pfn;
+	r.hook = d->joining || a->filling;
+	r.step.filling = !d->joining && a->filling;
+	r.step.span.domain = d->joining ? &d->pub : NULL;
+	for (at = first;; at = end + 1) {
+		const struct idxset_span *s = idxset_from(&l->set, at);
+
+		if (s && s->lo <= at) {
+			end = s->hi < last ? s->hi : last;
+			count(m, HEALTH_mapped_twice, end - at + 1);
+		} else {
+			end = s && s->lo <= last ? s->lo - 1 : last;
+			check(m, idxmap_update(&a->pages->idx, at, end, map_idx, &r));
+			m->totals.mapped_pages += end - at + 1;
+			if (r.step.filling)
+				check(m, idxset_add(&a->hooked, at, end));
+		}
+		if (end == last)
+			break;
+	}
+	check(m, idxset_add(&l->set, first, last));
+}
+
+void model_on_map(struct model *m, const struct event *ev)
+{
+	const struct event_map *f = &ev->map;
+	struct domain *d = domain_find(&m->objects, f->domain);
+	struct area *a = d ? area_at(&m->objects, d->iopt, f->iova) : NULL;
+	uint64_t first, last;
+
+	if (!d) {
+		midlife_map(m, ev);
+		return;
+	}
+	if (!a) {
+		midlife_range(m, d);
+		midlife_ignored_map(m, f);
+		return;
+	}
+	first = area_index(a, f->iova);
+	last = area_index(a, f->iova + f->size - 1);
+	if (last > a->last_index) {
+		count(m, HEALTH_beyond_area, last - a->last_index);
+		last = a->last_index;
+	}
+	map_indexes(m, a, d, first, last, f->paddr >> PAGE_SHIFT);
+}
+
+/* ---- unmap ---- */
+
+static void unmap_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
+{
+	struct run *r = ctx;
+	uint64_t pfn = v->delta + lo;
+
+	v->maps--;
+	r->step.span.held = v->held;
+	run_at(r, lo, pfn);
+	check(r->m, frames_unmap(&r->step, pfn, pfn + (hi - lo)));
+	if (!v->maps && !v->held)
+		dying_add(r, lo, hi, pfn);
+}
+
+/* What d maps of indexes first to last through a leaves it. */
+static void unmap_indexes(struct model *m, struct area *a, struct domain *d, uint64_t first, uint64_t last)
+{
+	struct link *l = area_link(a, d);
+	const struct idxset_span *s;
+	struct run r;
+
+	if (!l)
+		return;
+	run_init(&r, m, a, d);
+	r.step.span.domain = &d->pub;
+	for (s = idxset_from(&l->set, first); s && s->lo <= last; s = idxset_from(&l->set, s->hi + 1))
+		check(m, idxmap_update(&a->pages->idx, s->lo > first ? s->lo : first, s->hi < last ? s->hi : last,
+				       unmap_idx, &r));
+	check(m, idxset_del(&l->set, first, last));
+	if (!idxset_from(&l->set, 0))
+		area_link_drop(a, l);
+}
+
+void model_on_unmap(struct model *m, const struct event *ev)
+{
+	const struct event_unmap *f = &ev->unmap;
+	struct domain *d = domain_find(&m->objects, f->domain);
+	uint64_t end = f->iova + f->size - 1, areas = 0;
+	const struct areamap_span *s;
+
+	if (!d) {
+		midlife_stranger(m, f->domain, 0);
+		return;
+	}
+	for (s = areamap_from(&d->iopt->areas, f->iova); s && s->lo <= end; areas++) {
+		struct area *a = s->v.area;
+		uint64_t hi = s->hi;
+
+		unmap_indexes(m, a, d, area_index(a, f->iova > a->pub.iova ? f->iova : a->pub.iova),
+			      area_index(a, end < hi ? end : hi));
+		s = hi < UINT64_MAX ? areamap_from(&d->iopt->areas, hi + 1) : NULL;
+	}
+	if (!areas)
+		midlife_range(m, d);
+	dying_release(m);
+}
+
+/* ---- accesses ---- */
+
+static void access_add_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
+{
+	struct run *r = ctx;
+	uint64_t pfn = v->delta + lo;
+
+	r->step.span.held = v->held;
+	run_at(r, lo, pfn);
+	if (v->known)
+		check(r->m, frames_access(&r->step, pfn, pfn + (hi - lo)));
+	v->held++;
+}
+
+void model_on_access_add(struct model *m, const struct event *ev)
+{
+	const struct event_access_add *f = &ev->access_add;
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
+	struct run r;
+
+	if (!a) {
+		midlife_area(m, f->area, f->pages, f->iopt);
+		return;
+	}
+	a->accesses++;
+	run_init(&r, m, a, NULL);
+	check(m, idxmap_update(&a->pages->idx, f->first, f->last, access_add_idx, &r));
+}
+
+static void access_remove_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
+{
+	struct run *r = ctx;
+
+	if (!v->held) {
+		count(r->m, HEALTH_access_not_held, hi - lo + 1);
+		return;
+	}
+	v->held--;
+	if (!v->maps && !v->held)
+		dying_add(r, lo, hi, v->known ? v->delta + lo : IOFLUSH_PFN_UNKNOWN);
+}
+
+void model_on_access_remove(struct model *m, const struct event *ev)
+{
+	const struct event_access_remove *f = &ev->access_remove;
+	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
+	struct run r;
+
+	if (!a) {
+		midlife_area(m, f->area, f->pages, f->iopt);
+		return;
+	}
+	a->accesses -= a->accesses > 0;
+	run_init(&r, m, a, NULL);
+	check(m, idxmap_update(&a->pages->idx, f->first, f->last, access_remove_idx, &r));
+	dying_release(m);
+}
