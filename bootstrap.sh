@@ -19,7 +19,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 build_packages=(autoconf automake gcc libc6-dev make pkg-config libtraceevent-dev libzstd-dev libsqlite3-dev
-	libcjson-dev libjansson-dev uthash-dev libevent-dev libsystemd-dev libbpf-dev)
+	libcjson-dev uthash-dev libevent-dev libsystemd-dev libbpf-dev)
 check_packages=(libcmocka-dev sqlite3 trace-cmd jq clang-format mandoc curl python3-yaml python3-jsonschema systemd
 	procps)
 vm_packages=(linux-source-6.12 flex bison bc libelf-dev libssl-dev dwarves xz-utils kmod cpio qemu-system-x86 seabios)
