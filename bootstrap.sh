@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Everything from a fresh clone to a running program, on Debian 12 and 13.
 #
 #   ./bootstrap.sh demo        install what is missing, build in ./build, replay a recording and print the report

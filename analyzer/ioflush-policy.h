@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The policy interface of ioflush: what a flush policy is told, and what it answers. The ten policies that ioflush
  * brings use it, and so can a shared object (ioflush replay --plugin ./my_policy.so).

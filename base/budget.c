@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A bound on memory; see budget.h. */
 #include "base/budget.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A bound on memory. Whoever makes what input may make large takes it from a budget and gives it back when it is freed,
  * so that a few bytes of input cannot cost gigabytes: beyond the limit nothing is given, and that is an error in words.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See child.h. The child closes every descriptor but its three, so that it holds nothing of ours: no socket, no ring
  * buffer. It dies with the thread that started it (PR_SET_PDEATHSIG). Between fork and exec only functions that are safe

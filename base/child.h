@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A program run for an answer: with limits on memory, processor, time and output, at low priority, its output in files
  * that have no name. Starting and polling never wait for it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Clocks, in nanoseconds; without a name it is the monotonic one. How long ago something was is asked with clock_since()
  * and never by a subtraction of two times: of these one may have been taken before the other, and the difference would

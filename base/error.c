@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Errors as values; see error.h. */
 #include "base/error.h"
 

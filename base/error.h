@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Errors are values: a function that can fail takes a struct error, fills it with one sentence that names what failed,
  * where (file, offset or line, field) and what to do, and returns -1 (or NULL). Whoever calls main's library prints it,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A file, whatever its name: a name may come to mean another one while a process has the first open, or is started for it.
  * As text it is DEVICE:INODE, two numbers.

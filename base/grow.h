@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Arrays that get longer by one: grow(array, n) makes room behind the n elements and gives the new one, all zero. NULL: out
  * of memory, and the array is as it was. The caller counts.

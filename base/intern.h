@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Interned strings: commands, devices, causes of loss. An event holds a small number in place of a string; number 0 is
  * "unknown". Numbers are given in order of first use, so the same trace gives the same numbers.

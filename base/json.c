@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * JSON documents by cJSON; see json.h. What cJSON takes lightly is done here around it: a value is a cJSON node, but
  * whole numbers are raw text, for cJSON keeps a number as a double.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * JSON documents: made, printed and read. Only json.c knows the library behind it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The grammar of JSON, to the letter (RFC 8259), in one pass that also makes the copy; see json_check.h. Each function
  * begins at r->p and leaves it behind what it read, or at what is wrong.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The part of reading JSON before cJSON, which takes much that is none: 01, 1., \u0000, bytes that are no UTF-8. For json.c
  * alone; what is refused is said in json.h, at json_read().

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one logging module; see log.h. A message is written by one write() a line, so lines of several threads do not mix;
  * a message of several lines becomes several entries, and what is not printable becomes '?', so that no text from

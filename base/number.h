@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Numbers as users and clients write them, on a command line as in a request: decimal or 0x hex, all of the text, without
  * the signs, spaces and octal that strtoull() takes. Sizes and counts may end in K, M or G: powers of 1024.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Text for people; see text.h. */
 #include "base/text.h"
 

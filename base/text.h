@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Text for people: numbers with separators, sizes, plurals, wrapped lines, and nothing that could steer a terminal.
  *

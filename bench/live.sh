@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What recording live costs, as ratios and shares from one run; "make bench" runs it. The same flood of uprobes from all
 # CPUs is recorded by ioflushd, and by what only copies pages: trace-cmd record, or, where it refuses to run, cat on the
 # same trace_pipe_raw files. Runs alternate, medians count.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The speed and memory figures that ioflush promises, as ratios measured in one run: each is the quotient of two medians
 # whose runs alternate, so that a slow minute of the machine hits both sides. "make bench" runs it.
 #

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The speed limit of any replay from a database: reads every column of every row of a table, in the order in which they
  * are stored, and does nothing with them but add them up. Prints the number of rows and the sum, so that nothing of it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Runs a command with its output thrown away and prints what it took: "SECONDS PEAK_KIB", wall time and the peak of its
  * resident memory. One command a process, so the peak is that command's alone.

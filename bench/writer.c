@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From the queue to committed rows, against the speed limit: bare inserts by one prepared statement into the same table, in
  * transactions of the same size. Both write the same rows to a database made the same way, with a write-ahead log and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the completion of bash knows of ioflush's commands, from their tables of options: for each command its options,
  * and for each option with choices these. The other half is ioflush.bash, which asks for what is said here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # bash completion for ioflush(1). _ioflush_words has the options of each command, and the words of those with choices.
 # shellcheck shell=bash
 

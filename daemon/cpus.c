@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * CPUs that come and go: the buffer of each that is there is opened, given to the ring, and watched by the loop. One that
  * has gone is tried again now and then.

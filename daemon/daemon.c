@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See daemon.h. One struct holds the whole recording process; it is made from the tracer's side inwards (probes, ring,
  * writer, HTTP) and taken down so that nothing outlives what it uses: tracing off, last drain, HTTP, writer, ring.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See ledger.h. */
 #include "daemon/ledger.h"
 

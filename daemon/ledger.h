@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the log says of a capture under way: losses, names that are not kept, a database that takes no rows, its recovery. Said when it changes,
  * and each kind at most once in HEALTH_INTERVAL_S however often it changes, with the sums since it was said last; never

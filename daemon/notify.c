@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See notify.h. The process that records is the child of the one that systemd started; the unit says NotifyAccess=all
  * so that it is heard.

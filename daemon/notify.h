@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What systemd is told: ready, reloading, stopping, alive, and one line of status. Without systemd (no NOTIFY_SOCKET)
  * all of it does nothing.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The options, as they are read at the start, and again at SIGHUP. Some take effect under way (reloads()); a change of any
  * other is told, and waits for a restart.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * first-touch: a flush policy for ioflush, in a shared object.
  *

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Makes a C file of SQL migrations: embed.sh FILE.sql... > migrations.c
 # The files are NNNN_name.sql, numbered from 0001 without gaps, given in any order.
 set -eu

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The SQL migrations, made from schema/migrations/NNNN_*.sql by schema/embed.sh at build time. Version N of a database
  * is what migrations 1 to N make.

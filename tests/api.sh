@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The API against its description: tests/openapi_check.py asks a server over the tests' database, on a Unix socket.
 set -euo pipefail
 # shellcheck source=tests/lib.sh

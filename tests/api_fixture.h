@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the tests of the API share: a database with three captures made from a case, live numbers that are made up, and a
  * configuration that points at them.

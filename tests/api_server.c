@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The API over the test's database, for scripts: api_server LISTEN [TOKEN_FILE]. Prints "ready" and serves until
  * standard input ends.

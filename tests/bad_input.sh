@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Bad input by the command line: each gets its exit status and a message that names the file and the place, nothing on
 # standard output that looks like a report, and with --allow-partial a report that says that it is a part.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # On a bare machine: what README promises of a fresh Debian, in chroots that have no more than apt needs (minbase), with
 # the sources of HEAD and nothing else. Each command of bootstrap.sh has a fresh one. "make check-bare" runs it, as root.
 #

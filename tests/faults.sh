@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What goes wrong on a live host, one after the other: kill -9 at random points, a full disk, a database that cannot be
 # written or is locked, tracefs that is not there, an event format that changed, SIGHUP in a flood, others who turn off,
 # restrict, empty or read what we record. After each of them: no stored row lost or doubled, the database sound, nothing of

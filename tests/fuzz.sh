@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Fuzzes what parses a trace and the model, from small traces of every format, and the HTTP server's connections: each for
 # FUZZ_SECONDS (60). FUZZ=trace or FUZZ=http does one of them. "make fuzz" runs it.
 # A crash leaves its input in the folder that is named at the end; exit status 1 then.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Fuzzer for the HTTP server's connections: the real server and API, on a Unix socket and on TCP, with clients that do
  * what the input says: requests whole, in pieces and several at once, of all methods, good and bad ones, pauses, and

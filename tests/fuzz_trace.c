@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Fuzzer for everything that parses a trace: the input's first bytes choose the format, as for any file, and what the
  * sources let through goes into the model under all policies. Nothing may crash, leak, or go out of bounds; an error

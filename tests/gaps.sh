@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # ioflush gaps, explain and verify on cases, against the texts kept in tests/data/gaps/.
 #
 #	IOFLUSH=./ioflush IOFLUSH_TEST_DATA=tests/data tests/gaps.sh

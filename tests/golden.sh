@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Every case and recording in tests/data, replayed, gives exactly the numbers beside it: as it is, from standard input,
 # from a database, from the database's export, and from a database made of that export. What each comparison looks at
 # is what the expected file has.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Every include goes where docs/architecture.md says that its folder may look, the table there has every folder, and no
 # headers go in a circle.
 set -euo pipefail

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What the test scripts share: TAP output for automake, a scratch folder, one command with its three results.
 # Sourced, never run. Wants IOFLUSH (the program) and IOFLUSH_TEST_DATA; in a checkout it finds ./build itself.
 # shellcheck shell=bash disable=SC2034

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The whole way, on this machine's kernel: functions of a helper program with the names and arguments of the events ->
 # uprobes -> ring buffer -> ioflushd -> SQLite -> ioflush replay, which must give the expected numbers of each case. A
 # The same once more with returns that are paired with their entries. A

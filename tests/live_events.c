@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Makes iommufd's events without iommufd: a program whose functions carry the names and arguments of the events, so that
  * user-space probes on them fill a real ring buffer with real records.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What the tests of a live ioflushd share: one daemon at a time, under an instance of its own, fed by uprobes on the helper
 # program live_events; what it left is checked and taken away. Sourced after lib.sh.
 # shellcheck shell=bash disable=SC2034,SC2154

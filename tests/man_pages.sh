@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The manual and the program say the same: every command has a page and stands in ioflush --help, every page is clean,
 # and has every option that the command's --help names; so has the completion of bash.
 set -euo pipefail

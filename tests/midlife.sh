@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What the commands say of a recording that began in mid-life: a whole trace without its first events. The same trace as
 # a whole is beside it: nothing of this may show there.
 set -euo pipefail

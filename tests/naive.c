@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The naive model. Read it beside the semantics: the objects, then the ten policies (section 7), the audit (section 6),
  * and one function for each event (section 5).

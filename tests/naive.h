@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The naive model: the semantics once more, page by page, for the tests only. It shares nothing with the analyzer but
  * the event type and the list of health counters: every mapping, every page index and every frame is one hash table

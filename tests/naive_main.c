@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * naive TRACE: the numbers of a trace by the naive model, as JSON to compare with what the project's own analyzer and
  * the cases' expected files say. One object a capture. A trace that breaks off prints nothing but the error.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Holds the answers of a running API against schema/openapi.yaml.
 
 openapi_check.py OPENAPI.yaml SOCKET: asks a server on that Unix socket (tests/api_server.c: its captures are known), and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Random events of all kinds for tests: possible ones (event_check() takes them), extremes included. The same seed
  * gives the same events.

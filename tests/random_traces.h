@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Short random traces for property tests, whole as the generator makes them, and the reading of any source's first
  * capture. The same seed gives the same trace. Include it after cmocka.h.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # README.md and docs/findings.md show what the program prints: every block that begins with "$ ioflush ..." is run and
 # compared.
 #

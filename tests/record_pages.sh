@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Records the ring buffer pages in tests/data/ring/ anew, from this machine's kernel: see the README there.
 # usage: tests/record_pages.sh LIVE_EVENTS DIR
 # LIVE_EVENTS is the built tests/live_events, DIR the folder to write. Needs root, tracefs and uprobe events; takes a
@@ -7,7 +8,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [ $# -ne 2 ] || [ ! -x "$1" ]; then
-	sed -n '3,5s/^# //p' "${BASH_SOURCE[0]}" >&2
+	sed -n '4,6s/^# //p' "${BASH_SOURCE[0]}" >&2
 	exit 2
 fi
 live=$(realpath "$1")

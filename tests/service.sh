@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What makes ioflushd a service: the unit is sound and hardened, the user and the folders are what the unit expects, the
 # manual and the sample config have every option.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # ioflush state, and --to of replay and gaps: what exists at a time, counted by hand from the cases.
 set -euo pipefail
 # shellcheck source=tests/lib.sh

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # All at once on one recorder, for STRESS_SECONDS (1800): a flood from all CPUs, SIGHUP with ever other options, retention
 # so small that it deletes and sweeps all the time, requests and replays, done and aborted, readers that stay, writers that
 # lock. "make stress" runs it; it is not part of check.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What can be tested of a measurement: its shape. Figures are there and in order, the JSON has its keys, the thread may
  * run where it could before, and what cannot be measured is said.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A program run for an answer: that memory is taken from it first, whoever runs it. */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Names of commands out of saved_cmdlines: what is a line of the kernel's and what may be a part of a name. The property:
  * whatever threads call themselves, nobody gets a name that is not their own.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The daemon's options: each source of them and which wins, values and their units, and that what is wrong is refused
  * with the place and what would be right. The sample file is read back: it must be the defaults.

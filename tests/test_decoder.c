@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The decoder: what probe records mean together, and how fields are read out of libtraceevent records. */
 #include <setjmp.h>
 #include <stdarg.h>

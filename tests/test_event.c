@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Strings, the event table, and what event_check() takes and refuses. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What ioflush export makes of a file: it is on the disk before it takes the name, the name is before the end is told, and
  * it is not for everybody. The calls that see to that are watched, and made to fail.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Findings: from hand-made gaps, what is one finding, which event set it up, and why; then from the cases, that no page
  * of a gap is lost or counted twice on the way into findings.

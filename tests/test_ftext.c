@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The source for ftrace text: recordings against tables of what they hold, every form of line, and bad input. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Generated traces are what they claim: the same for the same seed, valid, bounded, and true about unpins. The checker
  * here shares nothing with the generator: it keeps areas and domains in plain arrays and one hash table entry for each

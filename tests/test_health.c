@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the log says of losses and of a failing database: once a change, with sums, never more often than it may. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The HTTP server as clients meet it, good and bad ones: raw sockets, so that what is sent is exactly what is meant.
  * Nothing is asserted of how long anything takes; waits only bound how long a failure takes to show.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* JSON documents: the bytes that are printed, what is read and refused, numbers of 64 bits, and memory that runs out. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* JSON Lines: what is written is canonical and reads back the same; what is wrong is refused with its place. */
 #include <setjmp.h>
 #include <stdarg.h>

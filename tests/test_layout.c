@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Offsets of struct members: from this kernel's BTF where it has one, held against another reader of it (the kernel's own
  * struct list_head, whose layout nobody doubts), and from the probe set's table where there is none.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The capture's event loop: drains are asked for by readable buffers and by the timer, coalesced, repeated while there
  * is more; signals come through. Pipes stand for ring buffers. Nothing here depends on how fast the machine is: waits

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What input can make of memory: the worst of each kind, each given to every command that reads it. A file may cost
  * SOURCE_MEMORY and no more, however few bytes it has, and what is refused is said in words. What a command took is what

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Recordings that begin in mid-life (semantics, section 9): whole traces, the first N events cut off, for many N. What
  * the rest is said to prove is held against the whole trace, in which every gap is known, page by page:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What kprobe_events and kprobe_profile say together, as a kernel prints them (6.12). */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The model where the golden cases and the naive model do not reach: runs too long to walk page by page, what observers
  * are told, ranges flushed together, translation, ids that go stale, and what is older than the recording.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which policies a run gets: lists, parameters, plugins, and that what is wrong is refused with a message that names
  * what would be right. Plugins that are wrong in one way each are compiled here; without a compiler those are skipped.

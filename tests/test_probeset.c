@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Probe sets: the two that are shipped, the directives, and that what is wrong is refused with its line.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The analyzer's model against the naive one (naive.h): many short random traces, whole and mutated, through both, and
  * every number must be the same. Mutations (an event dropped, doubled, moved, a field taken from another event, a loss

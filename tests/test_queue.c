@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The queue: order, wrapping, and losses that are counted exactly, alone and with two threads. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Capture from ring buffer pages: recorded ones of a real kernel, fed through pipes and files, whole, cut off and
  * damaged; and, where this machine lets us, live ones from user-space probes on live_events, event for event and, with

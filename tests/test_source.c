@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What source_open() makes of files, pipes and things that are no trace at all. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The database: what is stored reads back the same, views, migration, and damage that must not pass for data. */
 #include <setjmp.h>
 #include <stdarg.h>

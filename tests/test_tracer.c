@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Arming, cleaning and privilege separation against the real tracefs, by uprobes on functions of this program, so that
  * no kprobes and no iommufd are needed. Skipped, in words, where there is no tracefs or we are not root.

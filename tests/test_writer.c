@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The writer against real SQLite, and the faults it is made for: full disk, locked, read-only and moved databases, kill -9,
  * readers that stay. What counts in each: rows plus losses are what was put, each event once, and a reader finds a capture

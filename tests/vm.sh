@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # On a real iommufd: a guest with a Linux 6.12, under emulation. ioflushd records with its own choice of probes, and
 # beside it, in another instance, trace-cmd with the probe file; what comes out is judged here, outside of the guest.
 #

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is known of a capture; see capture.h. */
 #include "trace/capture.h"
 

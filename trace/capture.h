@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is known of a capture beside its events. Its texts are in a table, so that whoever copies, keeps, stores or sums
  * them up forgets none; the order is that of the check sums of a database, and does not change.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The event table and what an event must satisfy to be possible at all; see event.h. What is checked here nobody
  * behind a source needs to check again: no range wraps, no size is 0, every index fits.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one event type in the middle: sources and the decoder make it, the store keeps it, the model and the reports
  * consume it. Structs come from schema/events.def. An event is flat and of one size, so batches are plain arrays.

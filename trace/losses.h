@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The causes of lost events, as schema/losses.def has them. What reads files has some of the recorder's. */
 #ifndef IOFLUSH_TRACE_LOSSES_H
 #define IOFLUSH_TRACE_LOSSES_H

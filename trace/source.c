@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What all sources share; see source.h. */
 #include "trace/source.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A source yields captures, and each capture yields events in time order. What follows a source does not know whether
  * it is a trace.dat, ftrace text, JSON Lines, a database or a generator. The format is detected from content, never

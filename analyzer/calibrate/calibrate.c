@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Measures page flushes as the kernel's clflush_cache_range() makes them: a full fence, an instruction for each cache
  * line, a full fence. Before each the page is brought into the cache, dirty (written) or clean (flushed, then read).

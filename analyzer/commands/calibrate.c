@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush calibrate: what flushing a page costs here (calibrate.h), as a table and as the option values to use, with
  * what may be wrong with the figures said beside them.

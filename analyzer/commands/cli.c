@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The program around the commands: finds the command that the first argument names, and holds what they share, so
  * that every message, help text and number looks the same whichever command prints it.

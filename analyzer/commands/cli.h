@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the commands share: exit statuses and messages; options.h has their options. Each command is one file, NAME.c,
  * with one entry point that commands.def names; it returns the exit status.

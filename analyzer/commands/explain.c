@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush explain: the life of one page, event by event, with its pin count, non-coherent mappings, and each policy's
  * clean bit, flushes and gaps.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush export: any trace as JSON Lines. What goes to a file is written beside it and renamed when it is on the disk, so a
  * failed export leaves what was there before, or nothing; it never leaves half a file that looks like one. What is no

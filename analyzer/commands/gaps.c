@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush gaps: where one policy is wrong, as findings one can act on.
  *

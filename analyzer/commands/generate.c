@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush generate: a made-up trace (generator.h) as JSON Lines or, when the name of the output ends in ".db", into an
  * ioflush database. The output is whole or it is not there.

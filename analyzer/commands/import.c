@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush import: traces of any form into a database, each capture of each source one capture of it. A source is one
  * transaction: all of it is stored or nothing. A database file that this run made and that got nothing is removed

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ioflush: everything is in a library, so that tests and fuzzers link all but this. */
 #include "analyzer/commands/cli.h"
 

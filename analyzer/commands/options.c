@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One table of options: to getopt_long(), to the lines of --help, and the values that several commands take. */
 #include "analyzer/commands/options.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The options of a command are one table. What getopt() needs, the lines of --help and the completion of bash come from
  * it, so an option is one row, and its use.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ioflush policies: which policies there are, where each was proposed, what it takes and what it needs. */
 #include <getopt.h>
 #include <string.h>

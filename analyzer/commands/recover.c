@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush recover: brings databases whose writer died back to their last commit. Reading commands do not write, not even
  * this; whoever writes next does it by itself.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush replay: the traces through all the policies in one pass, and the report. What the options ask is gathered in
  * struct options before anything is read; gaps and losses are judged after the report was printed, so that a failing

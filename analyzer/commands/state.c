@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush state: what exists at a time. No policy runs: the model alone is fed, up to the time asked for.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush verify: does a trace fit the model? Two questions, for each capture:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Gaps to findings. A gap comes as a span of frames; the history of the frames, a span map by PFN with who pinned,
  * exposed and hid them last, cuts it into pieces of one history each, and each piece is counted in the finding that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Findings: the gaps of one policy, grouped so that one cause is one finding, each with both of its sides: the event
  * that violates and the earlier event that set the state up.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How events and their origins are shown: the texts and JSON values that the commands about single events share.
  * Texts go into buffers of the caller and are cut if they do not fit. What a trace says (commands, devices) is data

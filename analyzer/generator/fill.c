@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Fills and their undoing: what enters a domain is pinned before it is mapped, what leaves it is unmapped before it is
  * unpinned, and what something else covers, storage or a hold, stays pinned. Numbers of errors are spelled out.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Generated traces: a small simulation of what iommufd does, read like any other source. The same options give the same
  * events on any machine (own generator of random numbers, whole numbers only), and what is alive at one time does not

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of the small iommufd share: iommufd.h is what its users see. */
 #ifndef IOFLUSH_ANALYZER_GENERATOR_IMPL_H
 #define IOFLUSH_ANALYZER_GENERATOR_IMPL_H

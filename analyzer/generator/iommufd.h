@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A small iommufd: user memory, pages objects over it, areas of it in iopts, domains that map it, accesses that hold it.
  * Each function below is one operation, as an ioctl would be: it changes the state and queues the events that the

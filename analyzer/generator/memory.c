@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The physical memory of the small iommufd: frames, and regions of user memory that they back, run by run. */
 #include <stdlib.h>
 

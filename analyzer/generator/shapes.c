@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Generated traces: what happens when, by shape, and the source that hands the events out. The operations, and the
  * events that they give, are those of the simulated iommufd (iommufd.h). Each step is one operation; reading drains

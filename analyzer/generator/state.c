@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the small iommufd stands on: random numbers, its own memory, ids, and the queue of events; its begin and its end.
  * All arithmetic is spelled out here: the same options give the same bytes everywhere.

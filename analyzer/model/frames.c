@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What happens to frames, step by step; see frames.h. */
 #include "analyzer/model/frames.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Frames: how often each is pinned and exposed, what the policies flush, and where they are wrong (semantics, sections 4
  * to 7). This is the heart of the audit, and the only place that counts flushes and gaps.

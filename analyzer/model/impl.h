@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the files of the model share, and nobody else sees: one model, and one step of it. model.c takes the events and has
  * the totals; lifetimes.c knows which iopts, domains and areas there are; mappings.c what is pinned and mapped; midlife.c

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which iopts, domains and areas there are: events that begin and end them. In a whole trace nothing is left in what ends;
  * in one that is not, what is left is dropped and counted.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is mapped and pinned: maps, unmaps, accesses, and the kernel's own unpins held against those that follow from them.
  *

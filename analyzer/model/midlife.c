@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is older than the recording (semantics, section 9): events that name what no event introduced. It is remembered, so
  * that each counts once, and what it leaves open is: an iopt whose domains are not all known, pages and frames that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The model as a whole (semantics, sections 4 and 5); see model.h: it takes the events, each to its handler, and keeps the
  * totals. Handlers are in lifetimes.c and mappings.c, but those of events that neither begin nor map anything.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The model of what iommufd holds (semantics, sections 2 to 6): fed events in order, it knows which pages are pinned and
  * exposed, calls the policies, counts what they flush and audits where they are wrong. All policies run in one pass.

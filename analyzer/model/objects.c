@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Lifetimes and lookups of iommufd's objects; see objects.h. */
 #include "analyzer/model/objects.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The objects of iommufd as a trace shows them (semantics, section 2): iopts, domains, pages, areas; how they come and
  * go, how an id finds them, which storage domain an area has, and where a fill's pages come from.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One hash table for all of it, keyed by kind and id; see older.h. */
 #include "analyzer/model/older.h"
 

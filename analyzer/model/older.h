@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is older than the recording (semantics, section 9). A recording that begins in mid-life names objects that no
  * event introduced. This remembers which, so that each is met once, and what it takes to tell an iommufd domain from

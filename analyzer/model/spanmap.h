@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Span maps: ordered maps from ranges of 64-bit keys to small values, for everything that is counted by page. A run of
  * a million pages with one value is one span and costs one step.

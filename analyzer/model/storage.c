@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Storage: the domain that an area reads page numbers back from (semantics, section 4); and source: which area of a pages
  * that is, for any index. A pages keeps its areas that have storage in order of their first index, each with the largest

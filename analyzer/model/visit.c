@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What exists at a time, for those who ask; nothing here changes the model. */
 #include <inttypes.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* always: flush at every fill and before every unpin, whatever the coherency. The upper bound that is never wrong. */
 #include "analyzer/policies/policies.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * area-flag: a bit in the area, as vfio type1 has it in the vfio_dma. It says that the area was mapped non-coherently; the
  * fill that sets it flushes, and unmaps through the area flush before they unpin. It falls when the iopt's last domain

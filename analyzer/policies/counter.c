@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * counter: flush while the iopt counts a non-coherent domain, at fills and before unpins. The count falling to zero does
  * not mean that the pages were flushed: whatever else still holds them lets them go unflushed later.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ideal: knows each frame's state and flushes only where a gap would open otherwise. No kernel could know so much; it is
  * the least that any policy without gaps can flush.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* none: what upstream does today. The other end of the scale from always, and the speed limit of a replay. */
 #include "analyzer/policies/policies.h"
 

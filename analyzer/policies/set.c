@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The policies of one run. A built-in policy is a file here and a line in policies.def; nothing else names it. A spec, NAME:key=value..., is split in a copy; values live until init returns. Everything about a policy is
  * checked before it joins the set, so the set never holds one that is half made.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The policies of one run: which of the built-in ones, which from shared objects, with which parameters, each with its
  * bit. Built-in policies register in one place, set.c's table.

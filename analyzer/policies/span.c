@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * span: no tracking in the pages. A fill for a non-coherent domain flushes, except for pages that the kernel reads back
  * from a non-coherent storage domain: those are exposed already. Each unmap from a non-coherent domain flushes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* span-prefer-noncoherent: span, where an area takes a non-coherent domain as its storage whenever there is one. */
 #include "analyzer/policies/policies.h"
 

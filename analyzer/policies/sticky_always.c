@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * sticky-always: flush every fill for a non-coherent domain; a bit in the pages, once set by such a fill, makes every
  * unpin flush. The bit only ever adds flushes, so it cannot be wrong about pages that came later.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * sticky-max: a bit in the pages, set by the first fill for a non-coherent domain, makes every later map and unmap flush,
  * whatever the domain. The simplest thing that is safe, and the one that flushes most.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * sticky-v1: one bit in the pages says "flushed for a non-coherent domain"; the fill that sets it flushes, later fills do
  * not, and with the bit set every page is flushed before it is unpinned. The bit speaks for the whole pages although

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The progress line; see progress.h. Costs one clock reading a batch on a terminal, nothing otherwise. */
 #include "analyzer/replay/progress.h"
 

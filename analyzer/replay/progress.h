@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One line on standard error that says how far long work is: title, events, rate and share done. Only when standard
  * error is a terminal; five times a second at most; cleared at the end, so nothing of it stays on the screen.

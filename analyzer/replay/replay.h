@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One way through: a source's captures, each into a fresh model. The source is read and decoded on a thread of its own,
  * a few batches ahead, while the model runs on the caller's; the result does not depend on that.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A report as CSV: a line for each policy, and one of titles. */
 #include <inttypes.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of a report share: report.h is for others. */
 #ifndef IOFLUSH_ANALYZER_REPORT_IMPL_H
 #define IOFLUSH_ANALYZER_REPORT_IMPL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A report as JSON. Cycles stay at the largest of 63 bits, which stands for "that or more", and cost.saturated says that
  * some do.

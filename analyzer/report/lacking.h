@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which events a policy needs, and which a capture cannot have, because its probes are known and none gives them. Without some of these no policy
  * can be judged: what is mapped where, and why, is not known then, and every policy would look flawless.

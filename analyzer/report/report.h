@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a replay has to say, gathered over captures and printed once at the end: as text for a person at 100 columns, as
  * JSON and as CSV (ioflush-replay(1) documents both). Pages are 4 KiB. Counts of several captures are added up.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Gathering and printing what exists; see state.h. Texts are copied: the source that owns them is closed before. */
 #include "analyzer/report/state.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What exists at a time: the iopts, domains and areas of a capture as the model knows them after its last event (or the
  * last one up to a given time), gathered to be printed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The table of a report: one wide table, cut into groups of columns: groups share a line as long as it has at most
  * REPORT_LINE columns.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A report as text at 100 columns: what was read, the table (table.c), what of it is in doubt, and verdicts (verdict.c).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One sentence a policy: where it is wrong, what it costs, and what speaks against believing this. */
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See api.h: the API as a whole. What each path answers is in the file of its name, routes.c has the table of paths, call.c
  * what a handler works with.

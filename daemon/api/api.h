@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the HTTP API answers: requests in, JSON (or metrics text) out. Knows neither sockets nor the event loop; reads the
  * database through a connection of its own, read-only, with a limit on rows a request. Described in schema/openapi.yaml.

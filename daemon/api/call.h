@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A call under way: its parameters, its errors, JSON values, an answer that comes later. A handler looks at its call and
  * either sets an answer (0), sets an error (-1), or says that the answer comes later (CALL_LATER), as call_ask() does.

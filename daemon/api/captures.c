@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/captures: what was recorded, when, and what each capture lost. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See db.h. Every question is one or a few statements of its own, so that no read transaction lasts: one that did
  * would keep the writer's log from being folded back into the database.

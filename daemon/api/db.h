@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The database as the API reads it: a connection of its own, read-only, to the file that is recorded into, wherever that
  * lies now; another file that comes to lie at its path is left alone. Each question is bounded in the rows that it looks

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * /v1/domains and /v1/iopts: what exists now or at a time. Only the model knows, so "ioflush state" replays the capture in
  * a process; both paths share one answer for one (capture, time).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * /v1/events: the events of a capture, filtered, a page at a time. A page is bounded in events and in the rows looked at,
  * so it may be short, or empty, and still not the last: "more" says that, and "cursor" is where to go on. A cursor is the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/replays/ID/gaps: the findings of a replay under one policy, made when they are asked for. */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /healthz: whether anything is wrong, for who restarts or alarms. */
 #include "daemon/api/call.h"
 #include "daemon/api/live.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See jobs.h. A replay starts from jobs_tick(), never at once: who asked has its number first. */
 #include "daemon/api/jobs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Replays: each is an ioflush process with limits, run for a capture under some policies. A few run at once, as many
  * again may wait, and the last 64 are kept with what they gave.

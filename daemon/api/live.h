@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is live: the counters of the recorder, how fast they go, and whether anything is wrong. */
 #ifndef IOFLUSH_DAEMON_API_LIVE_H
 #define IOFLUSH_DAEMON_API_LIVE_H

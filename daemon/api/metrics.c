@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * /metrics: the counters as text that Prometheus reads (exposition format 0.0.4). Names end in their unit; counters in
  * _total; times are seconds, sizes bytes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/policies: as ioflush knows them. */
 #include <string.h>
 

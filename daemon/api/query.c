@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See query.h. A small fixed number of slots, each a command line with its last answer, a program that may be running
  * for it, and who waits. A slot that nobody waits for and nothing runs for can be taken for another question.

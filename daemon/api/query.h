@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Questions that the ioflush program answers: what exists at a time, findings, the list of policies. Each is a command
  * line; who asks what is being found out already waits for the same answer, and answers are kept for a while. At most a

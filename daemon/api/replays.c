@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * /v1/replays: what was asked for, how far it is, what it gave. A replay needs the capture from its beginning, so a range
  * can only end it early. One of a capture that is still being recorded ends where the capture is when it is asked for: its

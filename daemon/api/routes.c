@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See routes.h: the table of all paths, their methods, and which takes a body. */
 #include "daemon/api/routes.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What answers at which path. A handler is in the file that has the name of its path. */
 #ifndef IOFLUSH_DAEMON_API_ROUTES_H
 #define IOFLUSH_DAEMON_API_ROUTES_H

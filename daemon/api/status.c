@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/status: what is recorded now, how fast, what was lost, and whether anything is wrong. */
 #include "base/child.h"
 #include "daemon/api/call.h"

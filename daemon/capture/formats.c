@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Formats of events, and the names of threads; see ring.h. libtraceevent keeps both, and can forget neither: its handle is
  * made anew where a format changes, and where there are too many names.

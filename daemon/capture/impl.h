@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the files of capture share; see ring.h. Each has its part of a CPU, and of the ring:
  *

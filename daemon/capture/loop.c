@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See loop.h. Every watched buffer is a one-shot read event: when it fires, the drain is scheduled and the buffer stays
  * unwatched until after the drain, when all are watched again. So libevent never reports what is going to be read

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The event loop of the capture side; the only file there that knows libevent. It says when to drain the buffers, when a
  * second has passed, and when a signal came; what to do then is the owner's.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is lost, until a lost event tells of it; see ring.h. A loss has a CPU, a cause, a count, and the time of the last
  * record before it. It is told right before the next record of its CPU, or at the end of the drain, whichever is first:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Records: taken out of the pages of each CPU, merged in the order of time, decoded, and given out; see ring.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Pages, from the kernel to the queue of their CPU; see ring.h. Read is always from the CPU that is furthest behind, until
  * all CPUs are empty or that one has had its share. So what is not read yet on any CPU is never much older than what

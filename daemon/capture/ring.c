@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The drain, and CPUs that come and go; see ring.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Capture: raw ring buffer pages of all CPUs in, events in time order out. Knows neither tracefs nor the event loop: it is
  * given descriptors, and told when to drain. All state of decoding is here (trace/decoder/decoder.h does the decoding).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What values of options must be together; see config.h. Each by itself is checked where it is read. */
 #include "daemon/config/config.h"
 

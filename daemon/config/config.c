@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Options of ioflushd; see config.h. All of it is driven by options.def: struct members, defaults, keys of the file, the
  * command line, --help and the sample file (--help-config), so none of them can forget an option.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Options of ioflushd, from defaults, a config file ("key = value" lines, # comments) and the command line, which wins.
  * Table: options.def. Unknown keys, bad values and keys given twice are errors with file and line.

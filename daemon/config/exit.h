@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Exit statuses of ioflushd: 0 stopped, or --check found all; 1 a run-time error; 2 a usage or configuration error; 10 to
  * 16 the host cannot be recorded.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Names of instances; see instance.h. */
 #include "daemon/config/instance.h"
 

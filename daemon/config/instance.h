@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The name of a recorder's instance in tracefs, from which those of its probes are made. */
 #ifndef IOFLUSH_DAEMON_CONFIG_INSTANCE_H
 #define IOFLUSH_DAEMON_CONFIG_INSTANCE_H

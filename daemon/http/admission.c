@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who may ask: by the name that the client calls the server, the page that sends it, and its token. */
 #include <arpa/inet.h>
 #include <event2/bufferevent.h>

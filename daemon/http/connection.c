@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The connections of the HTTP server: which of them evhttp may read, when, and how each ends.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See head.h. One pass over the lines; nothing is copied or kept. */
 #include "daemon/http/head.h"
 

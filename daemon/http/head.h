@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The head of an HTTP request, looked at before evhttp sees any of it: strict about what evhttp is lax in (line ends,
  * folded and doubled headers, chunked bodies), so that where a request ends is never in doubt; and strict about all that

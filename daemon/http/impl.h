@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the files of the server share: the server and its connections. connection.c has the state machine, and alone changes
  * the state of a connection; admission.c says who may ask, listen.c makes the socket, server.c holds all of it together.

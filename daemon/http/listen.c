@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Where the server listens: a Unix socket that has its owner, group and mode before anybody can use it, or a TCP address. */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See server.h: the server as a whole. How a connection goes is in connection.c.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The HTTP server: evhttp on a Unix socket or a TCP address, on a thread and an event base of its own, so that no client
  * costs the capture anything. Transport only: limits, token, Host header, JSON errors. What is answered is api.h's.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Arming: of each event the alternatives in turn, until the kernel takes one and its event can be enabled. What was refused
  * is kept in the kernel's own words.

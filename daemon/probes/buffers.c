@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is read of an instance while it records: buffers, statistics, and formats. Nothing here changes anything.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflushd --check; see check.h. The report says of the host what recording would meet, in the order in which it would,
  * then of each event the alternative that the kernel took and what is lost with it, or why it took none. Everything

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ioflushd --check: what this host would give, without changing anything that stays. */
 #ifndef IOFLUSH_DAEMON_PROBES_CHECK_H
 #define IOFLUSH_DAEMON_PROBES_CHECK_H

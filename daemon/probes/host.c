@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whether this host can record, and if it cannot, why: looked at before anything is armed, and judged from what was. Of
  * several reasons the most general one is the one to say.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who the recording process becomes; see priv.h. */
 #ifndef IOFLUSH_DAEMON_PROBES_IDENTITY_H
 #define IOFLUSH_DAEMON_PROBES_IDENTITY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whose the instance is, and how all of it is taken away; see tracer.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Offsets from BTF, by libbpf; see layout.h. vmlinux is looked through first, then iommufd where that is a module; a
  * module can lack BTF that the kernel has. BTF of vmlinux is some megabytes, so it is read once, at the first line that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where members of the kernel's structs lie, for probe lines that name them: "+{iopt_area.node.last}(%di)" becomes
  * "+32(%di)". The running kernel's BTF says so; where it has none, the probe set's own table (@layout) stands in.

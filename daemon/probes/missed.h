@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Records that probes missed: a kprobe that was hit where it may not run, a return probe that had no room to remember one
  * more call (its maxactive). The kernel counts them in kprobe_profile of tracefs, one line a kprobe event; nothing of them

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the privileged process and the recording one say to each other; see priv.h. Over the socket (SOCK_SEQPACKET: one
  * message, one packet) go only requests of two numbers and answers of three with a descriptor, a list of CPUs, a count or

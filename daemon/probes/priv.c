@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Privilege separation; see priv.h. What was armed, the formats among it, the child inherits with the fork; all else it
  * asks of the parent (packets.h, parent.c).

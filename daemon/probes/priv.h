@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Privilege separation. ioflushd starts with the rights to trace, forks, and the child drops to the configured user. The
  * parent keeps only the tracer: it arms, opens buffers on request and hands over descriptors, and cleans up when the child

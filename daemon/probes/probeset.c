@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Probe sets; see probeset.h. A set is checked as a whole when it is read: every name is one that the decoder knows,
  * every directive speaks of something, and no line is one that would do more than define a probe (remove one, say).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Probe sets: data files that say, for each event, the alternatives by which it can be got, best first, and what is lost
  * with each. Plain form: lines of tracefs dynamic_events (as in probes/6.12.txt), the group in them replaced by ours; the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * File operations of tracefs. Plain ones throughout: what the files say is simple, and the errno of a refused write is
  * wanted as it is.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A tracer's life; see tracer.h. What it does with tracefs is in the files that impl.h names.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The privileged part: all that needs tracefs. It arms probes in a group and an instance of its own, opens the buffers,
  * and takes everything away again; it never decodes. tracer_* functions run in the privileged process only (parent.c), or

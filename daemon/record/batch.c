@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A batch: events of the queue into a transaction; see writer.h.
  *

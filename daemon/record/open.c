@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Opening the database, and the capture in it; see writer.h. When it is opened again after a failure, the row of our
  * capture tells whether the commit that failed came through after all. If the file was taken away, or put back from a copy,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The file of the open database, when it went away from its path; see writer.h. Where nothing lies there, recording goes on
  * in a new file. Where another file was put in its place, that is left alone, whatever it is: the file that was opened is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The bounded queue between the drain and the writer: a ring of events for one producer and one consumer, each a thread.
  * Neither ever waits for the other: there are no locks, and an event that finds no room is lost, and counted.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who records which capture; see recorder.h. */
 #include "daemon/record/recorder.h"
 

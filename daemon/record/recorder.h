@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Who records which capture. Whoever records into a database holds a lock (flock) on its file for as long as it lives;
  * the kernel drops it with the process, however that ends. So what says "recording" while nobody holds the lock was left

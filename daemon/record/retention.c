@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Retention; see retention.h. */
 #include "daemon/record/retention.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Retention: the oldest events go first, by age and by size, and the space of their rows goes back to the file system.
  * One step is one small transaction; its rows are bounded, and so is its time: a step that took long makes the next one

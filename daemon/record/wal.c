@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * SQLite's write-ahead log: when what is committed is on the disk, and how long the log gets; see writer.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The writer: a bounded queue and a thread that takes events from it into the database, in batches bounded by rows and by
  * time. The drain never waits for it: what does not fit in the queue is lost, and becomes a lost event (cause "queue"). A

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # In the guest, under a real systemd: ioflushd as the installed, hardened service, from its installation to its end.
 # What came out is left in /mnt/systemd, a file for each question, for the host to judge.
 set -u

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # In the guest, as root: records every run that /mnt/runs names, one after the other, and leaves what came out in
 # /mnt/NAME for the host to judge. A line of /mnt/runs: NAME KIND WORKLOAD [ioflushd's options]
 #

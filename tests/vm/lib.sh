@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What the scripts that start guests share. Sourced; wants $vm, this folder, and $build, a build folder.
 # shellcheck shell=bash disable=SC2154
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Makes the recordings in tests/data/recordings again: small workloads in the guest, recorded by ioflushd, exported as JSON
 # Lines, with the numbers that the page-by-page program has for each. Pointers, frames and times differ each time.
 # usage: tests/vm/record.sh [BUILD]      BUILD: a build folder with ioflush, ioflushd and naive (default ./build)

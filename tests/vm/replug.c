@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * replug WHAT DEVICE DEVICE: short sequences for recordings that can be read by eye, of 16 pages each time.
  *

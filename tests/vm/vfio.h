@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the workloads in the guest share: iommufd and vfio devices, a call a function. Numbers are ids of iommufd. Those
  * that must succeed say where they did not, and end the program; the others return what the ioctl did.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Command names; see cmdlines.h. */
 #include "trace/decoder/cmdlines.h"
 

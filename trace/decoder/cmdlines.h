@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The kernel's table of command names, saved_cmdlines: a line "PID NAME" for each thread, live or stored in a trace.dat.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From probe records to events. Trace files, ftrace text and live ring buffers use the same decoder. raw.h says what a
  * record is before it is known what it means.

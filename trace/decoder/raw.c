@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Kinds and fields of raw records; see raw.h. */
 #include "trace/decoder/impl.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Raw records: what a probe said, before it is known what that means. A probe is known by its name, which is the event's
  * own name or one of the few that only carry state (hwpt_alloc, the tracepoint attach_device_to_domain); its fields are

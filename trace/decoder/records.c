@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Records as libtraceevent gives them, to raw ones. The format of an event is compiled at first sight of its id, into how
  * each field is read.

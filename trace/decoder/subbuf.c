@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Sub-buffers of the kernel's ring buffer; see subbuf.h. */
 #include "trace/decoder/subbuf.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One sub-buffer of the kernel's ring buffer (a "page" of it, though it may be larger): a header with the time of the
  * first record and the number of bytes committed, then records, each a 32-bit word of 5 bits type and 27 bits time since

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What is kept per thread and per device, from one record to another. Both tables are bounded: what they forget becomes
  * "unknown" or lost, never wrong.

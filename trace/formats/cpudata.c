@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The bytes of one CPU in a trace.dat; see cpudata.h. */
 #include "trace/formats/cpudata.h"
 

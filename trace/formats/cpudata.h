@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The bytes of one CPU in a trace.dat, one sub-buffer after the other, whether they lie in the file as they are or in
  * compressed chunks. What is in a sub-buffer is not known here (subbuf.h reads it).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A place in binary metadata that moves forward; see cursor.h. */
 #include "trace/formats/cursor.h"
 

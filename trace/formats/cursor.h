@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A place in binary metadata that moves forward: through a window of a file, or over bytes in memory. Nothing is taken
  * before it is known to be there, so a length that the metadata tells may be wrong without harm.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The source for ftrace text: the tracefs files trace and trace_pipe, and what trace-cmd report prints of a trace.dat.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One line of ftrace text; see ftext_line.h. It goes once from left to right, with no allocation and no copy. A command name
  * may hold blanks, '-' and '[', so the line hangs on the first "[CPU]" that a time follows and a "-PID" precedes.

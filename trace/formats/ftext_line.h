@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One line of ftrace text (ftext.c), from p to before end, cut up. Which event it makes and what is wrong with it in its
  * place, the source knows. Where a function returns what follows, NULL is: it is something else.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * JSON Lines, the canonical text form of a trace: a header line, then one event a line (semantics, section 3). The
  * reader is opened through source_open() (trace/source.h, jsonl_open()); here is the writer and what only this format

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From the members of a line to an event, by the event table; see jsonl_line.h. Any order of the members will do, none
  * may be there twice, and none that the event has not.

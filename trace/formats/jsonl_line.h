@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One line of JSON Lines (jsonl.h), in two steps: the text is cut up into its members (jsonl_line.c), and of these an
  * event is made (jsonl_event.c). Which file and line it is, only the source knows (jsonl_read.c), and says so.

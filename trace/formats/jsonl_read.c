@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * JSON Lines, the source: lines, the captures that their headers begin, and the events in between; see jsonl.h. What a
  * line holds, jsonl_line.h says.

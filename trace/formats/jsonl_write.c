@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * JSON Lines, the writer; see jsonl.h. One buffer, from which whole pieces go out; what is put together there was made
  * room for first.

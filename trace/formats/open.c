@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Opens a trace by its content: reads its head, decides, and hands the descriptor to the format's opener. A name never
  * matters. A file is handed over at its start; of a pipe, which cannot go back, the bytes read so far go along.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Opening a trace of any form, and the openers of the forms that are files of others; see source.h. */
 #ifndef IOFLUSH_TRACE_FORMATS_OPEN_H
 #define IOFLUSH_TRACE_FORMATS_OPEN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Events out of steps that make several; see spill.h. */
 #include "trace/formats/spill.h"
 

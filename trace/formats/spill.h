@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * For sources whose steps make several events at a time, up to SPILL_EVENTS: reads any number of events out of such
  * steps. What a step makes goes straight to the reader while there is room for all it may make, and through the spill at

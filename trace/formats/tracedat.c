@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The source for trace.dat, the file of trace-cmd. tracefile.h knows the file, cpudata.h gives the sub-buffers of each
  * CPU, subbuf.h the records in one; here records become events in the order of time.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The container trace.dat; see tracefile.h. Version 6 is one thing after the other; version 7 has sections, which the
  * options tell the places of. What they have in common is in the files of tracefile_parts.h.

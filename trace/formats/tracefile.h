@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The container trace.dat of trace-cmd, versions 6 and 7 (see trace-cmd.dat.v6(5) and v7(5)): what the file says of
  * itself and where the records lie. What is in the records is not known here: which event formats are wanted is asked.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The table of buffers of a trace.dat and their CPUs; see tracefile_parts.h. It is filled in any order, from options and
  * tables. When all is told, each CPU gets what its statistics say, and no byte may be the record of two CPUs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a trace.dat says of its records, in both versions the same: the header of a page, the formats of events, and the
  * commands' names; see tracefile_parts.h. Texts go to libtraceevent only when they are as the kernel writes them.

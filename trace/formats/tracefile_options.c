@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The options of a trace.dat: clock, host, statistics, and where the buffers are; see tracefile_parts.h. */
 #include "trace/formats/tracefile_parts.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the files that read a trace.dat's container share; see tracefile.h. tracefile.c knows the order of things, the
  * others what there is: formats and names (tracefile_formats.c), options (tracefile_options.c), and the table of buffers

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Opening a store: a database is made, migrated to the newest version with its views, or brought to its last commit; see
  * store.h. Connections are open.h's.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a writer knows of the strings and tasks of its database; see write.h. The caller's string numbers become the
  * database's through an array, and (tid, comm) a task through a hash table. These are caches of a bounded size: what is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See lock.h. The bytes are those of SQLite's file format: they do not change. */
 #include "trace/store/lock.h"
 

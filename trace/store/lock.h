@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Who holds a lock that keeps others from a database. The kernel lists all locks in /proc/locks; asking it for those of one
  * file would take a descriptor of that file, and to close that would end this process's own locks on it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the events of a database call by number: rows of string and task. Each is looked up when an event first asks for
  * it, and kept, so that a database with millions of names costs no more than what is read of it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Connections; see open.h. Whether the database is ours, ours.c says. */
 #include "trace/store/open.h"
 

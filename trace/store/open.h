@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Opening a database. Every connection is made here, to read or to write, and the file may be anybody's: what it holds
  * must not make the process do anything but read or write rows of our tables.

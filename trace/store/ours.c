@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whether a database is ours: of a version that we know, with the tables that the migrations up to it make. These are made
  * in memory and compared; see open.h.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* SQLite as the store uses it, and the check sums; see rows.h. */
 #include "trace/store/rows.h"
 

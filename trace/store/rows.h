@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the two sides of the store share, writing (write.c) and reading (read.c): SQLite's errors, statements, the
  * rows of captures, and the check sums; connections are made by open.h. Private to the store.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The SQLite store: captures, their events in integer columns, interned strings. Written by ioflush import now and by a
  * recorder later; read back as a source (store_source_open()) and, through its views, by anyone with

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See sweep.h. */
 #include "trace/store/sweep.h"
 

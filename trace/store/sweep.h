@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Deletes strings and tasks that no event refers to any more, once retention has deleted those that did. Nothing says which
  * these are but the events themselves, so a sweep reads all of them, in steps of a bounded number of rows, and marks what

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a recorder does to captures that are not its own, or to the beginning of its own: deleting the oldest events in
  * steps, and closing what a dead recorder left. Counts and check sums of the captures stay right, so that a replay never

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Writing the store: transactions, captures and events; see store.h. Opening is in create.c, strings and tasks in known.c.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A store that is open for writing, for the files that make it up: create.c opens it, known.c knows its strings and tasks,
  * write.c writes captures and events. Private to the store.
