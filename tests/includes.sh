@@ -47,6 +47,10 @@ awk 'NR == FNR { may[$1 " " $2] = 1; next }
 	>"$scratch/wrong"
 none "no include points where its folder may not look" "$scratch/wrong"
 
+awk '{ from = $1; to = $2; sub("/[^/]*$", "", from); if (sub("/impl\\.h$", "", to) && from != to) print $1 ": " $2 }' \
+	"$scratch/includes" >"$scratch/wrong"
+none "an impl.h is included in its own folder only" "$scratch/wrong"
+
 # tsort names the headers of a circle, if there is one
 awk '$1 ~ /\.h$/ { print }' "$scratch/includes" | tsort 2>"$scratch/wrong" >/dev/null || true
 none "no headers include each other in a circle" "$scratch/wrong"
