@@ -7,8 +7,8 @@
 #include <string.h>
 
 #define NUMBER_BUFFERS 16
-#define NUMBER_LENGTH 32
-#define LABEL_WIDTH 10 /* of text_item, after two blanks */
+#define NUMBER_LENGTH 40 /* two hex numbers of 64 bits and what is between them */
+#define LABEL_WIDTH 10	 /* of text_item, after two blanks */
 
 /* One of a few buffers of the thread, so that one printf can show several numbers. */
 static char *number_buffer(void)
@@ -56,6 +56,17 @@ const char *text_bytes(uint64_t n)
 		i = 0;
 	}
 	snprintf(buffer, NUMBER_LENGTH, "%.1f %ciB", value, unit[i]);
+	return buffer;
+}
+
+const char *text_range(uint64_t lo, uint64_t hi)
+{
+	char *buffer = number_buffer();
+
+	if (lo == hi)
+		snprintf(buffer, NUMBER_LENGTH, "0x%" PRIx64, lo);
+	else
+		snprintf(buffer, NUMBER_LENGTH, "0x%" PRIx64 "-0x%" PRIx64, lo, hi);
 	return buffer;
 }
 

@@ -20,6 +20,9 @@ const char *text_thousands(uint64_t n);
 /* Bytes as "1.5 GiB". */
 const char *text_bytes(uint64_t n);
 
+/* From lo to hi, both inclusive: "0x10-0x1f", or "0x10" where they are one. */
+const char *text_range(uint64_t lo, uint64_t hi);
+
 /* The ending of a plural: "s", or "" for 1. */
 const char *text_s(uint64_t n);
 

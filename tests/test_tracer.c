@@ -796,7 +796,7 @@ static void test_hosts(void **state)
 		judge(root, tracepoint_set, TRACER_HOST_OK, NULL);
 	}
 	judge(NULL, "p:a/map /nowhere:0x10\n", TRACER_HOST_NO_PROBES, "Failed to find the given file");
-	judge(NULL, "@needs map cut\n" GOOD_SET "p:a/cut /nowhere:0x10\n", TRACER_HOST_INCOMPLETE, "cut cannot be had");
+	judge(NULL, "@needs map cut\n" GOOD_SET "p:a/cut /nowhere:0x10\n", TRACER_HOST_INCOMPLETE, "cut is unavailable");
 	judge(NULL, GOOD_SET "p:a/cut /nowhere:0x10\n", TRACER_HOST_OK, NULL);
 }
 
@@ -838,9 +838,9 @@ static void test_check(void **state)
 	expect(text, "clock: mono\n");
 	expect(text, "map: alternative 1 of 1: p:");
 	expect(text, "lost with it: all but the domain");
-	expect(text, "cut: not to be had: split areas");
+	expect(text, "cut: unavailable: split areas");
 	expect(text, "set.probes:4: Failed to find the given file");
-	expect(text, "events to be had: 1 of 2\nthe capture would lack: cut\n");
+	expect(text, "events available: 1 of 2\nthe capture would lack: cut\n");
 	expect(text, "verdict: this host can be recorded");
 	free(text);
 	expect_nothing_left();
@@ -848,7 +848,7 @@ static void test_check(void **state)
 
 	read_set(&s, "@needs cut\n" GOOD_SET "p:a/cut /nowhere:0x10\n");
 	text = run_check(s.path, TRACER_HOST_INCOMPLETE);
-	expect(text, "cut: not to be had, and needed: ");
+	expect(text, "cut: unavailable, and needed: ");
 	free(text);
 	expect_nothing_left();
 	probe_set_free(&s);

@@ -159,8 +159,7 @@ static void ranges_text(char *buf, size_t len, const struct finding_ranges *x)
 	size_t at = 0;
 
 	for (unsigned i = 0; i < x->n && at < len; i++)
-		at += (size_t)snprintf(buf + at, len - at, "%s0x%" PRIx64 "-0x%" PRIx64, i ? ", " : "", x->r[i].lo,
-				       x->r[i].hi);
+		at += (size_t)snprintf(buf + at, len - at, "%s%s", i ? ", " : "", text_range(x->r[i].lo, x->r[i].hi));
 	if (x->more && at < len)
 		snprintf(buf + at, len - at, " and %s more span%s, in all 0x%" PRIx64 " to 0x%" PRIx64,
 			 text_thousands(x->more), text_s(x->more), x->lo, x->hi);

@@ -179,8 +179,7 @@ static void print_unpins(const struct model_totals *t, const struct differences 
 	for (size_t i = 0; i < x->n; i++) {
 		const struct difference *d = &x->d[i];
 
-		printf("  %-9s pfn 0x%" PRIx64 "-0x%" PRIx64 ": %s by %s\n", d->diff > 0 ? "missing" : "info", d->lo,
-		       d->hi,
+		printf("  %-9s pfn %s: %s by %s\n", d->diff > 0 ? "missing" : "info", text_range(d->lo, d->hi),
 		       d->diff > 0 ? "derived more often than the kernel unpinned," : "unpinned more often than derived,",
 		       text_thousands((uint64_t)llabs(d->diff)));
 	}

@@ -7,8 +7,8 @@
  *	region	user memory: page i lies in the frame that its runs say. The frames go back to the allocator, and are
  *		used again, when no pages object lies over the region any more.
  *	pages	a slice of a region; several may lie over the same frames.
- *	area	[first, last_index] of a pages in an iopt; "stored" while it has a storage domain.
- *	hold	an access: [first, last] of a pages, taken through one area.
+ *	area	[first, last_index] of an iopt_pages in an iopt; "stored" while it has a storage domain.
+ *	hold	an access: [first, last] of an iopt_pages, taken through one area.
  *
  * Invariants: outside an operation an area is stored iff its iopt has a domain, and is then mapped whole in each domain
  * of it. An index is pinned iff a stored area or a hold covers it, so what an operation must unpin are the holes between

@@ -71,7 +71,7 @@ struct step {
 	bool pin;		  /* map: pins the frame */
 	bool ask;		  /* map: the policies are asked */
 	bool filling;		  /* map: a fill of all domains */
-	bool tainted;		  /* through a pages or iopt that may be older than the recording */
+	bool tainted;		  /* through an iopt_pages or iopt that may be older than the recording */
 	struct ioflush_span span; /* what policies are told; the fields of the frame and the place are filled in */
 };
 

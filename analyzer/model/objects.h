@@ -29,7 +29,7 @@ struct member {
 #include "analyzer/model/spanmap.h"
 
 /*
- * What is known of an index of a pages. It is pinned iff maps or held is not 0. The frame, once known, is kept as the
+ * What is known of an index of an iopt_pages. It is pinned iff maps or held is not 0. The frame, once known, is kept as the
  * distance between PFN and index, which is the same for a whole physical run.
  */
 struct idx {

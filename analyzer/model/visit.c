@@ -27,7 +27,7 @@ uint64_t model_translate(const struct model *m, uint64_t domain, uint64_t iova)
 
 /* ---- what exists ---- */
 
-/* Of the indexes of a pages, how many are in frames that a non-coherent domain maps. */
+/* Of the indexes of an iopt_pages, how many are in frames that a non-coherent domain maps. */
 static uint64_t exposed_pages(const struct model *m, const struct pages *p, const struct idxset *set)
 {
 	const struct idxset_span *s;

@@ -24,7 +24,7 @@ static bool map(struct ioflush_policy *self, const struct ioflush_span *s)
 
 const struct ioflush_policy_ops policy_span = {
 	.name = "span",
-	.summary = "flush non-coherent fills but what comes from a non-coherent storage domain, and each unmap",
+	.summary = "flush every non-coherent fill, except pages read back from a non-coherent storage domain; flush at every non-coherent unmap",
 	.origin = "17 May 2024 (and 14 May)",
 	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_SOURCE | IOFLUSH_NEEDS_COHERENT,
 	.map = map,

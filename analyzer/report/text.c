@@ -90,7 +90,7 @@ static void print_header(const struct report *r, FILE *out)
 	if (r->n > 1)
 		report_say(out, "sum", "%zu captures, %s event%s; what follows is the sum over all", r->n,
 			   text_thousands(t->events), text_s(t->events));
-	report_say(out, "pages", "%s mapped (once a domain), %s unpinned, at most %s exposed at one time",
+	report_say(out, "pages", "%s page mappings, counted once per domain; %s unpinned, at most %s exposed at one time",
 		   text_thousands(t->mapped_pages), text_thousands(t->unpinned_pages), text_thousands(t->peak_exposed));
 	report_say(out, "cost", "%s cycles a page; ms at %" PRIu64 " MHz%s", text_thousands(r->cycles_per_page),
 		   r->cpu_mhz, r->cpu_mhz_given ? "" : ", the CPU of the published figures (see --cpu-mhz)");

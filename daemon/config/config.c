@@ -374,7 +374,7 @@ static void print_help(void)
 		printf(")\n");
 	}
 	printf("\nExit status of --check: 0 all that is needed can be recorded, %d no tracefs, %d no privilege, %d lockdown,\n"
-	       "%d no probes in this kernel, %d no iommufd, %d needed events cannot be had; 1 other errors, 2 usage.\n"
+	       "%d no probes in this kernel, %d no iommufd, %d needed events are unavailable; 1 other errors, 2 usage.\n"
 	       "Of --disarm: 0 nothing is left, %d a recorder uses the instance, and nothing was removed.\n",
 	       TRACER_HOST_NO_TRACEFS, TRACER_HOST_NO_PRIVILEGE, TRACER_HOST_LOCKDOWN, TRACER_HOST_NO_PROBES,
 	       TRACER_HOST_NO_IOMMUFD, TRACER_HOST_INCOMPLETE, TRACER_HOST_IN_USE);

@@ -16,7 +16,7 @@ enum tracer_host {
 	TRACER_HOST_LOCKDOWN = 12,
 	TRACER_HOST_NO_PROBES = 13,  /* kernel has no dynamic_events, or takes no probe at all */
 	TRACER_HOST_NO_IOMMUFD = 14, /* no iommufd in the kernel: nothing to record */
-	TRACER_HOST_INCOMPLETE = 15, /* needed events cannot be had */
+	TRACER_HOST_INCOMPLETE = 15, /* needed events are unavailable */
 	TRACER_HOST_IN_USE = 16,     /* another process holds the instance */
 };
 

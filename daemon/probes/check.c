@@ -70,7 +70,7 @@ static void print_event(FILE *out, const struct armed_event *a, const struct pro
 	const char *doc = what_is(a->name);
 
 	if (a->alt < 0)
-		fprintf(out, "  %s: not to be had%s%s%s\n", a->name, ev->needed ? ", and needed" : "", *doc ? ": " : "",
+		fprintf(out, "  %s: unavailable%s%s%s\n", a->name, ev->needed ? ", and needed" : "", *doc ? ": " : "",
 			doc);
 	else
 		fprintf(out, "  %s: alternative %d of %zu: %s\n", a->name, a->alt + 1, ev->nalts, a->line);
@@ -96,7 +96,7 @@ static void print_summary(FILE *out, const struct tracer *t, const struct probe_
 
 	for (i = 0; i < set->nevents; i++)
 		had += t->event[i].alt >= 0;
-	fprintf(out, "events to be had: %zu of %zu\n", had, set->nevents);
+	fprintf(out, "events available: %zu of %zu\n", had, set->nevents);
 	if (had == set->nevents)
 		return;
 	fprintf(out, "the capture would lack:");

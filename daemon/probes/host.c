@@ -251,6 +251,6 @@ int host_judge(const struct tracer *t, const struct probe_set *set, enum tracer_
 		error_set(e, "no policy can be judged by a capture of the rung %s: it lacks %s", t->opt.rung, o.missing);
 		return 0;
 	}
-	return error_set(e, "a capture would make no sense: %s cannot be had; the first refusal: %.*s", o.missing,
+	return error_set(e, "a capture would make no sense: %s is unavailable; the first refusal: %.*s", o.missing,
 			 (int)strcspn(o.refused ? o.refused : "?", "\n"), o.refused ? o.refused : "?");
 }

@@ -21,7 +21,7 @@ void layout_free(struct layout *l);
 
 /*
  * The line with every {STRUCT.MEMBER} replaced; malloc'ed. *from: where the offsets come from, in words, or NULL: the line
- * has none. NULL and the error: one is not to be had.
+ * has none. NULL and the error: one is unavailable.
  */
 char *layout_resolve(struct layout *l, const char *line, const char **from, struct error *e);
 

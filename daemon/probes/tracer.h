@@ -75,7 +75,7 @@ int tracer_clean(struct tracer *t, unsigned *found, enum tracer_host *host, stru
 
 /*
  * Makes the instance (clock mono, sizes, off), arms each event by the first alternative taken, enables them. 0 with *host
- * TRACER_HOST_INCOMPLETE and the error: needed events cannot be had by the rung that was asked for; it records without.
+ * TRACER_HOST_INCOMPLETE and the error: needed events are unavailable by the rung that was asked for; it records without.
  */
 int tracer_arm(struct tracer *t, const struct probe_set *set, enum tracer_host *host, struct error *e);
 

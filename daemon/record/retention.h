@@ -7,7 +7,7 @@
  * The oldest are those of the oldest capture (which may be imported; only its size counts then, as nothing says how old it
  * is). Age goes by the wall clock, so that a night's sleep counts. A capture that is being recorded by others is left alone. What is left of one says that its beginning is missing
  * (trace/store/trim.h); one without events is deleted. Strings and tasks that only deleted events referred to are swept away
- * when as many events were deleted as are left: reading all of these costs the less, the seldomer.
+ * when as many events were deleted as are left: reading them is cheap if done rarely.
  */
 #ifndef IOFLUSH_DAEMON_RECORD_RETENTION_H
 #define IOFLUSH_DAEMON_RECORD_RETENTION_H
