@@ -6,15 +6,6 @@
  * The page is a PFN, or what DOMAIN:ADDR translated to over the trace: then the trace is read twice, first to find the
  * PFNs. Events are given to the model one at a time, so that the state printed is the state after that event. Lost
  * records are shown where they lie. A page that never appears is an answer, not an error: "never seen", exit status 0.
- *
- * JSON, stable (members may be added), printed as it is found:
- *	{"domain", "iova": if asked for, "pfns": ["0x.."], "policies": [NAME],
- *	 "events": [{"capture": N, "event", "name", "t", "cpu", "tid", "comm", "fields": {...},
- *		"pfn", "pin": N, "nc": N, "ever": bool, "changes": ["pinned", "exposed", "hidden", "released"],
- *		"clean": [NAME], "flushed": {HOOK: [NAME]}, "gaps": {KIND: [NAME]}}
- *		or, for lost records, without "pfn" and what follows it],
- *	 "touched": N, "pfns_not_shown": N, "midlife": {"event", "name", "t"} or null: of the first
- *	 capture that began so, "partial": sentence or null}
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -23,49 +14,14 @@
 #include <sys/stat.h>
 
 #include "analyzer/commands/cli.h"
+#include "analyzer/commands/explain.h"
 #include "analyzer/commands/options.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
 #include "base/number.h"
 #include "base/text.h"
 
-#define MAX_FRAMES 64 /* that an iova's history is told of */
-
-enum change { CHANGE_PINNED, CHANGE_EXPOSED, CHANGE_HIDDEN, CHANGE_RELEASED, CHANGES };
-
-static const char *const change_names[CHANGES] = {"pinned", "exposed", "hidden", "released"};
-
-/* A frame that is watched, and what the event under way did to it. */
-struct watch {
-	uint64_t pfn;
-	bool touched;
-	unsigned changes;		     /* bits of enum change */
-	uint64_t flushed[HOOKS], gaps[GAPS]; /* bits of policies */
-};
-
-struct explain {
-	const struct command *cmd;
-	const char *path;
-	struct policy_set set, no_policies;
-	struct error *error;
-	struct replay replay;
-	struct model_observer obs;
-	struct budget memory;
-	bool json, by_iova, by_pfn;
-	uint64_t domain, iova;
-	struct watch watch[MAX_FRAMES]; /* by pfn */
-	size_t n;
-	uint64_t not_shown; /* translations to frames beyond MAX_FRAMES */
-	const struct intern *strings;
-	uint64_t capture, seq;	/* of the event under way */
-	uint64_t touched;	/* rows printed */
-	uint64_t lost;		/* places since the last row */
-	bool ever_lost;		/* at any place */
-	struct midlife midlife; /* of the first capture that has it */
-	char older[TEXT_MAX];	/* what that shows */
-	bool first;		/* JSON: no element yet */
-	char partial[TEXT_MAX];
-};
+const char *const explain_changes[CHANGES] = {"pinned", "exposed", "hidden", "released"};
 
 /* What the model tells */
 
@@ -141,210 +97,6 @@ static void on_gap(void *ctx, const struct gap_span *g)
 		x->watch[i].gaps[g->kind] |= g->policies;
 }
 
-/* Text */
-
-/* The names of policies, the short way: "-", "all", "all but x, y" or "x, y". */
-static void names_text(const struct explain *x, uint64_t mask, char *buf, size_t len)
-{
-	uint64_t all = x->set.n ? UINT64_MAX >> (64 - x->set.n) : 0;
-	bool invert = mask != all && __builtin_popcountll(mask) * 2 > (int)x->set.n && x->set.n > 3;
-	size_t at;
-
-	mask &= all;
-	if (!mask || mask == all) {
-		snprintf(buf, len, "%s", mask ? "all" : "-");
-		return;
-	}
-	at = (size_t)snprintf(buf, len, "%s", invert ? "all but " : "");
-	if (invert)
-		mask ^= all;
-	for (size_t i = 0; i < x->set.n && at < len; i++) {
-		if (!(mask >> i & 1))
-			continue;
-		at += (size_t)snprintf(buf + at, len - at, "%s%s", x->set.policy[i]->ops->name,
-				       mask >> i & ~1ull ? ", " : "");
-	}
-}
-
-static struct origin origin_of(const struct explain *x, const struct event *ev)
-{
-	return (struct origin){
-		.seq = x->seq, .t = ev->t, .cpu = ev->cpu, .tid = ev->tid, .comm = ev->comm, .kind = ev->kind};
-}
-
-static void print_event(const struct explain *x, const struct event *ev)
-{
-	struct origin o = origin_of(x, ev);
-	char buf[TEXT_MAX], label[32];
-	size_t n;
-
-	text_origin(buf, sizeof(buf), &o, x->strings);
-	n = strcspn(buf, " ");
-	snprintf(label, sizeof(label), "%.*s", (int)n, buf);
-	n += strspn(buf + n, " ");
-	memmove(buf, buf + n, strlen(buf + n) + 1);
-	n = strlen(buf);
-	snprintf(buf + n, sizeof(buf) - n, " ");
-	n = strlen(buf);
-	text_fields(buf + n, sizeof(buf) - n, ev, x->strings);
-	text_item(stdout, label, buf);
-}
-
-static void print_state(const struct explain *x, const struct watch *w, const struct model_frame *f)
-{
-	char buf[TEXT_MAX], names[TEXT_MAX / 2], changes[64] = "";
-	size_t at = 0;
-
-	for (int i = 0; i < CHANGES; i++)
-		if (w->changes & 1u << i)
-			at += (size_t)snprintf(changes + at, sizeof(changes) - at, "%s%s", at ? ", " : "; ",
-					       change_names[i]);
-	names_text(x, f->clean, names, sizeof(names));
-	snprintf(buf, sizeof(buf), "pfn 0x%" PRIx64 ": pin %" PRIu32 ", non-coherent mappings %" PRIu32 ", ever %s%s",
-		 w->pfn, f->pin, f->nc, f->ever ? "yes" : "no", changes);
-	text_item(stdout, "", buf);
-	if (f->pin) {
-		snprintf(buf, sizeof(buf), "clean: %s", names);
-		text_item(stdout, "", buf);
-	}
-}
-
-static void print_row(const struct explain *x, const struct watch *w, const struct model_frame *f)
-{
-	char buf[TEXT_MAX], names[TEXT_MAX / 2];
-
-	for (int h = 0; h < HOOKS; h++) {
-		if (!w->flushed[h])
-			continue;
-		names_text(x, w->flushed[h], names, sizeof(names));
-		snprintf(buf, sizeof(buf), "flushed at %s: %s", hook_names[h], names);
-		text_item(stdout, "", buf);
-	}
-	for (int k = 0; k < GAPS; k++) {
-		if (!w->gaps[k])
-			continue;
-		names_text(x, w->gaps[k], names, sizeof(names));
-		snprintf(buf, sizeof(buf), "GAP %s (%s): %s", gap_names[k], gap_is_error[k] ? "error" : "warning", names);
-		text_item(stdout, "", buf);
-	}
-	print_state(x, w, f);
-}
-
-static void print_lost(struct explain *x)
-{
-	if (x->lost)
-		printf("  ---       records were lost here, in %s place%s\n", text_thousands(x->lost), text_s(x->lost));
-	x->lost = 0;
-}
-
-/* JSON */
-
-static void put_names(struct json *into, const char *key, const struct explain *x, uint64_t mask)
-{
-	struct json *list = json_put_array(into, key);
-
-	for (size_t i = 0; i < x->set.n; i++)
-		if (mask >> i & 1)
-			json_put_text(list, NULL, x->set.policy[i]->ops->name);
-}
-
-static void put_masks(struct json *into, const char *key, const struct explain *x, const uint64_t *mask,
-		      const char *const *name, int n)
-{
-	struct json *obj = json_put_object(into, key);
-
-	for (int i = 0; i < n; i++)
-		if (mask[i])
-			put_names(obj, name[i], x, mask[i]);
-}
-
-static struct json *event_json(const struct explain *x, const struct event *ev)
-{
-	struct json *obj = json_new_object();
-	struct origin o = origin_of(x, ev);
-
-	json_put_origin(obj, &o, x->strings);
-	json_put_u64(obj, "capture", x->capture);
-	json_put_fields(obj, "fields", ev, x->strings);
-	return obj;
-}
-
-static struct json *row_json(const struct explain *x, const struct event *ev, const struct watch *w,
-			     const struct model_frame *f)
-{
-	struct json *obj = event_json(x, ev), *changes;
-
-	json_put_hex(obj, "pfn", w->pfn);
-	json_put_u64(obj, "pin", f->pin);
-	json_put_u64(obj, "nc", f->nc);
-	json_put_bool(obj, "ever", f->ever);
-	changes = json_put_array(obj, "changes");
-	for (int i = 0; i < CHANGES; i++)
-		if (w->changes & 1u << i)
-			json_put_text(changes, NULL, change_names[i]);
-	put_names(obj, "clean", x, f->clean);
-	put_masks(obj, "flushed", x, w->flushed, hook_names, HOOKS);
-	put_masks(obj, "gaps", x, w->gaps, gap_names, GAPS);
-	return obj;
-}
-
-static int no_memory(struct explain *x)
-{
-	return error_set(x->error, "out of memory while printing");
-}
-
-static int add_element(struct explain *x, struct json *obj)
-{
-	printf(x->first ? "\n" : ",\n");
-	x->first = false;
-	return json_print(stdout, obj) ? no_memory(x) : 0;
-}
-
-/* Members without the brackets around them, and what follows. Takes doc. */
-static int print_members(struct explain *x, struct json *doc, const char *end)
-{
-	char *text = json_format(doc, JSON_LINE);
-
-	json_free(doc);
-	if (!text)
-		return no_memory(x);
-	printf("%.*s%s", (int)strlen(text) - 2, text + 1, end);
-	free(text);
-	return 0;
-}
-
-static int begin_json(struct explain *x)
-{
-	struct json *pfns = json_new_array(), *policies = json_new_object();
-
-	for (size_t i = 0; i < x->n; i++)
-		json_put_hex(pfns, NULL, x->watch[i].pfn);
-	put_names(policies, "policies", x, UINT64_MAX);
-	printf("{");
-	if (x->by_iova)
-		printf("\"domain\": \"0x%" PRIx64 "\", \"iova\": \"0x%" PRIx64 "\",\n", x->domain, x->iova);
-	printf("\"pfns\": ");
-	if (json_print(stdout, pfns)) {
-		json_free(policies);
-		return no_memory(x);
-	}
-	printf(",");
-	x->first = true;
-	return print_members(x, policies, ",\n\"events\": [");
-}
-
-static int end_json(struct explain *x)
-{
-	struct json *doc = json_new_object();
-
-	json_put_u64(doc, "touched", x->touched);
-	json_put_u64(doc, "pfns_not_shown", x->not_shown);
-	json_put_midlife(doc, "midlife", &x->midlife);
-	json_put_text(doc, "partial", x->partial[0] ? x->partial : NULL);
-	printf("],\n");
-	return print_members(x, doc, "}\n");
-}
-
 /* Both passes */
 
 /* Rows for what the event did to the watched frames. */
@@ -362,13 +114,13 @@ static int show_event(struct explain *x, const struct event *ev, const struct mo
 		f = model_frame(m, w->pfn);
 		x->touched++;
 		if (x->json) {
-			err = add_element(x, row_json(x, ev, w, &f));
+			err = explain_add_element(x, explain_row_json(x, ev, w, &f));
 		} else {
 			if (!shown) {
-				print_lost(x);
-				print_event(x, ev);
+				explain_print_lost(x);
+				explain_print_event(x, ev);
 			}
-			print_row(x, w, &f);
+			explain_print_row(x, w, &f);
 		}
 		shown = true;
 		*w = (struct watch){.pfn = w->pfn};
@@ -387,7 +139,7 @@ static int life_batch(void *ctx, const struct event *ev, size_t n, struct model 
 		if (ev->kind == EV_lost) {
 			x->lost++;
 			x->ever_lost = true;
-			if (x->json && add_element(x, event_json(x, ev)))
+			if (x->json && explain_add_element(x, explain_event_json(x, ev)))
 				return -1;
 		}
 		if (show_event(x, ev, m))
@@ -430,7 +182,7 @@ static int life_end(void *ctx, struct source *s, const struct capture *c, struct
 		text_midlife(x->older, sizeof(x->older), &t->midlife, t->health);
 	}
 	if (!x->json)
-		print_lost(x);
+		explain_print_lost(x);
 	note_partial(x, partial);
 	return 0;
 }
@@ -546,12 +298,12 @@ static int run(struct explain *x)
 	x->replay.begin = life_begin;
 	x->replay.batch = life_batch;
 	x->replay.end = life_end;
-	if (x->json && begin_json(x))
+	if (x->json && explain_begin_json(x))
 		return -1;
 	if (x->n && replay_run(&x->replay, x->path, x->error))
 		return -1;
 	if (x->json)
-		return end_json(x);
+		return explain_end_json(x);
 	print_text_end(x);
 	return 0;
 }
