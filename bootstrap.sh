@@ -320,7 +320,7 @@ case "$#$command" in
 1check) check ;;
 1check-long) check_long ;;
 1fuzz) fuzz ;;
-1-h | 1--help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+1-h | 1--help) sed -n '3,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
 *)
 	echo "usage: ./bootstrap.sh demo|check|check-long|fuzz" >&2
 	exit 2
