@@ -68,8 +68,8 @@ once_killed() {
 	if ((status == 0)); then
 		failures+="kill of $who: exit status 0; "
 	fi
-	# Without the first process the recorder ends by itself.
-	for _ in {1..100}; do
+	# Without the first process the recorder ends by itself, when it has stored what it read.
+	for _ in {1..1200}; do
 		kill -0 "$recorder" 2>/dev/null || break
 		sleep 0.05
 	done
