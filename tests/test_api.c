@@ -697,6 +697,7 @@ static void test_replay(void **state)
 	struct json *json, *p;
 
 	need_ioflush(t);
+	json_free(get(t, "/v1/policies", NULL)); /* so that it knows them */
 	path = post_replay(
 		t, "{\"capture\": 1, \"policies\": [\"none\", \"sticky-v1\"], \"cost\": {\"cycles_per_page\": 10}}");
 	json = wait_replay(t, path, "done");
@@ -933,16 +934,13 @@ static void test_replay_limit(void **state)
 	unlink(t->f.program);
 }
 
-/* A program that fails, prints rubbish or too much, takes too long, or is not there. */
-static void failing_program(struct test *t, const char *script, const char *why)
+/* A new API that runs this in place of ioflush; NULL: what is not there. */
+static void use_program(struct test *t, char program[1100], const char *script)
 {
-	char program[1100];
-	struct json *json;
-	char *path;
 	FILE *f;
 
 	api_free(t->api);
-	snprintf(program, sizeof(program), "%s/bad", t->f.dir);
+	snprintf(program, 1100, "%s/bad", t->f.dir);
 	t->f.config.replay_program = program;
 	unlink(program);
 	if (script) {
@@ -953,6 +951,16 @@ static void failing_program(struct test *t, const char *script, const char *why)
 		assert_int_equal(chmod(program, 0755), 0);
 	}
 	t->api = api_new(&t->f.config, &t->f.live, &(struct error){""});
+}
+
+/* A program that fails, prints rubbish or too much, takes too long, or is not there. */
+static void failing_program(struct test *t, const char *script, const char *why)
+{
+	char program[1100];
+	struct json *json;
+	char *path;
+
+	use_program(t, program, script);
 	path = post_replay(t, "{\"capture\": 1}");
 	json = wait_replay(t, path, "failed");
 	if (!strstr(text(json, "error"), why))
@@ -975,6 +983,17 @@ static void test_replay_fails(void **state)
 	failing_program(t, "head -c 6000000 /dev/zero; exit 0", "too large");
 	t->f.config.replay_timeout = 100;
 	failing_program(t, "exec sleep 1000", "too long");
+}
+
+/* What the program refuses of a parameter is the client's mistake, as if the API had seen it itself. */
+static void test_program_refuses(void **state)
+{
+	struct test *t = *state;
+	char program[1100];
+
+	use_program(t, program, "echo 'ioflush: no such thing' >&2; exit 2");
+	refused(t, 400, "/v1/domains", "capture=1", NULL);
+	unlink(program);
 }
 
 static void test_paths(void **state)
@@ -1058,19 +1077,15 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_status),		 T(test_health),
-		T(test_health_interval), T(test_captures),
-		T(test_events),		 T(test_events_refused),
-		T(test_bounded),	 T(test_no_database),
-		T(test_many_losses),	 T(test_losses_retained),
-		T(test_state),		 T(test_policies),
-		T(test_replay),		 T(test_replay_range),
-		T(test_replay_refused),	 T(test_replay_limit),
-		T(test_replay_off),	 T(test_replay_fails),
-		T(test_paths),		 T(test_metrics),
-		T(test_cancel),		 T(test_nothing_cut),
-		T(test_long_probe),	 T(test_cause_names),
-		T(test_another_file),	 T(test_another_file_replayed),
+		T(test_status),		 T(test_health),       T(test_health_interval),
+		T(test_captures),	 T(test_events),       T(test_events_refused),
+		T(test_bounded),	 T(test_no_database),  T(test_many_losses),
+		T(test_losses_retained), T(test_state),	       T(test_policies),
+		T(test_replay),		 T(test_replay_range), T(test_replay_refused),
+		T(test_replay_limit),	 T(test_replay_off),   T(test_replay_fails),
+		T(test_program_refuses), T(test_paths),	       T(test_metrics),
+		T(test_cancel),		 T(test_nothing_cut),  T(test_long_probe),
+		T(test_cause_names),	 T(test_another_file), T(test_another_file_replayed),
 		T(test_displaced),
 	};
 

@@ -306,9 +306,9 @@ static int make_late(struct late *l, const struct query_answer *answer)
 		c->error.retry_after = 2;
 		return -1;
 	}
-	/* usage errors are about what was asked */
+	/* usage errors are about the parameters */
 	if (answer->exit_status == 2)
-		return call_fail(c, 422, "refused", NULL, "%s", answer->why);
+		return call_fail(c, 400, "refused", NULL, "%s", answer->why);
 	call_fail(c, 503, "no-answer", NULL, "ioflush: %s", answer->why);
 	c->error.retry_after = 5;
 	return -1;
