@@ -36,11 +36,6 @@ struct child {
 	char failure[TAIL + 64]; /* with all of a line that was the last */
 };
 
-uint64_t child_now_ms(void)
-{
-	return clock_ns() / 1000000;
-}
-
 /* A file without a name. Memory does where the folder for temporary files cannot be written. */
 static int unnamed_file(void)
 {
@@ -127,7 +122,7 @@ struct child *child_start(char *const argv[], const struct child_limits *limits,
 		error_errno(e, "cannot make a temporary file for %s", argv[0]);
 		goto fail;
 	}
-	c->deadline = child_now_ms() + limits->timeout_ms;
+	c->deadline = clock_ms() + limits->timeout_ms;
 	c->output_max = limits->output;
 	c->pid = fork();
 	if (!c->pid)
@@ -205,7 +200,7 @@ bool child_poll(struct child *c)
 		return true;
 	got = waitpid(c->pid, &c->status, WNOHANG);
 	if (!got) {
-		if (child_now_ms() < c->deadline)
+		if (clock_ms() < c->deadline)
 			return false;
 		c->timed_out = true;
 		kill(c->pid, SIGKILL);

@@ -39,6 +39,4 @@ double child_progress(const struct child *c);
 /* Kills it if it runs. NULL is fine. */
 void child_free(struct child *c);
 
-uint64_t child_now_ms(void); /* the clock that timeouts are measured by */
-
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Clocks, in nanoseconds; without a name it is the monotonic one. How long ago something was is asked with clock_since()
+ * Clocks, in nanoseconds unless the name has another unit; without a name it is the monotonic one. How long ago something was is asked with clock_since()
  * and never by a subtraction of two times: of these one may have been taken before the other, and the difference would
  * wrap to centuries.
  */
@@ -21,6 +21,11 @@ static inline uint64_t clock_of(clockid_t which)
 static inline uint64_t clock_ns(void)
 {
 	return clock_of(CLOCK_MONOTONIC);
+}
+
+static inline uint64_t clock_ms(void)
+{
+	return clock_ns() / 1000000u;
 }
 
 static inline uint64_t clock_s(void)

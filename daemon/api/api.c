@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/clock.h"
 #include "daemon/api/call.h"
 #include "daemon/api/live.h"
 #include "daemon/api/routes.h"
@@ -93,7 +94,7 @@ struct api *api_new(const struct config *config, const struct api_live *live, st
 		goto fail;
 	}
 	a->live = *live;
-	a->started_ms = a->drains_ms = child_now_ms();
+	a->started_ms = a->drains_ms = clock_ms();
 	a->db_path = absolute_path(config->db);
 	a->policies = strdup(config->policies && config->policies[0] ? config->policies : "all");
 	a->program = find_program(config->replay_program);

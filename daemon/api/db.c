@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "trace/store/rows.h"
 
 #define BUSY_MS 50	    /* the HTTP thread waits no longer */
@@ -159,7 +160,7 @@ static int reconnect(struct api_db *db, const struct file_id *file, struct error
 	struct file_id opened;
 	int version = 0;
 
-	db->guard.until = db_now_ns() + STEP_NS;
+	db->guard.until = clock_ns() + STEP_NS;
 	if (db_open(&db->db, db->path, DB_READ_LIVE, &db->guard, e))
 		return -1;
 	sqlite3_busy_timeout(db->db, BUSY_MS);
@@ -217,7 +218,7 @@ static sqlite3_stmt *again(struct api_db *db, int which)
 {
 	sqlite3_reset(db->stmt[which]);
 	sqlite3_clear_bindings(db->stmt[which]);
-	db->guard.until = db_now_ns() + STEP_NS;
+	db->guard.until = clock_ns() + STEP_NS;
 	db->guard.rows++; /* it is another one, and its steps are bounded anew */
 	return db->stmt[which];
 }

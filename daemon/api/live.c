@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/child.h"
+#include "base/clock.h"
 #include "daemon/api/call.h"
 
 #define SAMPLE_MS 1000
@@ -35,7 +35,7 @@ void live_losses(const struct ring_stats *r, const struct writer_stats *w, struc
 
 void live_sample(struct api *a, const struct ring_stats *r, const struct writer_stats *w)
 {
-	uint64_t now = child_now_ms();
+	uint64_t now = clock_ms();
 	const struct rate_sample *last = &a->sample[(a->samples + RATE_SAMPLES - 1) % RATE_SAMPLES];
 
 	if (r->drains != a->drains || !a->live.capture) {
@@ -55,7 +55,7 @@ size_t live_causes(struct api *a, const struct ring_stats *r, const struct write
 	size_t n = 0;
 
 	live_sample(a, r, w);
-	still = child_now_ms() - a->drains_ms;
+	still = clock_ms() - a->drains_ms;
 	if (w->failing[0])
 		snprintf(cause[n++], 320, "the database takes no rows: %s", w->failing);
 	if (w->displaced[0])

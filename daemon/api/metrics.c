@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/child.h"
+#include "base/clock.h"
 #include "daemon/api/call.h"
 #include "daemon/api/live.h"
 #include "daemon/api/routes.h"
@@ -149,7 +149,7 @@ int api_get_metrics(struct call *c)
 			    .writer = &w,
 			    .requests = a->requests,
 			    .statuses = STATUS_SLOTS,
-			    .uptime_ms = child_now_ms() - a->started_ms};
+			    .uptime_ms = clock_ms() - a->started_ms};
 
 	if (call_params_end(c))
 		return -1;

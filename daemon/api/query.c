@@ -3,6 +3,7 @@
  * See query.h. A small fixed number of slots, each a command line with its last answer, a program that may be running
  * for it, and who waits. A slot that nobody waits for and nothing runs for can be taken for another question.
  */
+#include "base/clock.h"
 #include "daemon/api/query.h"
 
 #include <stdlib.h>
@@ -117,7 +118,7 @@ int queries_ask(struct queries *q, const char *const args[], uint64_t version, u
 		void *arg)
 {
 	struct slot *s = find_slot(q, args);
-	uint64_t now = child_now_ms();
+	uint64_t now = clock_ms();
 	struct waiting *w;
 
 	if (!s || q->waiting >= WAITING_MAX || (!same_args(s, args) && slot_take(q, s, args)))
@@ -163,7 +164,7 @@ static void ended(struct queries *q, struct slot *s)
 {
 	struct query_answer a = {.why = child_failure(s->child), .exit_status = child_status(s->child)};
 
-	s->ended = child_now_ms();
+	s->ended = clock_ms();
 	free(s->text);
 	s->text = a.why ? NULL : child_output(s->child, &s->len);
 	if (!s->text && !a.why)
@@ -185,7 +186,7 @@ static void start(struct queries *q, struct slot *s)
 	struct error e = {""};
 
 	s->due = false;
-	s->started = child_now_ms();
+	s->started = clock_ms();
 	s->child = child_start(s->arg, &q->limits, &e);
 	if (s->child)
 		q->running++;
@@ -204,7 +205,7 @@ bool queries_tick(struct queries *q)
 			ended(q, s);
 		if (s->due && q->running < RUNNING_MAX)
 			start(q, s);
-		answer(q, s, &late, child_now_ms());
+		answer(q, s, &late, clock_ms());
 		if (s->due && !s->waiting)
 			s->due = false; /* nobody wants to know any more */
 		busy |= s->child || s->due;

@@ -72,13 +72,16 @@ int api_get_replays(struct call *c)
 	return 0;
 }
 
+/* That of a path which takes no parameters; NULL and the error. */
+static struct job *only_job(struct call *c)
+{
+	return call_params_end(c) ? NULL : call_job(c);
+}
+
 int api_get_replay(struct call *c)
 {
-	struct job *j;
+	struct job *j = only_job(c);
 
-	if (call_params_end(c))
-		return -1;
-	j = call_job(c);
 	if (!j)
 		return -1;
 	c->json = whole_job(j);
@@ -87,11 +90,8 @@ int api_get_replay(struct call *c)
 
 int api_delete_replay(struct call *c)
 {
-	struct job *j;
+	struct job *j = only_job(c);
 
-	if (call_params_end(c))
-		return -1;
-	j = call_job(c);
 	if (!j)
 		return -1;
 	jobs_remove(c->api->jobs, j);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/status: what is recorded now, how fast, what was lost, and whether anything is wrong. */
-#include "base/child.h"
+#include "base/clock.h"
 #include "daemon/api/call.h"
 #include "daemon/api/live.h"
 #include "daemon/api/routes.h"
@@ -19,7 +19,7 @@ static void put_rate(struct json *into, const char *key, uint64_t now, uint64_t 
 static void put_rates(struct json *into, const struct api *a, const struct ring_stats *r, const struct writer_stats *w)
 {
 	const struct rate_sample *s = &a->sample[a->samples < RATE_SAMPLES ? 0 : a->samples % RATE_SAMPLES];
-	uint64_t ms = child_now_ms() - s->ms;
+	uint64_t ms = clock_ms() - s->ms;
 
 	json_put_real(into, "seconds", (double)ms / 1000);
 	put_rate(into, "records_per_second", r->records, s->records, ms);
@@ -105,7 +105,7 @@ int api_get_status(struct call *c)
 	live_stats(a, &r, &w);
 	c->json = json_new_object();
 	json_put_text(c->json, "version", PACKAGE_VERSION);
-	json_put_u64(c->json, "uptime_seconds", (child_now_ms() - a->started_ms) / 1000);
+	json_put_u64(c->json, "uptime_seconds", (clock_ms() - a->started_ms) / 1000);
 	live_put_health(json_put_object(c->json, "health"), a, &r, &w);
 	put_capture(json_put_object(c->json, "capture"), &r, &w);
 	put_rates(json_put_object(c->json, "rates"), a, &r, &w);

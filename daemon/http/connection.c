@@ -37,7 +37,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/child.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/api/api.h"
 #include "daemon/http/head.h"
@@ -114,7 +114,7 @@ static void closing_flushed(struct bufferevent *bev, void *ctx)
 	if (evbuffer_get_length(bufferevent_get_output(bev)) || c->flushed)
 		return;
 	c->flushed = true;
-	c->since = child_now_ms();
+	c->since = clock_ms();
 	if (c->hung_up)
 		conn_close(c);
 	else
@@ -136,7 +136,7 @@ static void closing_event(struct bufferevent *bev, short what, void *ctx)
 static void conn_leave(struct conn *c)
 {
 	c->state = CLOSING;
-	c->since = child_now_ms();
+	c->since = clock_ms();
 	bufferevent_setcb(c->bev, closing_read, closing_flushed, closing_event, c);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
@@ -167,7 +167,7 @@ static void conn_fail(struct conn *c, int status, const char *code, const char *
 static void conn_reading(struct conn *c)
 {
 	c->state = READING;
-	c->since = child_now_ms();
+	c->since = clock_ms();
 	c->begun = false;
 	c->searched = c->need = 0;
 }
@@ -252,7 +252,7 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, v
 		return;
 	if (!c->begun) {
 		c->begun = true;
-		c->since = child_now_ms();
+		c->since = clock_ms();
 	}
 	if (!c->need)
 		look_for_head(c, in, len);
@@ -506,7 +506,7 @@ static void send_answer(struct conn *c, struct evhttp_request *req, struct api_r
 	r->body = NULL;
 	api_count(c->http->api, r->status);
 	c->state = REPLYING;
-	c->since = child_now_ms();
+	c->since = clock_ms();
 	evhttp_request_set_on_complete_cb(req, on_sent, c);
 	evhttp_send_reply(req, r->status, reason(r->status), body);
 	bufferevent_disable(c->bev, EV_READ); /* evhttp reads while it sends, to see the end */

@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/child.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/api/api.h"
 #include "daemon/config/config.h"
@@ -79,7 +79,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
 	int errnum = errno;
 	struct http *h = NULL;
-	uint64_t now = child_now_ms();
+	uint64_t now = clock_ms();
 
 	(void)arg;
 	evconnlistener_disable(listener);
@@ -97,7 +97,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
-	uint64_t now = child_now_ms(), next = h->timeout_ms / 8;
+	uint64_t now = clock_ms(), next = h->timeout_ms / 8;
 	struct conn *c, *following;
 
 	(void)fd, (void)what;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/clock.h"
 #include "trace/event.h"
 #include "trace/store/rows.h"
 
@@ -178,7 +179,7 @@ struct store_names *store_names_new(sqlite3 *db, const char *path, struct db_gua
 	n->string = (struct names){.table = "string", .sql = "SELECT text FROM string WHERE id = ?1"};
 	n->task = (struct names){.table = "task", .sql = "SELECT tid, comm FROM task WHERE id = ?1"};
 	if (getrandom(&n->seed, sizeof(n->seed), 0) != sizeof(n->seed))
-		n->seed = db_now_ns();
+		n->seed = clock_ns();
 	return n;
 }
 

@@ -31,11 +31,6 @@
 #define JOURNAL_BEFORE 16 /* in a journal's first bytes: pages that the file had before */
 #define JOURNAL_END 16	  /* its last bytes, where it names another: the name's length, its sum, and the magic again */
 
-uint64_t db_now_ns(void)
-{
-	return clock_ns();
-}
-
 /* ---- which files SQLite may open ---- */
 
 /* SQLite wants its file systems as globals. Set once, then only read. */
@@ -123,7 +118,7 @@ static int look(void *ctx)
 
 	g->idle = now == g->seen ? g->idle + 1 : 0;
 	g->seen = now;
-	if (g->idle <= IDLE_LOOKS && (!g->until || db_now_ns() <= g->until))
+	if (g->idle <= IDLE_LOOKS && (!g->until || clock_ns() <= g->until))
 		return 0;
 	g->idle = 0;
 	return 1;

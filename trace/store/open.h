@@ -36,7 +36,7 @@ enum db_mode {
 struct db_guard {
 	sqlite3 *db;
 	uint64_t rows;	/* who steps through any number of rows counts them here: while this rises, all is well */
-	uint64_t until; /* db_now_ns() after which no statement goes on; 0: only steps without a row are bounded */
+	uint64_t until; /* clock_ns() after which no statement goes on; 0: only steps without a row are bounded */
 	uint64_t seen;	/* rows and changes at the last look */
 	unsigned idle;	/* looks since that rose */
 	bool alone;	/* read as a file that nobody changes; as it was then: */
@@ -61,8 +61,6 @@ bool db_changed(const struct db_guard *g);
 
 /* The file that a connection has open. false: it does not lie at its path any more. */
 bool db_file(sqlite3 *db, struct file_id *id);
-
-uint64_t db_now_ns(void);
 
 /* ---- between open.c and ours.c ---- */
 
