@@ -530,7 +530,7 @@ static void test_large_texts(void **state)
 {
 	struct fixture *f = *state;
 	struct error e = {""};
-	struct api_capture c;
+	struct capture_row c;
 	struct rusage usage;
 	struct api_db *db;
 	int status;

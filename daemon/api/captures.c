@@ -39,25 +39,25 @@ static void put_losses(struct json *into, const struct api_losses *l)
 }
 
 /* Into an object. loss_rows: see db.h. 0, or -1 and the error. */
-static int put_capture(struct json *into, struct call *c, const struct api_capture *r, size_t *loss_rows)
+static int put_capture(struct json *into, struct call *c, const struct capture_row *r, size_t *loss_rows)
 {
 	struct api_losses losses;
 	struct error e = {""};
 
 	if (api_db_losses(c->api->db, r, loss_rows, &losses, &e))
 		return call_db_fail(c, &e);
-	json_put_u64(into, "id", r->id);
-	json_put_text(into, "source", r->source);
-	json_put_text(into, "format", r->format);
-	json_put_text(into, "host", r->host);
-	json_put_text(into, "kernel", r->kernel);
-	json_put_text(into, "clock", r->clock);
-	json_put_text(into, "state", r->state);
-	json_put_text(into, "note", r->note);
+	json_put_u64(into, "id", r->c.id);
+	json_put_text(into, "source", r->c.source);
+	json_put_text(into, "format", r->c.format);
+	json_put_text(into, "host", r->c.host);
+	json_put_text(into, "kernel", r->c.kernel);
+	json_put_text(into, "clock", r->c.clock);
+	json_put_text(into, "state", r->c.state);
+	json_put_text(into, "note", r->c.note);
 	json_put_u64(into, "events", r->events);
 	call_put_number(into, "first_t", r->events, r->first_t);
 	call_put_number(into, "last_t", r->events, r->last_t);
-	put_lines(json_put_array(into, "probes"), r->probes);
+	put_lines(json_put_array(into, "probes"), r->c.probes);
 	put_losses(json_put_object(into, "losses"), &losses);
 	return 0;
 }
@@ -68,9 +68,9 @@ int api_get_captures(struct call *c)
 	uint64_t limit = LIMIT_DEFAULT, before = 0;
 	size_t loss_rows = API_DB_LOSS_ROWS;
 	struct json *all;
-	struct api_capture row;
+	struct capture_row row;
 	struct error e = {""};
-	int got = 1, err;
+	int got = 1;
 
 	if (call_param_u64(c, "limit", 1, LIMIT_MAX, &limit, NULL) ||
 	    call_param_u64(c, "cursor", 1, INT64_MAX, &before, NULL) || call_params_end(c))
@@ -83,10 +83,8 @@ int api_get_captures(struct call *c)
 		got = api_db_capture_before(c->api->db, before, &row, &e);
 		if (got <= 0)
 			break;
-		before = row.id;
-		err = put_capture(json_put_object(all, NULL), c, &row, &loss_rows);
-		api_capture_clear(&row);
-		if (err)
+		before = row.c.id;
+		if (put_capture(json_put_object(all, NULL), c, &row, &loss_rows))
 			return -1;
 	}
 	if (got < 0)
@@ -99,7 +97,7 @@ int api_get_captures(struct call *c)
 int api_get_capture(struct call *c)
 {
 	size_t loss_rows = API_DB_LOSS_ROWS;
-	struct api_capture row;
+	struct capture_row row;
 	struct error e = {""};
 	uint64_t id;
 	int got;
@@ -116,7 +114,5 @@ int api_get_capture(struct call *c)
 	if (!got)
 		return call_fail(c, 404, "not-found", NULL, "there is no capture %s", c->id);
 	c->json = json_new_object();
-	got = put_capture(c->json, c, &row, &loss_rows);
-	api_capture_clear(&row);
-	return got;
+	return put_capture(c->json, c, &row, &loss_rows);
 }

@@ -50,6 +50,7 @@ struct api_db {
 	struct db_guard guard;
 	struct file_id file; /* that is open, or was last */
 	sqlite3_stmt *stmt[STATEMENTS];
+	struct intern *texts; /* of the capture read last */
 	struct loss_entry loss[LOSS_CACHE];
 	char string[256];
 };
@@ -81,6 +82,7 @@ void api_db_free(struct api_db *db)
 	if (!db)
 		return;
 	disconnect(db);
+	intern_free(db->texts);
 	free(db->path);
 	free(db);
 }
@@ -127,9 +129,6 @@ static sqlite3_stmt *prepare_events(struct api_db *db, bool descending, struct e
 	sqlite3_free(text);
 	return stmt;
 }
-
-#define CAPTURE_COLUMNS \
-	"id, events, first_t, last_t, first_event, last_event, source, format, host, kernel, clock, probes, state, note"
 
 static int prepare(struct api_db *db, struct error *e)
 {
@@ -245,54 +244,28 @@ static uint64_t column_u64(sqlite3_stmt *stmt, int i)
 
 /* ---- captures ---- */
 
-void api_capture_clear(struct api_capture *c)
+static int fetch_capture(struct api_db *db, sqlite3_stmt *stmt, struct capture_row *c, struct error *e)
 {
-	free(c->source);
-	free(c->format);
-	free(c->host);
-	free(c->kernel);
-	free(c->clock);
-	free(c->probes);
-	free(c->state);
-	free(c->note);
-	*c = (struct api_capture){0};
-}
-
-static int fetch_capture(struct api_db *db, sqlite3_stmt *stmt, struct api_capture *c, struct error *e)
-{
-	char **const text[] = {&c->source, &c->format, &c->host,  &c->kernel,
-			       &c->clock,  &c->probes, &c->state, &c->note};
 	int rc = sqlite3_step(stmt);
-	bool whole = true;
 	size_t len = 0;
 
-	*c = (struct api_capture){0};
 	if (rc != SQLITE_ROW)
 		return finish(db, stmt, rc, e);
-	c->id = column_u64(stmt, 0);
-	c->events = column_u64(stmt, 1);
-	c->first_t = column_u64(stmt, 2);
-	c->last_t = column_u64(stmt, 3);
-	c->first_event = column_u64(stmt, 4);
-	c->last_event = column_u64(stmt, 5);
-	for (int i = 0; i < 8; i++) {
-		const char *s = (const char *)sqlite3_column_text(stmt, 6 + i);
-
-		*text[i] = strdup(s ? s : "");
-		whole &= !!*text[i];
-		len += s ? strlen(s) : 0;
-	}
+	intern_free(db->texts);
+	db->texts = intern_new();
+	rc = db->texts ? db_read_capture(stmt, db->path, db->texts, c, e) : error_set(e, "out of memory");
 	sqlite3_reset(stmt);
-	if (whole && len <= MAX_TEXT)
-		return 1;
-	if (whole)
-		error_set(e, "%s: capture %llu: texts of %zu bytes: the database is damaged", db->path,
-			  (unsigned long long)c->id, len);
-	api_capture_clear(c);
-	return error_set(e, "out of memory");
+	if (rc)
+		return -1;
+	for (unsigned i = 0; i < CAPTURE_TEXTS; i++)
+		len += strlen(capture_get(&c->c, i));
+	if (len > MAX_TEXT)
+		return error_set(e, "%s: capture %llu: texts of %zu bytes: the database is damaged", db->path,
+				 (unsigned long long)c->c.id, len);
+	return 1;
 }
 
-int api_db_capture(struct api_db *db, uint64_t id, struct api_capture *out, struct error *e)
+int api_db_capture(struct api_db *db, uint64_t id, struct capture_row *out, struct error *e)
 {
 	sqlite3_stmt *stmt;
 
@@ -303,7 +276,7 @@ int api_db_capture(struct api_db *db, uint64_t id, struct api_capture *out, stru
 	return fetch_capture(db, stmt, out, e);
 }
 
-int api_db_capture_before(struct api_db *db, uint64_t id, struct api_capture *out, struct error *e)
+int api_db_capture_before(struct api_db *db, uint64_t id, struct capture_row *out, struct error *e)
 {
 	sqlite3_stmt *stmt = again(db, ST_BEFORE);
 
@@ -313,12 +286,12 @@ int api_db_capture_before(struct api_db *db, uint64_t id, struct api_capture *ou
 
 /* ---- losses ---- */
 
-static struct loss_entry *loss_entry(struct api_db *db, const struct api_capture *c)
+static struct loss_entry *loss_entry(struct api_db *db, const struct capture_row *c)
 {
-	struct loss_entry *l = &db->loss[c->id % LOSS_CACHE];
+	struct loss_entry *l = &db->loss[c->c.id % LOSS_CACHE];
 
-	if (l->capture != c->id || l->first_event != c->first_event)
-		*l = (struct loss_entry){.capture = c->id, .first_event = c->first_event};
+	if (l->capture != c->c.id || l->first_event != c->first_event)
+		*l = (struct loss_entry){.capture = c->c.id, .first_event = c->first_event};
 	return l;
 }
 
@@ -356,7 +329,7 @@ static void add_loss(struct loss_entry *l, sqlite3_stmt *stmt)
 	add_cause(&l->sum, cause ? cause : "unknown", n);
 }
 
-int api_db_losses(struct api_db *db, const struct api_capture *c, size_t *rows, struct api_losses *out, struct error *e)
+int api_db_losses(struct api_db *db, const struct capture_row *c, size_t *rows, struct api_losses *out, struct error *e)
 {
 	struct loss_entry *l = loss_entry(db, c);
 	sqlite3_stmt *stmt;
@@ -369,7 +342,7 @@ int api_db_losses(struct api_db *db, const struct api_capture *c, size_t *rows, 
 		return 0;
 	}
 	stmt = again(db, ST_LOSSES);
-	sqlite3_bind_int64(stmt, 1, (int64_t)c->id);
+	sqlite3_bind_int64(stmt, 1, (int64_t)c->c.id);
 	sqlite3_bind_int64(stmt, 2, (int64_t)l->last_id);
 	sqlite3_bind_int64(stmt, 3, (int64_t)*rows);
 	for (; (rc = sqlite3_step(stmt)) == SQLITE_ROW; --*rows)
@@ -447,7 +420,7 @@ static int cut_after(struct api_db *db, const struct api_filter *f, uint64_t lo,
 /* The ids that a filter leaves: none if lo > hi. */
 static int id_range(struct api_db *db, const struct api_filter *f, uint64_t *lo, uint64_t *hi, struct error *e)
 {
-	struct api_capture c;
+	struct capture_row c;
 	sqlite3_stmt *stmt;
 	int rc;
 
@@ -469,7 +442,6 @@ static int id_range(struct api_db *db, const struct api_filter *f, uint64_t *lo,
 		*lo = c.first_event;
 		*hi = c.last_event;
 	}
-	api_capture_clear(&c);
 	if (*lo <= *hi && f->has_to && f->to < UINT64_MAX && cut_after(db, f, *lo, hi, e))
 		return -1;
 	if (*lo <= *hi && f->has_from)

@@ -14,16 +14,11 @@
 #include "base/error.h"
 #include "base/file_id.h"
 #include "trace/event.h"
+#include "trace/store/rows.h"
 
 #define API_DB_CAUSES 12
 
 struct api_db;
-
-/* A row of capture. Texts are malloc'ed. */
-struct api_capture {
-	uint64_t id, events, first_t, last_t, first_event, last_event;
-	char *source, *format, *host, *kernel, *clock, *probes, *state, *note;
-};
 
 /* What a capture lost, as its lost events say. */
 struct api_losses {
@@ -70,15 +65,14 @@ int api_db_ready(struct api_db *db, const struct file_id *recorded, struct error
 /* The file that is open, for who opens it by name. */
 void api_db_file(const struct api_db *db, char text[FILE_ID_TEXT]);
 
-/* A capture by number, or 0: the newest. 1, 0: there is none, or -1. */
-int api_db_capture(struct api_db *db, uint64_t id, struct api_capture *out, struct error *e);
+/* A capture by number, or 0: the newest; its texts last until the next is read. 1, 0: there is none, or -1. */
+int api_db_capture(struct api_db *db, uint64_t id, struct capture_row *out, struct error *e);
 /* The capture before the one given (0: the newest). 1, 0, -1. */
-int api_db_capture_before(struct api_db *db, uint64_t id, struct api_capture *out, struct error *e);
-void api_capture_clear(struct api_capture *c);
+int api_db_capture_before(struct api_db *db, uint64_t id, struct capture_row *out, struct error *e);
 
 /* *rows: of lost events that may still be looked at, so that an answer about many captures is bounded as a whole. */
 #define API_DB_LOSS_ROWS 8192
-int api_db_losses(struct api_db *db, const struct api_capture *c, size_t *rows, struct api_losses *out, struct error *e);
+int api_db_losses(struct api_db *db, const struct capture_row *c, size_t *rows, struct api_losses *out, struct error *e);
 
 /*
  * Calls fn for each event that the filter lets through, until it is full or enough rows were looked at. *next: the id

@@ -51,7 +51,7 @@ static int get_state(struct call *c, int (*make)(struct call *c, const char *tex
 			      capture_text, "--at",	     at_text, "--inode",	 file,
 			      "--",	    c->api->db_path, NULL};
 	uint64_t id = 0, at = UINT64_MAX;
-	struct api_capture row;
+	struct capture_row row;
 	struct error e = {""};
 	bool given;
 	int got;
@@ -65,12 +65,10 @@ static int get_state(struct call *c, int (*make)(struct call *c, const char *tex
 	if (!got)
 		return call_fail(c, 404, "not-found", "capture",
 				 id ? "there is no capture %" PRIu64 : "there is no capture", id);
-	snprintf(capture_text, sizeof(capture_text), "%" PRIu64, row.id);
+	snprintf(capture_text, sizeof(capture_text), "%" PRIu64, row.c.id);
 	snprintf(at_text, sizeof(at_text), "%" PRIu64, at);
 	api_db_file(c->api->db, file);
-	id = row.last_event;
-	api_capture_clear(&row);
-	return call_ask(c, args, id, WAIT_MS, make);
+	return call_ask(c, args, row.last_event, WAIT_MS, make);
 }
 
 int api_get_domains(struct call *c)

@@ -103,7 +103,7 @@ static int parse_filter(struct call *c, struct api_filter *f, bool *all)
 /* The capture asked for, or the newest one. 1, 0: there is none, -1. */
 static int find_capture(struct call *c, struct api_filter *f)
 {
-	struct api_capture row;
+	struct capture_row row;
 	struct error e = {""};
 	int got = api_db_capture(c->api->db, f->capture, &row, &e);
 
@@ -113,8 +113,7 @@ static int find_capture(struct call *c, struct api_filter *f)
 		return call_fail(c, 404, "not-found", "capture", "there is no capture %llu",
 				 (unsigned long long)f->capture);
 	if (got)
-		f->capture = row.id;
-	api_capture_clear(&row);
+		f->capture = row.c.id;
 	return got;
 }
 

@@ -60,7 +60,7 @@ int api_get_gaps(struct call *c)
 	const char *policy = call_param(c, "policy"), *kind = call_param(c, "kind");
 	char capture[24], to[24], limit_text[24];
 	uint64_t limit = LIMIT_DEFAULT, version = 0;
-	struct api_capture row;
+	struct capture_row row;
 	struct error e = {""};
 	const struct job *j;
 
@@ -69,10 +69,8 @@ int api_get_gaps(struct call *c)
 	j = call_job(c);
 	if (!j || check_one_policy(c, policy) || (kind && check_kinds(c, kind)))
 		return -1;
-	if (!call_database(c, &e) && api_db_capture(c->api->db, j->capture, &row, &e) > 0) {
+	if (!call_database(c, &e) && api_db_capture(c->api->db, j->capture, &row, &e) > 0)
 		version = row.last_event;
-		api_capture_clear(&row);
-	}
 	snprintf(capture, sizeof(capture), "%" PRIu64, j->capture);
 	snprintf(to, sizeof(to), "%" PRIu64, j->until ? j->to : UINT64_MAX);
 	snprintf(limit_text, sizeof(limit_text), "%" PRIu64, limit);

@@ -216,7 +216,7 @@ static int take_range(struct call *c, const struct json *v, struct job *j, struc
 /* Looks the capture up, and whether the range is one that can be replayed. */
 static int check_capture(struct call *c, struct job *j, const struct range *r)
 {
-	struct api_capture row;
+	struct capture_row row;
 	struct error e = {""};
 	int got = call_database(c, &e) ? -1 : api_db_capture(c->api->db, j->capture, &row, &e);
 
@@ -224,7 +224,7 @@ static int check_capture(struct call *c, struct job *j, const struct range *r)
 		return call_db_fail(c, &e);
 	if (!got)
 		return call_fail(c, 422, "no-capture", "capture", "there is no such capture");
-	j->capture = row.id;
+	j->capture = row.c.id;
 	api_db_file(c->api->db, j->file);
 	if (r->has_from && r->from > row.first_t && row.events)
 		call_fail(c, 422, "bad-range", "range.from",
@@ -233,11 +233,10 @@ static int check_capture(struct call *c, struct job *j, const struct range *r)
 			  row.first_t);
 	else if (j->until && row.events && j->to < row.first_t)
 		call_fail(c, 422, "bad-range", "range.to", "nothing was recorded before t=%" PRIu64, row.first_t);
-	if (!j->until && !strcmp(row.state, "recording") && row.events) {
+	if (!j->until && !strcmp(row.c.state, "recording") && row.events) {
 		j->until = true;
 		j->to = row.last_t;
 	}
-	api_capture_clear(&row);
 	return c->error.status ? -1 : 0;
 }
 

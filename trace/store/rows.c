@@ -137,28 +137,9 @@ int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, stru
 
 /* ---- captures ---- */
 
-/* A text column, kept in texts. NULL: see intern_failure(). */
-static const char *keep_text(sqlite3_stmt *stmt, int column, struct intern *texts)
-{
-	const char *text = (const char *)sqlite3_column_text(stmt, column);
-	uint32_t id = text ? intern_add(texts, text, strlen(text)) : 0;
-
-	if (id == UINT32_MAX)
-		return NULL;
-	return id ? intern_get(texts, id) : "";
-}
-
-/* As load_capture() takes them. */
-#define CAPTURE_COLUMNS                                                          \
-	"id, page_size, first_t, last_t, first_event, last_event, events, sum, " \
-	"source, format, host, kernel, clock, probes, state, note, "             \
-	"failed_maps, failed_accesses, empty_unmaps, other_records"
-
-static int load_capture(sqlite3_stmt *stmt, const char *path, struct intern *texts, struct capture_row *r,
-			struct error *e)
+int db_read_capture(sqlite3_stmt *stmt, const char *path, struct intern *texts, struct capture_row *r, struct error *e)
 {
 	int64_t page_size = sqlite3_column_int64(stmt, 1);
-	const char **text;
 	unsigned i;
 
 	memset(r, 0, sizeof(*r));
@@ -169,12 +150,10 @@ static int load_capture(sqlite3_stmt *stmt, const char *path, struct intern *tex
 	r->last_event = (uint64_t)sqlite3_column_int64(stmt, 5);
 	r->events = (uint64_t)sqlite3_column_int64(stmt, 6);
 	r->sum = (uint64_t)sqlite3_column_int64(stmt, 7);
-	for (i = 0; i < CAPTURE_TEXTS; i++) {
-		text = capture_text(&r->c, i);
-		*text = keep_text(stmt, 8 + (int)i, texts);
-		if (!*text)
-			return error_set(e, "%s: text of a capture: %s", path, intern_failure(texts));
-	}
+	for (i = 0; i < CAPTURE_TEXTS; i++)
+		*capture_text(&r->c, i) = (const char *)sqlite3_column_text(stmt, 8 + (int)i);
+	if (capture_keep(&r->c, texts))
+		return error_set(e, "%s: text of a capture: %s", path, intern_failure(texts));
 	r->dropped.failed_maps = (uint64_t)sqlite3_column_int64(stmt, 16);
 	r->dropped.failed_accesses = (uint64_t)sqlite3_column_int64(stmt, 17);
 	r->dropped.empty_unmaps = (uint64_t)sqlite3_column_int64(stmt, 18);
@@ -198,7 +177,7 @@ int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_
 	sqlite3_bind_int64(stmt, 1, (int64_t)id);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW)
-		ret = load_capture(stmt, path, texts, row, e) ? -1 : 1;
+		ret = db_read_capture(stmt, path, texts, row, e) ? -1 : 1;
 	else
 		ret = rc == SQLITE_DONE ? 0 : db_error(db, path, "reading a capture", e);
 	sqlite3_finalize(stmt);
@@ -209,7 +188,7 @@ int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_
 static int add_capture(sqlite3_stmt *stmt, const char *path, struct intern *texts, struct capture_row *rows, size_t *n,
 		       struct error *e)
 {
-	if (load_capture(stmt, path, texts, &rows[*n], e))
+	if (db_read_capture(stmt, path, texts, &rows[*n], e))
 		return -1;
 	if (*n && rows[*n].c.id <= rows[*n - 1].c.id)
 		return error_set(e, "%s: capture %" PRIu64 ": ids do not rise: the database is damaged", path,

@@ -49,6 +49,15 @@ sqlite3_stmt *db_prepare(sqlite3 *db, const char *path, const char *sql, struct 
 /* The first column of the first row of a query (0 if NULL or no row). 0, or -1 and the error. */
 int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, struct error *e);
 
+/* What db_read_capture() reads. */
+#define CAPTURE_COLUMNS                                                          \
+	"id, page_size, first_t, last_t, first_event, last_event, events, sum, " \
+	"source, format, host, kernel, clock, probes, state, note, "             \
+	"failed_maps, failed_accesses, empty_unmaps, other_records"
+
+/* The row that a statement stands at. Texts go to texts. 0, or -1 and the error. */
+int db_read_capture(sqlite3_stmt *stmt, const char *path, struct intern *texts, struct capture_row *r, struct error *e);
+
 /* Reads all capture rows in order of id, within a budget. Texts go to texts; *rows is malloc'ed, NULL if there are none. */
 int db_load_captures(sqlite3 *db, const char *path, struct intern *texts, struct capture_row **rows, size_t *n,
 		     struct budget *b, struct error *e);
