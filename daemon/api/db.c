@@ -108,12 +108,8 @@ static sqlite3_stmt *prepare_events(struct api_db *db, bool descending, struct e
 	sqlite3_stmt *stmt = NULL;
 	char *text;
 
-	sqlite3_str_appendall(sql,
-			      "SELECT e.id, e.capture, e.t, e.cpu, k.tid, (SELECT text FROM string WHERE id = k.comm), "
-			      "e.kind");
-	for (int i = 0; i < EVENT_MAX_FIELDS; i++)
-		sqlite3_str_appendf(sql, ", e.f%d", i);
-	sqlite3_str_appendall(sql, " FROM event e NOT INDEXED LEFT JOIN task k ON k.id = e.task WHERE e.id BETWEEN "
+	sqlite3_str_appendall(sql, "SELECT " EVENT_COLUMNS ", k.tid, (SELECT text FROM string WHERE id = k.comm)"
+				   " FROM event e NOT INDEXED LEFT JOIN task k ON k.id = e.task WHERE e.id BETWEEN "
 				   "?1 AND ?2"
 				   " AND (?3 IS NULL OR e.capture = ?3) AND (?4 IS NULL OR (1 << e.kind) & ?4)"
 				   " AND (?5 IS NULL OR e.t >= ?5) AND (?6 IS NULL OR e.t <= ?6) AND (?7 IS NULL OR ");
@@ -477,29 +473,16 @@ static bool read_row(struct api_db *db, sqlite3_stmt *stmt, struct api_event *ev
 {
 	const struct event_desc *d;
 
-	*ev = (struct api_event){
-		.id = column_u64(stmt, 0),
-		.capture = column_u64(stmt, 1),
-		.t = column_u64(stmt, 2),
-		.cpu = EVENT_NO_CPU,
-		.tid = EVENT_NO_TID,
-		.comm = (const char *)sqlite3_column_text(stmt, 5),
-		.kind = (unsigned)sqlite3_column_int(stmt, 6),
-	};
-	if (sqlite3_column_type(stmt, 3) != SQLITE_NULL)
-		ev->cpu = (uint32_t)column_u64(stmt, 3);
-	if (sqlite3_column_type(stmt, 4) != SQLITE_NULL)
-		ev->tid = (uint32_t)column_u64(stmt, 4);
-	if (ev->kind >= EV_KINDS || !event_table[ev->kind].name)
+	if (!db_read_event(stmt, &ev->row, &ev->ev))
 		return false;
-	d = &event_table[ev->kind];
-	for (unsigned i = 0; i < d->nfields; i++) {
-		ev->f[i] = column_u64(stmt, 7 + (int)i);
-		if (sqlite3_column_type(stmt, 7 + (int)i) == SQLITE_NULL)
-			ev->missing |= (uint16_t)(1u << i);
-		else if (d->field[i].type == FIELD_STR)
-			ev->string = string_of(db, ev->f[i]);
-	}
+	if (sqlite3_column_type(stmt, EVENT_COLUMNS_END) != SQLITE_NULL)
+		ev->ev.tid = (uint32_t)column_u64(stmt, EVENT_COLUMNS_END);
+	ev->comm = (const char *)sqlite3_column_text(stmt, EVENT_COLUMNS_END + 1);
+	ev->string = NULL;
+	d = &event_table[ev->ev.kind];
+	for (unsigned i = 0; i < d->nfields; i++)
+		if (d->field[i].type == FIELD_STR && !(ev->ev.missing & 1u << i))
+			ev->string = string_of(db, ev->ev.f[i]);
 	return true;
 }
 

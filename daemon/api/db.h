@@ -33,12 +33,9 @@ struct api_losses {
 };
 
 struct api_event {
-	uint64_t id, capture, t;
-	uint32_t cpu, tid; /* EVENT_NO_CPU, EVENT_NO_TID */
-	const char *comm;  /* NULL: unknown; valid during the call */
-	unsigned kind;
-	uint16_t missing;
-	uint64_t f[EVENT_MAX_FIELDS];
+	struct event_row row;
+	struct event ev;    /* without its texts: */
+	const char *comm;   /* NULL: unknown; valid during the call */
 	const char *string; /* of the kind's text field; NULL: unknown */
 };
 

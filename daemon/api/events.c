@@ -15,35 +15,37 @@
 
 static void put_field(struct json *into, const struct api_event *ev, unsigned i)
 {
-	const struct field_desc *f = &event_table[ev->kind].field[i];
+	const struct field_desc *f = &event_table[ev->ev.kind].field[i];
+	uint64_t v = ev->ev.f[i];
 
-	if (ev->missing & 1u << i)
+	if (ev->ev.missing & 1u << i)
 		json_put_null(into, f->name);
 	else if (f->type == FIELD_ID || f->type == FIELD_HEX)
-		json_put_hex(into, f->name, ev->f[i]);
+		json_put_hex(into, f->name, v);
 	else if (f->type == FIELD_INT)
-		json_put_i64(into, f->name, (int64_t)ev->f[i]);
+		json_put_i64(into, f->name, (int64_t)v);
 	else if (f->type == FIELD_STR)
 		json_put_text(into, f->name, ev->string);
 	else
-		json_put_u64(into, f->name, ev->f[i]);
+		json_put_u64(into, f->name, v);
 }
 
 /* As in the canonical text form, and its number and its capture's. */
-static int add_event(void *ctx, const struct api_event *ev)
+static int add_event(void *ctx, const struct api_event *row)
 {
+	const struct event *ev = &row->ev;
 	const struct event_desc *d = &event_table[ev->kind];
 	struct json *json = json_put_object(ctx, NULL);
 
-	json_put_u64(json, "id", ev->id);
-	json_put_u64(json, "capture", ev->capture);
+	json_put_u64(json, "id", row->row.id);
+	json_put_u64(json, "capture", row->row.capture);
 	json_put_u64(json, "t", ev->t);
 	call_put_number(json, "cpu", ev->cpu != EVENT_NO_CPU, ev->cpu);
 	call_put_number(json, "tid", ev->tid != EVENT_NO_TID, ev->tid);
-	json_put_text(json, "comm", ev->comm);
+	json_put_text(json, "comm", row->comm);
 	json_put_text(json, "e", d->name);
 	for (unsigned i = 0; i < d->nfields; i++)
-		put_field(json, ev, i);
+		put_field(json, row, i);
 	return 0;
 }
 

@@ -62,27 +62,21 @@ int64_t recorder_slept(void)
 	return (int64_t)(clock_of(CLOCK_BOOTTIME) - mono);
 }
 
-static const char *db_path(struct store *s)
-{
-	const char *path = sqlite3_db_filename(store_handle(s), "main");
-
-	return path ? path : "";
-}
-
 static int finish(struct store *s, sqlite3_stmt *stmt, struct error *e)
 {
 	sqlite3_step(stmt);
 	if (sqlite3_finalize(stmt) != SQLITE_OK)
-		return db_error(store_handle(s), db_path(s), "writing the recorder", e);
+		return store_error(s, "writing the recorder", e);
 	return 0;
 }
 
 int recorder_add(struct store *s, const struct recorder *self, uint64_t capture, struct error *e)
 {
-	sqlite3_stmt *stmt = db_prepare(store_handle(s), db_path(s),
-					"INSERT OR REPLACE INTO recorder (capture, pid, started, boot, wall) VALUES (?1, "
-					"?2, ?3, ?4, ?5)",
-					e);
+	sqlite3_stmt *stmt =
+		store_statement(s,
+				"INSERT OR REPLACE INTO recorder (capture, pid, started, boot, wall) VALUES (?1, "
+				"?2, ?3, ?4, ?5)",
+				e);
 
 	if (!stmt)
 		return -1;
@@ -96,9 +90,8 @@ int recorder_add(struct store *s, const struct recorder *self, uint64_t capture,
 
 int recorder_is_self(struct store *s, const struct recorder *self, uint64_t capture, struct error *e)
 {
-	sqlite3_stmt *stmt =
-		db_prepare(store_handle(s), db_path(s),
-			   "SELECT 1 FROM recorder WHERE capture = ?1 AND pid = ?2 AND started = ?3 AND boot = ?4", e);
+	sqlite3_stmt *stmt = store_statement(
+		s, "SELECT 1 FROM recorder WHERE capture = ?1 AND pid = ?2 AND started = ?3 AND boot = ?4", e);
 	int rc;
 
 	if (!stmt)
@@ -109,15 +102,15 @@ int recorder_is_self(struct store *s, const struct recorder *self, uint64_t capt
 	sqlite3_bind_text(stmt, 4, self->boot, -1, SQLITE_STATIC);
 	rc = sqlite3_step(stmt);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-		db_error(store_handle(s), db_path(s), "reading the recorder", e);
+		store_error(s, "reading the recorder", e);
 	sqlite3_finalize(stmt);
 	return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -1;
 }
 
 int recorder_add_sleep(struct store *s, uint64_t capture, uint64_t t, int64_t slept, struct error *e)
 {
-	sqlite3_stmt *stmt = db_prepare(store_handle(s), db_path(s),
-					"INSERT OR REPLACE INTO suspend (capture, t, slept) VALUES (?1, ?2, ?3)", e);
+	sqlite3_stmt *stmt =
+		store_statement(s, "INSERT OR REPLACE INTO suspend (capture, t, slept) VALUES (?1, ?2, ?3)", e);
 
 	if (!stmt)
 		return -1;
@@ -129,8 +122,7 @@ int recorder_add_sleep(struct store *s, uint64_t capture, uint64_t t, int64_t sl
 
 int recorder_set_wall(struct store *s, uint64_t capture, int64_t wall, struct error *e)
 {
-	sqlite3_stmt *stmt =
-		db_prepare(store_handle(s), db_path(s), "UPDATE recorder SET wall = ?2 WHERE capture = ?1", e);
+	sqlite3_stmt *stmt = store_statement(s, "UPDATE recorder SET wall = ?2 WHERE capture = ?1", e);
 
 	if (!stmt)
 		return -1;
@@ -141,14 +133,13 @@ int recorder_set_wall(struct store *s, uint64_t capture, int64_t wall, struct er
 
 int recorder_close_dead(struct store *s, uint64_t own, struct error *e)
 {
-	const char *path = db_path(s);
 	/* an import that is under way has no recorder, and closes its captures itself */
 	sqlite3_stmt *stmt =
-		db_prepare(store_handle(s), path,
-			   "SELECT c.id, r.pid FROM capture c LEFT JOIN recorder r ON r.capture = c.id WHERE "
-			   "c.state = 'recording' AND c.id <> ?1 AND (r.pid IS NOT NULL OR c.format = 'live') "
-			   "ORDER BY c.id LIMIT 1",
-			   e);
+		store_statement(s,
+				"SELECT c.id, r.pid FROM capture c LEFT JOIN recorder r ON r.capture = c.id WHERE "
+				"c.state = 'recording' AND c.id <> ?1 AND (r.pid IS NOT NULL OR c.format = 'live') "
+				"ORDER BY c.id LIMIT 1",
+				e);
 	char note[128];
 	int rc, closed = 0;
 
@@ -167,7 +158,7 @@ int recorder_close_dead(struct store *s, uint64_t own, struct error *e)
 		closed++;
 	}
 	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-		db_error(store_handle(s), path, "reading captures", e);
+		store_error(s, "reading captures", e);
 	sqlite3_finalize(stmt);
 	return rc == SQLITE_DONE ? closed : -1;
 }
@@ -180,21 +171,20 @@ static int locked_by_other(struct store *s, struct error *e)
 	struct error ignored = {""};
 	int64_t pid = 0;
 
-	db_number(store_handle(s), db_path(s),
-		  "SELECT ifnull(max(pid), 0) FROM recorder JOIN capture ON id = capture WHERE state = 'recording'",
-		  &pid, &ignored);
+	store_number(s, "SELECT ifnull(max(pid), 0) FROM recorder JOIN capture ON id = capture WHERE state = 'recording'",
+		     &pid, &ignored);
 	if (pid)
 		return error_set(e,
 				 "%s: process %" PRId64
 				 " is recording into it: stop it, or give this one another database",
-				 db_path(s), pid);
+				 store_path(s), pid);
 	return error_set(e, "%s: another process is recording into it: stop it, or give this one another database",
-			 db_path(s));
+			 store_path(s));
 }
 
 int recorder_lock(struct recorder_lock *l, struct store *s, struct error *e)
 {
-	const char *path = db_path(s);
+	const char *path = store_path(s);
 	struct stat st;
 	int fd;
 

@@ -28,21 +28,12 @@ struct sizes {
 	uint64_t page, pages, unused; /* bytes of one, how many, how many of them hold nothing */
 };
 
-static const char *db_path(struct store *s)
-{
-	const char *path = sqlite3_db_filename(store_handle(s), "main");
-
-	return path ? path : "";
-}
-
 static int read_sizes(struct store *s, struct sizes *z, struct error *e)
 {
-	sqlite3 *db = store_handle(s);
 	int64_t page, pages, unused;
 
-	if (db_number(db, db_path(s), "PRAGMA page_size", &page, e) ||
-	    db_number(db, db_path(s), "PRAGMA page_count", &pages, e) ||
-	    db_number(db, db_path(s), "PRAGMA freelist_count", &unused, e))
+	if (store_number(s, "PRAGMA page_size", &page, e) || store_number(s, "PRAGMA page_count", &pages, e) ||
+	    store_number(s, "PRAGMA freelist_count", &unused, e))
 		return -1;
 	z->page = (uint64_t)page;
 	z->pages = (uint64_t)pages;
@@ -109,12 +100,11 @@ static int find_by_age(struct store *s, uint64_t current, const struct recorder 
 		       uint64_t *capture, uint64_t *before_t, struct error *e)
 {
 	sqlite3_stmt *stmt =
-		db_prepare(store_handle(s), db_path(s),
-			   "SELECT c.id, ifnull(" FIRST_T ", c.first_t), r.boot, r.wall FROM capture c JOIN "
-			   "recorder r ON r.capture = c.id WHERE " HAS_SOME " AND c.clock = 'mono' ORDER BY c.id",
-			   e);
-	sqlite3_stmt *sleeps = db_prepare(store_handle(s), db_path(s),
-					  "SELECT t, slept FROM suspend WHERE capture = ?1 ORDER BY t DESC", e);
+		store_statement(s,
+				"SELECT c.id, ifnull(" FIRST_T ", c.first_t), r.boot, r.wall FROM capture c JOIN "
+				"recorder r ON r.capture = c.id WHERE " HAS_SOME " AND c.clock = 'mono' ORDER BY c.id",
+				e);
+	sqlite3_stmt *sleeps = store_statement(s, "SELECT t, slept FROM suspend WHERE capture = ?1 ORDER BY t DESC", e);
 	int rc = SQLITE_DONE, found = 0;
 
 	if (!stmt || !sleeps) {
@@ -133,7 +123,7 @@ static int find_by_age(struct store *s, uint64_t current, const struct recorder 
 		found = (uint64_t)sqlite3_column_int64(stmt, 1) < *before_t;
 	}
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-		found = db_error(store_handle(s), db_path(s), "reading captures", e);
+		found = store_error(s, "reading captures", e);
 out:
 	sqlite3_finalize(sleeps);
 	sqlite3_finalize(stmt);
@@ -143,8 +133,7 @@ out:
 /* The oldest capture with events to delete. 1, 0: there is none, or -1. */
 static int find_oldest(struct store *s, uint64_t current, uint64_t *capture, struct error *e)
 {
-	sqlite3_stmt *stmt = db_prepare(store_handle(s), db_path(s),
-					"SELECT c.id FROM capture c WHERE " HAS_SOME " ORDER BY c.id LIMIT 1", e);
+	sqlite3_stmt *stmt = store_statement(s, "SELECT c.id FROM capture c WHERE " HAS_SOME " ORDER BY c.id LIMIT 1", e);
 	int rc;
 
 	if (!stmt)
@@ -155,7 +144,7 @@ static int find_oldest(struct store *s, uint64_t current, uint64_t *capture, str
 	if (rc == SQLITE_ROW)
 		rc = 1;
 	else
-		rc = rc == SQLITE_DONE ? 0 : db_error(store_handle(s), db_path(s), "reading captures", e);
+		rc = rc == SQLITE_DONE ? 0 : store_error(s, "reading captures", e);
 	sqlite3_finalize(stmt);
 	return rc;
 }
@@ -172,12 +161,12 @@ static int delete_some(struct store *s, size_t rows, uint64_t capture, uint64_t 
 	if (capture == current && trimmed.events) {
 		rc = store_capture_resume(s, current, e);
 		if (rc <= 0)
-			return rc ? -1 : error_set(e, "%s: the capture under way is gone", db_path(s));
+			return rc ? -1 : error_set(e, "%s: the capture under way is gone", store_path(s));
 		done->of_current = true;
 	}
 	/* captures of before that never had events tell nothing either, once older ones are gone */
 	if (trimmed.gone &&
-	    db_exec(store_handle(s), db_path(s),
+	    db_exec(store_handle(s), store_path(s),
 		    "DELETE FROM recorder WHERE capture IN (SELECT id FROM capture WHERE events = 0 AND state <> "
 		    "'recording' AND id < (SELECT min(id) FROM capture WHERE events > 0 OR state = 'recording')); DELETE "
 		    "FROM suspend WHERE capture IN (SELECT id FROM capture WHERE events = 0 AND state <> 'recording' AND "
@@ -214,11 +203,11 @@ static int vacuum(struct store *s, const struct sizes *z, const struct retention
 
 	if (!z->unused || limits->log_size > limits->log_most || !(too_large || z->unused > z->pages / 4))
 		return 0;
-	if (db_number(store_handle(s), db_path(s), "PRAGMA auto_vacuum", &mode, e))
+	if (store_number(s, "PRAGMA auto_vacuum", &mode, e))
 		return -1;
 	if (mode != 2) /* made by an import: its pages can only be used again */
 		return 0;
-	if (db_exec(store_handle(s), db_path(s), "PRAGMA incremental_vacuum(" VACUUM_PAGES ")", "giving back space", e))
+	if (db_exec(store_handle(s), store_path(s), "PRAGMA incremental_vacuum(" VACUUM_PAGES ")", "giving back space", e))
 		return -1;
 	done->more = true;
 	return 0;
@@ -264,7 +253,7 @@ static int sweep(struct retention *r, struct store *s, struct retention_done *do
 	if (!r->sweep.running) {
 		if (r->deleted < SWEEP_LEAST)
 			return 0;
-		if (db_number(store_handle(s), db_path(s), "SELECT sum(events) FROM capture", &left, e))
+		if (store_number(s, "SELECT sum(events) FROM capture", &left, e))
 			return -1;
 		if (r->deleted < (uint64_t)left)
 			return 0;

@@ -130,8 +130,7 @@ static int load(struct store_source *s, struct error *e)
 	if (!s->names)
 		return -1;
 	s->scan = db_prepare(s->db, s->source.path,
-			     "SELECT id, capture, t, cpu, task, kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM event "
-			     "NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+			     "SELECT " EVENT_COLUMNS " FROM event e NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
 			     e);
 	return s->scan ? 0 : -1;
 }
@@ -144,8 +143,8 @@ static int damaged(struct store_source *s, uint64_t id, const char *why, uint64_
 			 why, value);
 }
 
-/* Fields of the kind. What strings add to the sum goes to *sum. */
-static int decode_fields(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
+/* Strings of the database become the source's. What they add to the sum goes to *sum. */
+static int decode_strings(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
 {
 	const struct event_desc *d = &event_table[ev->kind];
 	const struct name_row *text;
@@ -153,37 +152,28 @@ static int decode_fields(struct store_source *s, struct event *ev, uint64_t id, 
 	int rc;
 
 	for (i = 0; i < d->nfields; i++) {
-		int64_t v = sqlite3_column_int64(s->scan, 6 + (int)i);
-
-		if (!v && sqlite3_column_type(s->scan, 6 + (int)i) == SQLITE_NULL) {
-			ev->missing |= 1u << i;
+		if (d->field[i].type != FIELD_STR || ev->missing & 1u << i)
 			continue;
-		}
-		if (d->field[i].type == FIELD_STR) {
-			rc = store_names_string(s->names, v, &text, e);
-			if (rc < 1)
-				return rc < 0 ? -1 : damaged(s, id, "no string", (uint64_t)v, e);
-			*sum += text->sum * sum_key[6 + i];
-			v = text->own;
-		}
-		ev->f[i] = (uint64_t)v;
+		rc = store_names_string(s->names, (int64_t)ev->f[i], &text, e);
+		if (rc < 1)
+			return rc < 0 ? -1 : damaged(s, id, "no string", ev->f[i], e);
+		*sum += text->sum * sum_key[6 + i];
+		ev->f[i] = text->own;
 	}
 	return 0;
 }
 
-static int decode_task(struct store_source *s, struct event *ev, uint64_t id, uint64_t *sum, struct error *e)
+static int decode_task(struct store_source *s, struct event *ev, const struct event_row *row, uint64_t *sum,
+		       struct error *e)
 {
-	int64_t v = sqlite3_column_int64(s->scan, 4);
 	const struct name_row *task;
 	int rc;
 
-	if (!v && sqlite3_column_type(s->scan, 4) == SQLITE_NULL) {
-		ev->tid = EVENT_NO_TID;
+	if (!row->has_task)
 		return 0;
-	}
-	rc = store_names_task(s->names, v, &task, e);
+	rc = store_names_task(s->names, row->task, &task, e);
 	if (rc < 1)
-		return rc < 0 ? -1 : damaged(s, id, "no task", (uint64_t)v, e);
+		return rc < 0 ? -1 : damaged(s, row->id, "no task", (uint64_t)row->task, e);
 	ev->tid = task->tid;
 	ev->comm = task->own;
 	*sum = task->sum;
@@ -193,41 +183,35 @@ static int decode_task(struct store_source *s, struct event *ev, uint64_t id, ui
 /* The present row of the scan. 1, 0: of another capture, or -1. */
 static int decode(struct store_source *s, struct event *ev, struct error *e)
 {
-	uint64_t id = (uint64_t)sqlite3_column_int64(s->scan, 0), task_sum = 0, string_sum = 0;
-	int64_t kind = sqlite3_column_int64(s->scan, 5);
-	uint64_t cpu = (uint64_t)sqlite3_column_int64(s->scan, 3);
+	uint64_t task_sum = 0, string_sum = 0;
 	struct error why = {""};
+	struct event_row row;
+	bool known = db_read_event(s->scan, &row, ev);
 
-	if (id <= s->last_id)
-		return damaged(s, id, "comes after", s->last_id, e);
-	s->last_id = id;
-	if ((uint64_t)sqlite3_column_int64(s->scan, 1) != s->row[s->next - 1].c.id)
+	if (row.id <= s->last_id)
+		return damaged(s, row.id, "comes after", s->last_id, e);
+	s->last_id = row.id;
+	if (row.capture != s->row[s->next - 1].c.id)
 		return 0;
-	if (kind < 1 || kind >= EV_KINDS || !event_table[kind].name)
+	if (!known)
 		return error_set(e,
 				 "%s: event id %" PRIu64 ": kind %" PRId64
 				 " is not known: damaged, or of a newer ioflush",
-				 s->source.path, id, kind);
-	memset(ev, 0, sizeof(*ev));
-	ev->kind = (uint8_t)kind;
-	ev->t = (uint64_t)sqlite3_column_int64(s->scan, 2);
-	if (!cpu && sqlite3_column_type(s->scan, 3) == SQLITE_NULL)
-		cpu = EVENT_NO_CPU;
-	else if (cpu >= EVENT_NO_CPU)
-		return damaged(s, id, "no cpu", cpu, e);
-	ev->cpu = (uint32_t)cpu;
-	if (decode_task(s, ev, id, &task_sum, e) || decode_fields(s, ev, id, &string_sum, e))
+				 s->source.path, row.id, row.kind);
+	if (row.cpu >= EVENT_NO_CPU)
+		return damaged(s, row.id, "no cpu", row.cpu, e);
+	if (decode_task(s, ev, &row, &task_sum, e) || decode_strings(s, ev, row.id, &string_sum, e))
 		return -1;
 	if (event_check(ev, &why))
-		return error_set(e, "%s: event id %" PRIu64 ": %s", s->source.path, id, why.text);
+		return error_set(e, "%s: event id %" PRIu64 ": %s", s->source.path, row.id, why.text);
 	if (ev->t < s->last_t)
 		return error_set(e,
 				 "%s: event id %" PRIu64 ": %s: t: %" PRIu64
 				 ": earlier than the event before it, at %" PRIu64,
-				 s->source.path, id, event_table[kind].name, ev->t, s->last_t);
+				 s->source.path, row.id, event_table[ev->kind].name, ev->t, s->last_t);
 	s->last_t = ev->t;
 	s->events++;
-	s->sum += sum_event(ev, id, task_sum, string_sum);
+	s->sum += sum_event(ev, row.id, task_sum, string_sum);
 	return 1;
 }
 

@@ -238,38 +238,31 @@ fail:
 	return -1;
 }
 
-int db_update_capture(sqlite3 *db, const char *path, sqlite3_stmt **stmt_of, const struct capture_row *r, struct error *e)
-{
-	uint64_t sum = r->sum + sum_capture(r);
-	sqlite3_stmt *stmt = *stmt_of;
+/* ---- events ---- */
 
-	if (!stmt)
-		stmt = *stmt_of = db_prepare(
-			db, path,
-			"UPDATE capture SET first_t = iif(?7, ?2, NULL), last_t = iif(?7, ?3, NULL), first_event "
-			"= iif(?7, ?5, NULL), last_event = iif(?7, ?6, NULL), events = ?7, sum = ?8, state = ?9, "
-			"note = ?4, failed_maps = ?10, failed_accesses = ?11, empty_unmaps = ?12, other_records = ?13 "
-			"WHERE id = ?1",
-			e);
-	if (!stmt)
-		return -1;
-	sqlite3_bind_int64(stmt, 1, (int64_t)r->c.id);
-	sqlite3_bind_int64(stmt, 2, (int64_t)r->first_t);
-	sqlite3_bind_int64(stmt, 3, (int64_t)r->last_t);
-	sqlite3_bind_text(stmt, 4, r->c.note, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(stmt, 5, (int64_t)r->first_event);
-	sqlite3_bind_int64(stmt, 6, (int64_t)r->last_event);
-	sqlite3_bind_int64(stmt, 7, (int64_t)r->events);
-	sqlite3_bind_int64(stmt, 8, (int64_t)sum);
-	sqlite3_bind_text(stmt, 9, r->c.state, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(stmt, 10, (int64_t)r->dropped.failed_maps);
-	sqlite3_bind_int64(stmt, 11, (int64_t)r->dropped.failed_accesses);
-	sqlite3_bind_int64(stmt, 12, (int64_t)r->dropped.empty_unmaps);
-	sqlite3_bind_int64(stmt, 13, (int64_t)r->dropped.other);
-	sqlite3_step(stmt);
-	if (sqlite3_reset(stmt) != SQLITE_OK)
-		return db_error(db, path, "writing the capture", e);
-	return 0;
+bool db_read_event(sqlite3_stmt *stmt, struct event_row *row, struct event *ev)
+{
+	unsigned i;
+
+	row->id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	row->capture = (uint64_t)sqlite3_column_int64(stmt, 1);
+	row->cpu = (uint64_t)sqlite3_column_int64(stmt, 3);
+	row->task = sqlite3_column_int64(stmt, 4);
+	row->has_task = row->task || sqlite3_column_type(stmt, 4) != SQLITE_NULL;
+	row->kind = sqlite3_column_int64(stmt, 5);
+	if (row->kind < 1 || row->kind >= EV_KINDS || !event_table[row->kind].name)
+		return false;
+	memset(ev, 0, sizeof(*ev));
+	ev->kind = (uint8_t)row->kind;
+	ev->t = (uint64_t)sqlite3_column_int64(stmt, 2);
+	ev->cpu = !row->cpu && sqlite3_column_type(stmt, 3) == SQLITE_NULL ? EVENT_NO_CPU : (uint32_t)row->cpu;
+	ev->tid = EVENT_NO_TID;
+	for (i = 0; i < event_table[ev->kind].nfields; i++) {
+		ev->f[i] = (uint64_t)sqlite3_column_int64(stmt, EVENT_FIELDS_AT + (int)i);
+		if (!ev->f[i] && sqlite3_column_type(stmt, EVENT_FIELDS_AT + (int)i) == SQLITE_NULL)
+			ev->missing |= (uint16_t)(1u << i);
+	}
+	return true;
 }
 
 /* ---- sums ---- */

@@ -40,6 +40,25 @@ int db_error(sqlite3 *db, const char *path, const char *what, struct error *e);
 /* The same where the reason is a log that takes the right to write. */
 int db_error_log(const char *path, const char *what, struct error *e);
 
+/* What db_read_event() reads, of a table event that is called e; what else is selected follows. */
+#define EVENT_COLUMNS "e.id, e.capture, e.t, e.cpu, e.task, e.kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10"
+#define EVENT_FIELDS_AT 6
+#define EVENT_COLUMNS_END (EVENT_FIELDS_AT + EVENT_MAX_FIELDS)
+
+/* What a row of event has beside the event. */
+struct event_row {
+	uint64_t id, capture;
+	uint64_t cpu; /* as it stands there; 0: unknown, or number 0 */
+	int64_t kind, task;
+	bool has_task;
+};
+
+/*
+ * The row that a statement stands at. Strings stay numbers of the database, and who did it is not known yet: a task is a
+ * number, too. false: of a kind that is not known, and the event is not filled.
+ */
+bool db_read_event(sqlite3_stmt *stmt, struct event_row *row, struct event *ev);
+
 /* Runs SQL without results. what is for the message. */
 int db_exec(sqlite3 *db, const char *path, const char *sql, const char *what, struct error *e);
 
@@ -66,16 +85,24 @@ int db_load_captures(sqlite3 *db, const char *path, struct intern *texts, struct
 int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_t id, struct capture_row *row,
 		    struct error *e);
 
-/*
- * Writes what changes of a capture's row while it grows or is trimmed; sum: of its events only. *stmt is the caller's, made
- * at the first use.
- */
-int db_update_capture(sqlite3 *db, const char *path, sqlite3_stmt **stmt, const struct capture_row *r, struct error *e);
+/* ---- a store that is open for writing, for what a recorder does beside writing events ---- */
 
 struct store;
 
-/* The connection of a store, for what a recorder does beside writing events. */
 sqlite3 *store_handle(struct store *s);
+const char *store_path(struct store *s); /* absolute; "" if SQLite does not know */
+
+/* db_prepare(), db_number() and db_error() with these. */
+sqlite3_stmt *store_statement(struct store *s, const char *sql, struct error *e);
+int store_number(struct store *s, const char *sql, int64_t *out, struct error *e);
+int store_error(struct store *s, const char *what, struct error *e);
+
+/* Writes what changes of a capture's row while it grows or is trimmed; sum: of its events only. */
+int store_update_capture(struct store *s, const struct capture_row *r, struct error *e);
+
+/* Writes an event's row. Its strings are numbers of the database, and so is task (0: unknown). what is for the message. */
+int store_insert_event(struct store *s, uint64_t capture, uint64_t id, int64_t task, const struct event *ev,
+		       const char *what, struct error *e);
 
 /* ---- sums ---- */
 

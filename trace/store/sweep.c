@@ -15,8 +15,6 @@
 struct sweep {
 	struct store_sweep *w;
 	struct store *s;
-	sqlite3 *db;
-	const char *path;
 	sqlite3_stmt *comm; /* of a task */
 	bool at_end;	    /* all events were read */
 };
@@ -71,7 +69,7 @@ static int mark(struct store_marks *m, uint64_t number)
 
 static int mark_failed(struct sweep *p, struct error *e)
 {
-	return error_set(e, "%s: sweeping strings and tasks: out of memory", p->path);
+	return error_set(e, "%s: sweeping strings and tasks: out of memory", store_path(p->s));
 }
 
 /* A task, and with it the string of its name. */
@@ -88,39 +86,33 @@ static int mark_task(struct sweep *p, uint64_t task, struct error *e)
 		comm = (uint64_t)sqlite3_column_int64(p->comm, 0);
 	sqlite3_reset(p->comm);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-		return db_error(p->db, p->path, "reading tasks", e);
+		return store_error(p->s, "reading tasks", e);
 	return comm && mark(&p->w->string, comm) < 0 ? mark_failed(p, e) : 0;
 }
 
-/* Columns: id, task, kind, f0... */
 static int mark_row(struct sweep *p, sqlite3_stmt *scan, struct error *e)
 {
-	unsigned kind = (unsigned)sqlite3_column_int(scan, 2);
-	const struct event_desc *d = kind < EV_KINDS ? &event_table[kind] : NULL;
+	const struct event_desc *d;
+	struct event_row row;
+	struct event ev;
 
-	if (!d || !d->name)
-		return error_set(e, "%s: events of kind %u are not known: nothing is swept", p->path, kind);
-	if (sqlite3_column_type(scan, 1) != SQLITE_NULL && mark_task(p, (uint64_t)sqlite3_column_int64(scan, 1), e))
+	if (!db_read_event(scan, &row, &ev))
+		return error_set(e, "%s: events of kind %u are not known: nothing is swept", store_path(p->s),
+				 (unsigned)row.kind);
+	if (row.has_task && mark_task(p, (uint64_t)row.task, e))
 		return -1;
-	for (unsigned i = 0; i < d->nfields; i++) {
-		uint64_t string;
-
-		if (d->field[i].type != FIELD_STR || sqlite3_column_type(scan, 3 + (int)i) == SQLITE_NULL)
-			continue;
-		string = (uint64_t)sqlite3_column_int64(scan, 3 + (int)i);
-		if (mark(&p->w->string, string) < 0)
+	d = &event_table[ev.kind];
+	for (unsigned i = 0; i < d->nfields; i++)
+		if (d->field[i].type == FIELD_STR && !(ev.missing & 1u << i) && mark(&p->w->string, ev.f[i]) < 0)
 			return mark_failed(p, e);
-	}
 	return 0;
 }
 
 /* Marks what the next rows use. */
 static int scan(struct sweep *p, size_t rows, struct error *e)
 {
-	sqlite3_stmt *stmt = db_prepare(p->db, p->path,
-					"SELECT id, task, kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM event "
-					"WHERE id >= ?1 ORDER BY id LIMIT ?2",
-					e);
+	sqlite3_stmt *stmt =
+		store_statement(p->s, "SELECT " EVENT_COLUMNS " FROM event e WHERE id >= ?1 ORDER BY id LIMIT ?2", e);
 	size_t n = 0;
 	int rc;
 
@@ -136,7 +128,7 @@ static int scan(struct sweep *p, size_t rows, struct error *e)
 	}
 	p->at_end = rc == SQLITE_DONE && n < rows;
 	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-		db_error(p->db, p->path, "reading events", e);
+		store_error(p->s, "reading events", e);
 	sqlite3_finalize(stmt);
 	return rc == SQLITE_DONE ? 0 : -1;
 }
@@ -147,12 +139,12 @@ static int scan(struct sweep *p, size_t rows, struct error *e)
 static int64_t delete_some(struct sweep *p, struct store_marks *m, const char *next_sql, const char *delete_sql,
 			   size_t max, struct error *e)
 {
-	sqlite3_stmt *next = db_prepare(p->db, p->path, next_sql, e), *delete = NULL;
+	sqlite3_stmt *next = store_statement(p->s, next_sql, e), *delete = NULL;
 	int64_t n = 0;
 	int rc = SQLITE_DONE;
 
 	if (next)
-		delete = db_prepare(p->db, p->path, delete_sql, e);
+		delete = store_statement(p->s, delete_sql, e);
 	for (; delete &&m->next <= m->last && (size_t)n < max; n++) {
 		sqlite3_bind_int64(next, 1, (int64_t)m->next);
 		rc = sqlite3_step(next);
@@ -170,7 +162,7 @@ static int64_t delete_some(struct sweep *p, struct store_marks *m, const char *n
 	if (!delete)
 		n = -1;
 	else if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-		n = db_error(p->db, p->path, "deleting strings and tasks", e);
+		n = store_error(p->s, "deleting strings and tasks", e);
 	sqlite3_finalize(delete);
 	sqlite3_finalize(next);
 	return n;
@@ -211,15 +203,15 @@ static int choose_range(struct sweep *p, struct store_marks *m, const char *tabl
 	char sql[96];
 
 	snprintf(sql, sizeof(sql), "SELECT max(id) FROM %s", table);
-	if (db_number(p->db, p->path, sql, &highest, e))
+	if (store_number(p->s, sql, &highest, e))
 		return -1;
 	if (m->from) {
 		snprintf(sql, sizeof(sql), "SELECT min(id) FROM %s WHERE id >= %" PRIu64, table, m->from);
-		if (db_number(p->db, p->path, sql, &first, e))
+		if (store_number(p->s, sql, &first, e))
 			return -1;
 	}
 	snprintf(sql, sizeof(sql), "SELECT min(id) FROM %s", table);
-	if (!first && db_number(p->db, p->path, sql, &first, e))
+	if (!first && store_number(p->s, sql, &first, e))
 		return -1;
 	m->first = m->next = first > 0 ? (uint64_t)first : 1;
 	m->last = highest > 0 ? (uint64_t)highest : 0;
@@ -241,11 +233,11 @@ static int begin(struct sweep *p, struct error *e)
 
 int store_sweep_step(struct store_sweep *w, struct store *s, size_t rows, struct error *e)
 {
-	struct sweep p = {.w = w, .s = s, .db = store_handle(s), .path = sqlite3_db_filename(store_handle(s), "main")};
+	struct sweep p = {.w = w, .s = s};
 	int rc = w->running ? 0 : begin(&p, e);
 
 	if (!rc) {
-		p.comm = db_prepare(p.db, p.path, "SELECT comm FROM task WHERE id = ?1", e);
+		p.comm = store_statement(p.s, "SELECT comm FROM task WHERE id = ?1", e);
 		rc = p.comm ? scan(&p, rows, e) : -1;
 	}
 	if (!rc)
@@ -256,25 +248,23 @@ int store_sweep_step(struct store_sweep *w, struct store *s, size_t rows, struct
 	return rc;
 }
 
-static int mark_cause(struct store_sweep *w, sqlite3 *db, const char *path, struct error *e)
+static int mark_cause(struct store_sweep *w, struct store *s, struct error *e)
 {
 	int64_t cause;
 
-	if (db_number(db, path, "SELECT ifnull(max(id), 0) FROM string WHERE text = '" STORE_TRIM_CAUSE "'", &cause, e))
+	if (store_number(s, "SELECT ifnull(max(id), 0) FROM string WHERE text = '" STORE_TRIM_CAUSE "'", &cause, e))
 		return -1;
-	return cause && mark(&w->string, (uint64_t)cause) < 0 ? error_set(e, "%s: out of memory", path) : 0;
+	return cause && mark(&w->string, (uint64_t)cause) < 0 ? error_set(e, "%s: out of memory", store_path(s)) : 0;
 }
 
 int store_sweep_trimmed(struct store_sweep *w, struct store *s, struct error *e)
 {
-	const char *path = sqlite3_db_filename(store_handle(s), "main");
 	int64_t last;
 
 	if (!w->running)
 		return 0;
 	/* the mark in their place may stand among events that were read */
-	if (db_number(store_handle(s), path, "SELECT max(id) FROM event", &last, e) ||
-	    mark_cause(w, store_handle(s), path, e)) {
+	if (store_number(s, "SELECT max(id) FROM event", &last, e) || mark_cause(w, s, e)) {
 		store_sweep_clear(w);
 		return -1;
 	}

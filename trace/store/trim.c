@@ -16,8 +16,6 @@
 
 struct trim {
 	struct store *store;
-	sqlite3 *db;
-	const char *path;
 	sqlite3_stmt *text; /* of a string */
 	struct capture_row row;
 	struct intern *texts;		/* of row */
@@ -28,13 +26,6 @@ struct trim {
 	uint64_t sum;			/* of the rows */
 	char note[512];
 };
-
-static const char *store_path(struct store *s)
-{
-	const char *path = sqlite3_db_filename(store_handle(s), "main");
-
-	return path ? path : "";
-}
 
 /* The sum of a string's text; one that is not there counts as the reader counts it: it refuses. */
 static int string_sum(struct trim *t, int64_t id, uint64_t *sum, bool *is_mark, struct error *e)
@@ -49,7 +40,7 @@ static int string_sum(struct trim *t, int64_t id, uint64_t *sum, bool *is_mark, 
 		*sum = sum_text(text);
 		*is_mark = text && !strcmp(text, STORE_TRIM_CAUSE);
 	} else if (rc != SQLITE_DONE) {
-		db_error(t->db, t->path, "reading strings", e);
+		store_error(t->store, "reading strings", e);
 	}
 	sqlite3_reset(t->text);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
@@ -66,65 +57,56 @@ static void count_records(struct trim *t, const struct event *ev)
 		t->records += ev->lost.count;
 }
 
-/* Columns: id, t, cpu, task, tid, comm's text, kind, f0... */
+/* What is selected behind the event: tid, comm's text. */
 static int take_row(struct trim *t, sqlite3_stmt *scan, struct error *e)
 {
-	uint64_t id = (uint64_t)sqlite3_column_int64(scan, 0), task = 0, strings = 0, sum;
+	uint64_t task = 0, strings = 0, sum;
 	const struct event_desc *d;
 	bool is_mark = false;
+	struct event_row row;
 	struct event ev;
 	unsigned i;
 
-	memset(&ev, 0, sizeof(ev));
-	ev.t = (uint64_t)sqlite3_column_int64(scan, 1);
-	ev.cpu = sqlite3_column_type(scan, 2) == SQLITE_NULL ? EVENT_NO_CPU : (uint32_t)sqlite3_column_int64(scan, 2);
-	ev.tid = EVENT_NO_TID;
-	if (sqlite3_column_type(scan, 4) != SQLITE_NULL)
-		ev.tid = (uint32_t)sqlite3_column_int64(scan, 4);
-	if (sqlite3_column_type(scan, 3) != SQLITE_NULL)
-		task = sum_task(ev.tid, sum_text((const char *)sqlite3_column_text(scan, 5)));
-	i = (unsigned)sqlite3_column_int(scan, 6);
-	if (!i || i >= EV_KINDS || !event_table[i].name)
-		return error_set(e, "%s: event id %" PRIu64 ": kind %u is not known: damaged", t->path, id, i);
-	ev.kind = (uint8_t)i;
+	if (!db_read_event(scan, &row, &ev))
+		return error_set(e, "%s: event id %" PRIu64 ": kind %u is not known: damaged", store_path(t->store),
+				 row.id, (unsigned)row.kind);
+	if (sqlite3_column_type(scan, EVENT_COLUMNS_END) != SQLITE_NULL)
+		ev.tid = (uint32_t)sqlite3_column_int64(scan, EVENT_COLUMNS_END);
+	if (row.has_task)
+		task = sum_task(ev.tid, sum_text((const char *)sqlite3_column_text(scan, EVENT_COLUMNS_END + 1)));
 	d = &event_table[ev.kind];
 	for (i = 0; i < d->nfields; i++) {
-		if (sqlite3_column_type(scan, 7 + (int)i) == SQLITE_NULL) {
-			ev.missing |= (uint16_t)(1u << i);
-			continue;
-		}
-		ev.f[i] = (uint64_t)sqlite3_column_int64(scan, 7 + (int)i);
-		if (d->field[i].type != FIELD_STR)
+		if (d->field[i].type != FIELD_STR || ev.missing & 1u << i)
 			continue;
 		sum = 0;
 		if (string_sum(t, (int64_t)ev.f[i], &sum, &is_mark, e))
 			return -1;
 		strings += sum * sum_key[6 + i];
 	}
-	t->sum += sum_event(&ev, id, task, strings);
+	t->sum += sum_event(&ev, row.id, task, strings);
 	if (t->marks == t->rows && ev.kind == EV_lost && is_mark)
 		t->marks++;
 	count_records(t, &ev);
 	t->rows++;
 	t->previous_id = t->last_id;
-	t->last_id = id;
+	t->last_id = row.id;
 	t->last_t = ev.t;
 	return 0;
 }
 
 static int read_rows(struct trim *t, uint64_t before_t, size_t max, struct error *e)
 {
-	sqlite3_stmt *scan = db_prepare(
-		t->db, t->path,
-		"SELECT e.id, e.t, e.cpu, e.task, k.tid, s.text, e.kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 FROM "
-		"event e LEFT JOIN task k ON k.id = e.task LEFT JOIN string s ON s.id = k.comm WHERE e.id BETWEEN ?1 AND ?2 "
+	sqlite3_stmt *scan = store_statement(
+		t->store,
+		"SELECT " EVENT_COLUMNS
+		", k.tid, s.text FROM event e LEFT JOIN task k ON k.id = e.task LEFT JOIN string s ON s.id = k.comm WHERE e.id BETWEEN ?1 AND ?2 "
 		"AND e.capture = ?3 ORDER BY e.id LIMIT ?4",
 		e);
 	int rc = SQLITE_DONE, ret = -1;
 
 	if (!scan)
 		return -1;
-	t->text = db_prepare(t->db, t->path, "SELECT text FROM string WHERE id = ?1", e);
+	t->text = store_statement(t->store, "SELECT text FROM string WHERE id = ?1", e);
 	if (!t->text)
 		goto out;
 	sqlite3_bind_int64(scan, 1, (int64_t)t->row.first_event);
@@ -132,12 +114,12 @@ static int read_rows(struct trim *t, uint64_t before_t, size_t max, struct error
 	sqlite3_bind_int64(scan, 3, (int64_t)t->row.c.id);
 	sqlite3_bind_int64(scan, 4, max < INT32_MAX ? (int64_t)max : INT32_MAX);
 	while ((rc = sqlite3_step(scan)) == SQLITE_ROW) {
-		if ((uint64_t)sqlite3_column_int64(scan, 1) >= before_t)
+		if ((uint64_t)sqlite3_column_int64(scan, 2) >= before_t)
 			break;
 		if (take_row(t, scan, e))
 			goto out;
 	}
-	ret = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : db_error(t->db, t->path, "reading events", e);
+	ret = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : store_error(t->store, "reading events", e);
 out:
 	sqlite3_finalize(t->text);
 	sqlite3_finalize(scan);
@@ -147,7 +129,7 @@ out:
 /* Runs a statement with up to three numbers. */
 static int run(struct trim *t, const char *sql, uint64_t a, uint64_t b, uint64_t c, struct error *e)
 {
-	sqlite3_stmt *stmt = db_prepare(t->db, t->path, sql, e);
+	sqlite3_stmt *stmt = store_statement(t->store, sql, e);
 	const uint64_t number[] = {a, b, c};
 	int i, n;
 
@@ -158,7 +140,7 @@ static int run(struct trim *t, const char *sql, uint64_t a, uint64_t b, uint64_t
 		sqlite3_bind_int64(stmt, i + 1, (int64_t)number[i]);
 	sqlite3_step(stmt);
 	if (sqlite3_finalize(stmt) != SQLITE_OK)
-		return db_error(t->db, t->path, "deleting old events", e);
+		return store_error(t->store, "deleting old events", e);
 	return 0;
 }
 
@@ -166,30 +148,18 @@ static int run(struct trim *t, const char *sql, uint64_t a, uint64_t b, uint64_t
 static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *e)
 {
 	struct event ev = {.t = t->last_t, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost};
-	sqlite3_stmt *stmt;
 	int64_t cause;
 
 	if (store_string(t->store, STORE_TRIM_CAUSE, &cause, e))
 		return -1;
+	ev.lost.cause = (uint64_t)cause;
 	ev.missing = EVENT_BIT(lost, since); /* nothing is known of before */
 	if (unknown)
 		ev.missing |= EVENT_BIT(lost, count);
 	else
 		ev.lost.count = t->records;
-	stmt = db_prepare(t->db, t->path,
-			  "INSERT INTO event (id, capture, t, kind, f0, f1) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", e);
-	if (!stmt)
+	if (store_insert_event(t->store, t->row.c.id, id, 0, &ev, "deleting old events", e))
 		return -1;
-	sqlite3_bind_int64(stmt, 1, (int64_t)id);
-	sqlite3_bind_int64(stmt, 2, (int64_t)t->row.c.id);
-	sqlite3_bind_int64(stmt, 3, (int64_t)ev.t);
-	sqlite3_bind_int64(stmt, 4, ev.kind);
-	if (!unknown)
-		sqlite3_bind_int64(stmt, 5, (int64_t)ev.lost.count);
-	sqlite3_bind_int64(stmt, 6, cause);
-	sqlite3_step(stmt);
-	if (sqlite3_finalize(stmt) != SQLITE_OK)
-		return db_error(t->db, t->path, "deleting old events", e);
 	t->row.sum += sum_event(&ev, id, 0, sum_text(STORE_TRIM_CAUSE) * sum_key[6 + 1]);
 	return 0;
 }
@@ -203,15 +173,6 @@ static const char *note_of(struct trim *t, const char *note)
 	return t->note;
 }
 
-static int write_row(struct trim *t, struct error *e)
-{
-	sqlite3_stmt *stmt = NULL;
-	int rc = db_update_capture(t->db, t->path, &stmt, &t->row, e);
-
-	sqlite3_finalize(stmt);
-	return rc;
-}
-
 /* Loads the row of a capture; its sum becomes that of the events only. 1, 0: there is none, or -1. */
 static int start(struct trim *t, struct store *s, uint64_t capture, struct error *e)
 {
@@ -219,12 +180,10 @@ static int start(struct trim *t, struct store *s, uint64_t capture, struct error
 
 	memset(t, 0, sizeof(*t));
 	t->store = s;
-	t->db = store_handle(s);
-	t->path = store_path(s);
 	t->texts = intern_new();
 	if (!t->texts)
-		return error_set(e, "%s: out of memory", t->path);
-	rc = db_load_capture(t->db, t->path, t->texts, capture, &t->row, e);
+		return error_set(e, "%s: out of memory", store_path(s));
+	rc = db_load_capture(store_handle(s), store_path(s), t->texts, capture, &t->row, e);
 	if (rc > 0)
 		t->row.sum -= sum_capture(&t->row);
 	return rc;
@@ -260,7 +219,7 @@ static int replace_rows(struct trim *t, struct error *e)
 	r->first_event = both ? t->previous_id : t->last_id;
 	r->first_t = t->last_t;
 	r->c.note = note_of(t, r->c.note);
-	return write_row(t, e);
+	return store_update_capture(t->store, r, e);
 }
 
 int store_trim(struct store *s, uint64_t capture, uint64_t before_t, size_t max, struct store_trimmed *out,
@@ -296,9 +255,9 @@ int store_capture_close(struct store *s, uint64_t capture, const char *state, co
 		rc = 0;
 		t.row.c.state = state;
 		t.row.c.note = strstr(t.row.c.note, STORE_TRIM_NOTE) ? note_of(&t, note) : note;
-		rc = write_row(&t, e);
+		rc = store_update_capture(s, &t.row, e);
 	} else if (!rc) {
-		rc = error_set(e, "%s: capture %" PRIu64 ": is not there", t.path, capture);
+		rc = error_set(e, "%s: capture %" PRIu64 ": is not there", store_path(s), capture);
 	}
 	intern_free(t.texts);
 	return rc;

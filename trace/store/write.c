@@ -56,17 +56,43 @@ void store_rollback(struct store *s)
 	s->open = s->saved_open;
 }
 
-/* Writes the capture's row. */
-static int update_capture(struct store *s, struct error *e)
+int store_update_capture(struct store *s, const struct capture_row *r, struct error *e)
 {
-	return db_update_capture(s->db, s->path, &s->update_capture, &s->row, e);
+	uint64_t sum = r->sum + sum_capture(r);
+	sqlite3_stmt *stmt;
+
+	stmt = store_prepared(s, &s->update_capture,
+			      "UPDATE capture SET first_t = iif(?7, ?2, NULL), last_t = iif(?7, ?3, NULL), first_event "
+			      "= iif(?7, ?5, NULL), last_event = iif(?7, ?6, NULL), events = ?7, sum = ?8, state = ?9, "
+			      "note = ?4, failed_maps = ?10, failed_accesses = ?11, empty_unmaps = ?12, other_records = ?13 "
+			      "WHERE id = ?1",
+			      e);
+	if (!stmt)
+		return -1;
+	sqlite3_bind_int64(stmt, 1, (int64_t)r->c.id);
+	sqlite3_bind_int64(stmt, 2, (int64_t)r->first_t);
+	sqlite3_bind_int64(stmt, 3, (int64_t)r->last_t);
+	sqlite3_bind_text(stmt, 4, r->c.note, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 5, (int64_t)r->first_event);
+	sqlite3_bind_int64(stmt, 6, (int64_t)r->last_event);
+	sqlite3_bind_int64(stmt, 7, (int64_t)r->events);
+	sqlite3_bind_int64(stmt, 8, (int64_t)sum);
+	sqlite3_bind_text(stmt, 9, r->c.state, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 10, (int64_t)r->dropped.failed_maps);
+	sqlite3_bind_int64(stmt, 11, (int64_t)r->dropped.failed_accesses);
+	sqlite3_bind_int64(stmt, 12, (int64_t)r->dropped.empty_unmaps);
+	sqlite3_bind_int64(stmt, 13, (int64_t)r->dropped.other);
+	sqlite3_step(stmt);
+	if (sqlite3_reset(stmt) != SQLITE_OK)
+		return db_error(s->db, s->path, "writing the capture", e);
+	return 0;
 }
 
 int store_commit(struct store *s, struct error *e)
 {
 	if (!s->in_transaction)
 		return error_set(e, "%s: no transaction is open", s->path);
-	if ((s->open && update_capture(s, e)) || db_exec(s->db, s->path, "COMMIT", "writing", e)) {
+	if ((s->open && store_update_capture(s, &s->row, e)) || db_exec(s->db, s->path, "COMMIT", "writing", e)) {
 		store_rollback(s);
 		return -1;
 	}
@@ -174,7 +200,7 @@ int store_capture_end(struct store *s, const char *state, const char *note, stru
 		return error_set(e, "%s: out of memory", s->path);
 	s->row.c.state = state;
 	s->row.c.note = whole;
-	rc = keep(s, &s->row.c, e) || update_capture(s, e);
+	rc = keep(s, &s->row.c, e) || store_update_capture(s, &s->row, e);
 	sqlite3_free(whole);
 	if (rc)
 		return -1;
@@ -241,6 +267,28 @@ sqlite3 *store_handle(struct store *s)
 	return s->db;
 }
 
+const char *store_path(struct store *s)
+{
+	const char *path = sqlite3_db_filename(s->db, "main");
+
+	return path ? path : "";
+}
+
+sqlite3_stmt *store_statement(struct store *s, const char *sql, struct error *e)
+{
+	return db_prepare(s->db, store_path(s), sql, e);
+}
+
+int store_number(struct store *s, const char *sql, int64_t *out, struct error *e)
+{
+	return db_number(s->db, store_path(s), sql, out, e);
+}
+
+int store_error(struct store *s, const char *what, struct error *e)
+{
+	return db_error(s->db, store_path(s), what, e);
+}
+
 sqlite3_stmt *store_prepared(struct store *s, sqlite3_stmt **stmt, const char *sql, struct error *e)
 {
 	if (!*stmt)
@@ -275,42 +323,59 @@ static sqlite3_stmt *insert_of(struct store *s, unsigned kind, struct error *e)
 	return s->insert[kind];
 }
 
-/* What an event's row has beside the event: what its strings add to the sum, and what of it could not be stored. */
-struct stored {
-	uint64_t sum;
-	uint16_t missing; /* fields */
-	bool no_comm;
-};
-
-static inline int bind_field(struct store *s, sqlite3_stmt *stmt, const struct event *ev, unsigned i,
-			     const struct intern *strings, struct stored *st, struct error *e)
+static void bind_known(sqlite3_stmt *stmt, int i, bool known, int64_t v)
 {
-	uint64_t v = ev->f[i];
+	if (known)
+		sqlite3_bind_int64(stmt, i, v);
+	else
+		sqlite3_bind_null(stmt, i);
+}
+
+int store_insert_event(struct store *s, uint64_t capture, uint64_t id, int64_t task, const struct event *ev,
+		       const char *what, struct error *e)
+{
+	sqlite3_stmt *stmt = insert_of(s, ev->kind, e);
+	unsigned i;
+
+	if (!stmt)
+		return -1;
+	sqlite3_bind_int64(stmt, 1, (int64_t)capture);
+	sqlite3_bind_int64(stmt, 2, (int64_t)id);
+	sqlite3_bind_int64(stmt, 3, (int64_t)ev->t);
+	bind_known(stmt, 4, ev->cpu != EVENT_NO_CPU, ev->cpu);
+	bind_known(stmt, 5, task, task);
+	for (i = 0; i < event_table[ev->kind].nfields; i++)
+		bind_known(stmt, 6 + (int)i, !(ev->missing & 1u << i), (int64_t)ev->f[i]);
+	sqlite3_step(stmt);
+	return sqlite3_reset(stmt) != SQLITE_OK ? db_error(s->db, s->path, what, e) : 0;
+}
+
+/* The caller's strings become the database's, or unknown where it has no room for them. What they add to the sum: *sum. */
+static int take_strings(struct store *s, struct event *ev, const struct intern *strings, uint64_t *sum, struct error *e)
+{
+	const struct event_desc *d = &event_table[ev->kind];
+	unsigned i;
 	uint32_t own;
 
-	if (ev->missing & 1u << i) {
-		sqlite3_bind_null(stmt, 6 + (int)i);
-		return 0;
-	}
-	if (event_table[ev->kind].field[i].type == FIELD_STR) {
-		own = known_map(s, strings, v, MOST_STRINGS, e);
+	for (i = 0; i < d->nfields; i++) {
+		if (d->field[i].type != FIELD_STR || ev->missing & 1u << i)
+			continue;
+		own = known_map(s, strings, ev->f[i], MOST_STRINGS, e);
 		if (!own)
 			return -1;
 		if (own == NO_STRING) { /* every string is optional */
-			st->missing |= (uint16_t)(1u << i);
-			sqlite3_bind_null(stmt, 6 + (int)i);
-			return 0;
+			ev->missing |= (uint16_t)(1u << i);
+			continue;
 		}
-		st->sum += s->known[own].sum * sum_key[6 + i];
-		v = (uint64_t)s->known[own].id;
+		*sum += s->known[own].sum * sum_key[6 + i];
+		ev->f[i] = (uint64_t)s->known[own].id;
 	}
-	sqlite3_bind_int64(stmt, 6 + (int)i, (int64_t)v);
 	return 0;
 }
 
-/* Who did it: NULL in *task if that is unknown. 0 or -1. */
+/* Who did it: NULL in *task if that is unknown. *no_comm: there was no room for the name. 0 or -1. */
 static int take_task(struct store *s, const struct event *ev, const struct intern *strings, const struct task **task,
-		     struct stored *st, struct error *e)
+		     bool *no_comm, struct error *e)
 {
 	uint32_t comm = 0;
 
@@ -319,72 +384,44 @@ static int take_task(struct store *s, const struct event *ev, const struct inter
 		comm = known_map(s, strings, ev->comm, MOST_NAMES, e);
 		if (!comm)
 			return -1;
-		st->no_comm = comm == NO_STRING;
+		*no_comm = comm == NO_STRING;
 	}
-	if (st->no_comm)
+	if (*no_comm)
 		comm = 0;
 	if (!comm && ev->tid == EVENT_NO_TID)
 		return 0;
 	*task = known_task(s, ev->tid, comm, e);
 	if (!*task)
 		return -1;
-	st->no_comm |= comm && !(*task)->comm;
+	*no_comm |= comm && !(*task)->comm;
 	return 0;
-}
-
-/* The event as it is read again. */
-static uint64_t sum_stored(const struct event *ev, uint64_t id, const struct task *task, const struct stored *st)
-{
-	struct event lacking;
-
-	if (!st->missing)
-		return sum_event(ev, id, task ? task->sum : 0, st->sum);
-	lacking = *ev;
-	lacking.missing |= st->missing;
-	return sum_event(&lacking, id, task ? task->sum : 0, st->sum);
 }
 
 static int append(struct store *s, const struct event *ev, const struct intern *strings, struct error *e)
 {
+	struct event stored = *ev; /* as it is read again */
 	struct capture_row *r = &s->row;
 	const struct task *task;
-	struct stored st = {0};
-	sqlite3_stmt *stmt;
-	unsigned i;
+	uint64_t strings_sum = 0;
+	bool no_comm = false;
 
-	stmt = ev->kind && ev->kind < EV_KINDS && event_table[ev->kind].name ? insert_of(s, ev->kind, e) : NULL;
-	if (!stmt)
+	if (!ev->kind || ev->kind >= EV_KINDS || !event_table[ev->kind].name)
 		return error_set(e, "%s: writing: event kind %u is not known", s->path, ev->kind);
 	if (r->events && ev->t < r->last_t)
 		return error_set(e, "%s: writing: %s: t: %" PRIu64 ": earlier than the event before it, at %" PRIu64,
 				 s->path, event_table[ev->kind].name, ev->t, r->last_t);
-	if (known_trim(s, e) || take_task(s, ev, strings, &task, &st, e))
+	if (known_trim(s, e) || take_task(s, ev, strings, &task, &no_comm, e) ||
+	    take_strings(s, &stored, strings, &strings_sum, e) ||
+	    store_insert_event(s, r->c.id, s->next_event, task ? task->id : 0, &stored, "writing events", e))
 		return -1;
-	sqlite3_bind_int64(stmt, 1, (int64_t)r->c.id);
-	sqlite3_bind_int64(stmt, 2, (int64_t)s->next_event);
-	sqlite3_bind_int64(stmt, 3, (int64_t)ev->t);
-	if (ev->cpu != EVENT_NO_CPU)
-		sqlite3_bind_int64(stmt, 4, ev->cpu);
-	else
-		sqlite3_bind_null(stmt, 4);
-	if (task)
-		sqlite3_bind_int64(stmt, 5, task->id);
-	else
-		sqlite3_bind_null(stmt, 5);
-	for (i = 0; i < event_table[ev->kind].nfields; i++)
-		if (bind_field(s, stmt, ev, i, strings, &st, e))
-			return -1;
-	sqlite3_step(stmt);
-	if (sqlite3_reset(stmt) != SQLITE_OK)
-		return db_error(s->db, s->path, "writing events", e);
 	if (!r->events++) {
 		r->first_t = ev->t;
 		r->first_event = s->next_event;
 	}
 	r->last_t = ev->t;
 	r->last_event = s->next_event;
-	r->sum += sum_stored(ev, s->next_event++, task, &st);
-	r->unnamed += st.missing || st.no_comm;
+	r->sum += sum_event(&stored, s->next_event++, task ? task->sum : 0, strings_sum);
+	r->unnamed += stored.missing != ev->missing || no_comm;
 	return 0;
 }
 
