@@ -177,8 +177,6 @@ static int make_file(const char *path, struct error *e)
 int store_open(struct store **out, const char *path, unsigned flags, struct error *e)
 {
 	struct store *s = calloc(1, sizeof(*s));
-	bool reading = flags & STORE_READ;
-	int version;
 
 	*out = NULL;
 	if (!s)
@@ -190,23 +188,13 @@ int store_open(struct store **out, const char *path, unsigned flags, struct erro
 		error_set(e, "%s: out of memory", path);
 		goto fail;
 	}
-	if (!reading && is_missing(path)) {
+	if (is_missing(path)) {
 		if (make_file(path, e)) /* here, since SQLite would not say why it cannot */
 			goto fail;
 		s->created = true;
 	}
-	if (db_open(&s->db, path, reading ? DB_READ : DB_WRITE, &s->guard, e))
+	if (db_open(&s->db, path, DB_WRITE, &s->guard, e) || migrate(s, flags & STORE_WAL, e))
 		goto fail;
-	if (reading) {
-		if (db_check(s->db, path, DB_READ, &version, e))
-			goto fail;
-		if (!version) {
-			error_set(e, "%s: an empty database, not one of ioflush", path);
-			goto fail;
-		}
-	} else if (migrate(s, flags & STORE_WAL, e)) {
-		goto fail;
-	}
 	*out = s;
 	return 0;
 fail:

@@ -32,8 +32,7 @@
 #define STORE_MODE 0640 /* of the files that are made, less the umask */
 
 enum store_flags {
-	STORE_READ = 1 << 0, /* only read; the file must be there */
-	STORE_WAL = 1 << 1,  /* keep a write-ahead log, so that others read while this process writes; made so, a
+	STORE_WAL = 1 << 0, /* keep a write-ahead log, so that others read while this process writes; made so, a
 			      * database can give back space of deleted rows in steps (PRAGMA incremental_vacuum) */
 };
 
@@ -114,17 +113,6 @@ void store_forget(struct store *s);
 
 /* In a transaction: the id of a text in the table of strings. 0, or -1 and the error: roll back. */
 int store_string(struct store *s, const char *text, int64_t *id, struct error *e);
-
-/* A capture as the database has it. */
-struct store_capture {
-	struct capture c; /* format: as stored. Texts are valid during the call */
-	uint64_t events;
-	uint64_t first_t, last_t; /* 0 without events */
-	struct dropped dropped;
-};
-
-/* Calls fn for each capture in order of id until it returns other than 0. What it returned, 0, or -1 and the error. */
-int store_captures(struct store *s, int (*fn)(void *ctx, const struct store_capture *c), void *ctx, struct error *e);
 
 /* Opens a database as a source: an opener as those of source.h. */
 int store_source_open(struct source **out, const struct source_input *in, struct error *e);

@@ -437,31 +437,3 @@ int store_append(struct store *s, const struct event *ev, size_t n, const struct
 			return -1;
 	return 0;
 }
-
-int store_captures(struct store *s, int (*fn)(void *ctx, const struct store_capture *c), void *ctx, struct error *e)
-{
-	struct capture_row *rows = NULL;
-	struct intern *texts;
-	struct store_capture c;
-	struct budget budget;
-	size_t i, n = 0;
-	int rc = 0;
-
-	source_budget(&budget);
-	texts = intern_new_within(&budget);
-	if (!texts)
-		return error_set(e, "%s: out of memory", s->path);
-	if (db_load_captures(s->db, s->path, texts, &rows, &n, &budget, e))
-		rc = -1;
-	for (i = 0; i < n && !rc; i++) {
-		c.c = rows[i].c;
-		c.events = rows[i].events;
-		c.first_t = rows[i].first_t;
-		c.dropped = rows[i].dropped;
-		c.last_t = rows[i].last_t;
-		rc = fn(ctx, &c);
-	}
-	free(rows);
-	intern_free(texts);
-	return rc;
-}
