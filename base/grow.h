@@ -2,12 +2,17 @@
 /*
  * Arrays that get longer by one: grow(array, n) makes room behind the n elements and gives the new one, all zero. NULL: out
  * of memory, and the array is as it was. The caller counts.
+ *
+ * grow_within(budget, array, n, cap, first) is for long ones: room for one more element behind the n, which is not cleared, in
+ * an array with room for cap of them, which doubles, and begins with first. Whether there is: see budget_failure().
  */
 #ifndef IOFLUSH_BASE_GROW_H
 #define IOFLUSH_BASE_GROW_H
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/budget.h"
 
 static inline void *grow_bytes(void *array, size_t n, size_t size)
 {
@@ -25,5 +30,17 @@ static inline void *grow_bytes(void *array, size_t n, size_t size)
 			(array) = grown_;                                  \
 		grown_ ? &(array)[n] : NULL;                               \
 	})
+
+#define grow_within(budget, array, n, cap, first)                                                                     \
+	((n) < (cap) || ({                                                                                            \
+		 size_t had_ = (cap), want_ = had_ ? 2 * had_ : (first);                                              \
+		 void *grown_ =                                                                                       \
+			 budget_resize((budget), (void *)(array), had_ * sizeof(*(array)), want_ * sizeof(*(array))); \
+		 if (grown_) {                                                                                        \
+			 (array) = grown_;                                                                            \
+			 (cap) = want_;                                                                               \
+		 }                                                                                                    \
+		 grown_ != NULL;                                                                                      \
+	 }))
 
 #endif

@@ -186,6 +186,15 @@ uint32_t intern_add(struct intern *s, const char *text, size_t len)
 	return id;
 }
 
+const char *intern_keep(struct intern *s, const char *text)
+{
+	uint32_t id = text ? intern_add(s, text, strlen(text)) : 0;
+
+	if (id == UINT32_MAX)
+		return NULL;
+	return id ? intern_get(s, id) : "";
+}
+
 uint32_t intern_find(const struct intern *s, const char *text, size_t len)
 {
 	return len ? s->slot[find_slot(s, text, len)] : 0;

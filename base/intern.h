@@ -24,6 +24,9 @@ void intern_free(struct intern *s);
 /* The id of the len bytes at text, 0 if len is 0, or UINT32_MAX: intern_failure() says why. */
 uint32_t intern_add(struct intern *s, const char *text, size_t len);
 
+/* The text as it stays: "" for "" and NULL. NULL: intern_failure() says why. */
+const char *intern_keep(struct intern *s, const char *text);
+
 /* The id of a text that is there, or 0. For the thread that interns. */
 uint32_t intern_find(const struct intern *s, const char *text, size_t len);
 /* Why the last string was not kept: over four million different ones, over the budget, or out of memory. */

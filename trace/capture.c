@@ -27,14 +27,12 @@ int capture_keep(struct capture *c, struct intern *texts)
 {
 	const char **text;
 	unsigned i;
-	uint32_t id;
 
 	for (i = 0; i < CAPTURE_TEXTS; i++) {
 		text = capture_text(c, i);
-		id = *text ? intern_add(texts, *text, strlen(*text)) : 0;
-		if (id == UINT32_MAX)
+		*text = intern_keep(texts, *text);
+		if (!*text)
 			return -1;
-		*text = id ? intern_get(texts, id) : "";
 	}
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include <uthash.h>
 
 #include "analyzer/findings/wording.h"
+#include "base/grow.h"
 
 struct history {
 	struct origin pinned, exposed, hidden;
@@ -285,16 +286,8 @@ static struct entry *new_entry(struct findings *f, const struct finding_key *key
 {
 	struct entry *e;
 
-	if (f->n == f->cap) {
-		size_t cap = f->cap ? 2 * f->cap : 16;
-		struct entry **list =
-			budget_resize(f->budget, f->list, f->cap * sizeof(struct entry *), cap * sizeof(struct entry *));
-
-		if (!list)
-			return NULL;
-		f->list = list;
-		f->cap = cap;
-	}
+	if (!grow_within(f->budget, f->list, f->n, f->cap, 16u))
+		return NULL;
 	e = budget_alloc(f->budget, ENTRY_MEMORY);
 	if (!e)
 		return NULL;

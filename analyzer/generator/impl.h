@@ -9,7 +9,7 @@
 enum { RC_NOMEM = -12, RC_FAULT = -14, RC_IN_USE = -98 };
 
 /* state.c: numbers, objects, ids and events. false, NULL: no memory, or all are in use. */
-bool sim_push(struct sim *sim, struct stack *s, uint64_t v);
+void sim_push(struct sim *sim, struct stack *s, uint64_t v);
 void *sim_pool_take(struct pool *p);
 void sim_pool_give(struct pool *p, void *obj);
 uint64_t sim_new_id(struct sim *sim);

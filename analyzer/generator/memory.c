@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "analyzer/generator/impl.h"
+#include "base/grow.h"
 
 static uint64_t frames_take(struct sim *sim, unsigned order)
 {
@@ -46,19 +47,13 @@ static void region_unback(struct sim *sim, struct region *r)
 
 static void region_back(struct sim *sim, struct region *r)
 {
-	struct run *grown;
 	uint64_t lo, n;
 	unsigned order;
 
 	for (lo = 0; lo < r->npages; lo += n) {
-		if (r->nruns == r->cap) {
-			grown = realloc(r->run, (r->cap ? r->cap * 2 : 8) * sizeof(*grown));
-			if (!grown) {
-				sim->no_memory = true;
-				return;
-			}
-			r->run = grown;
-			r->cap = r->cap ? r->cap * 2 : 8;
+		if (!grow_within(NULL, r->run, r->nruns, r->cap, 8u)) {
+			sim->no_memory = true;
+			return;
 		}
 		order = pick_order(sim, r->npages - lo);
 		n = 1ull << order;

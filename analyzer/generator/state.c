@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "analyzer/generator/impl.h"
+#include "base/grow.h"
 
 /* --- numbers --- */
 
@@ -51,21 +52,12 @@ bool sim_chance(struct sim *sim, uint32_t thousandths)
 
 /* --- memory of the generator itself --- */
 
-bool sim_push(struct sim *sim, struct stack *s, uint64_t v)
+void sim_push(struct sim *sim, struct stack *s, uint64_t v)
 {
-	uint64_t *grown;
-
-	if (s->n == s->cap) {
-		grown = realloc(s->v, (s->cap ? s->cap * 2 : 64) * sizeof(*grown));
-		if (!grown) {
-			sim->no_memory = true;
-			return false;
-		}
-		s->v = grown;
-		s->cap = s->cap ? s->cap * 2 : 64;
-	}
-	s->v[s->n++] = v;
-	return true;
+	if (grow_within(NULL, s->v, s->n, s->cap, 64u))
+		s->v[s->n++] = v;
+	else
+		sim->no_memory = true;
 }
 
 static bool pool_init(struct pool *p, size_t size, size_t cap)
@@ -114,28 +106,16 @@ void sim_free_id(struct sim *sim, uint64_t id)
 
 /* --- events --- */
 
-static bool queue_grow(struct sim *sim)
-{
-	size_t cap = sim->cap ? sim->cap * 2 : 1024;
-	struct event *grown = realloc(sim->queue, cap * sizeof(*grown));
-
-	if (!grown) {
-		sim->no_memory = true;
-		return false;
-	}
-	sim->queue = grown;
-	sim->cap = cap;
-	return true;
-}
-
 /* Never NULL: without memory what is written is thrown away, and the next read says so. */
 struct event *sim_emit(struct sim *sim, enum event_kind kind)
 {
 	const struct thread *th = &sim->thread[sim->now];
 	struct event *ev = &sim->scratch;
 
-	if (sim->tail < sim->cap || queue_grow(sim))
+	if (grow_within(NULL, sim->queue, sim->tail, sim->cap, 1024u))
 		ev = &sim->queue[sim->tail++];
+	else
+		sim->no_memory = true;
 	memset(ev, 0, sizeof(*ev));
 	sim->t += 120 + (draw(sim) >> 53);
 	sim->emitted++;

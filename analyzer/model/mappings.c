@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "analyzer/model/impl.h"
+#include "base/grow.h"
 
 void run_init(struct run *r, struct model *m, struct area *a, const struct domain *d)
 {
@@ -65,20 +66,11 @@ void model_on_unpin(struct model *m, const struct event *ev)
 static void dying_add(struct run *r, uint64_t lo, uint64_t hi, uint64_t pfn)
 {
 	struct model *m = r->m;
-	struct dying *d;
 
-	if (m->ndying == m->dying_cap) {
-		size_t cap = m->dying_cap ? 2 * m->dying_cap : 64;
-
-		d = budget_resize(m->budget, m->dying, m->dying_cap * sizeof(*d), cap * sizeof(*d));
-		if (!d) {
-			m->failed = true;
-			return;
-		}
-		m->dying = d;
-		m->dying_cap = cap;
-	}
-	m->dying[m->ndying++] = (struct dying){r->step.area, r->step.domain, lo, hi, pfn};
+	if (grow_within(m->budget, m->dying, m->ndying, m->dying_cap, 64u))
+		m->dying[m->ndying++] = (struct dying){r->step.area, r->step.domain, lo, hi, pfn};
+	else
+		m->failed = true;
 }
 
 /* H4 and the release of all indexes that the event unpinned. */

@@ -4,27 +4,14 @@
 
 #include <stdlib.h>
 
+#include "base/grow.h"
+
 /* What objects in a hash table take. */
 #define IOPT_MEMORY (sizeof(struct iopt) + BUDGET_HASHED)
 #define DOMAIN_MEMORY (sizeof(struct domain) + BUDGET_HASHED)
 #define PAGES_MEMORY (sizeof(struct pages) + BUDGET_HASHED)
 #define AREA_MEMORY (sizeof(struct area) + BUDGET_HASHED)
 #define DEVICE_MEMORY (sizeof(struct device) + BUDGET_HASHED)
-
-int objects_grow(struct budget *budget, void *array, size_t n, size_t *cap, size_t size)
-{
-	size_t want = *cap ? *cap * 2 : 2;
-	void **p = array, *q;
-
-	if (n < *cap)
-		return 0;
-	q = budget_resize(budget, *p, *cap * size, want * size);
-	if (!q)
-		return -1;
-	*p = q;
-	*cap = want;
-	return 0;
-}
 
 /* ---- sets of indexes ---- */
 
@@ -123,7 +110,7 @@ int domain_joined(struct domain *d)
 {
 	struct iopt *iopt = d->iopt;
 
-	if (objects_grow(iopt->budget, &iopt->domain, iopt->pub.domains, &iopt->cap, sizeof(struct domain *)))
+	if (!grow_within(iopt->budget, iopt->domain, iopt->pub.domains, iopt->cap, 2u))
 		return -1;
 	iopt->domain[iopt->pub.domains++] = d;
 	d->joining = false;
@@ -262,7 +249,7 @@ struct link *area_link_get(struct area *a, const struct domain *d)
 {
 	struct link *l = area_link(a, d);
 
-	if (l || objects_grow(a->budget, &a->link, a->nlinks, &a->links_cap, sizeof(*a->link)))
+	if (l || !grow_within(a->budget, a->link, a->nlinks, a->links_cap, 2u))
 		return l;
 	l = &a->link[a->nlinks++];
 	memset(l, 0, sizeof(*l));
@@ -309,7 +296,7 @@ static int area_enter(struct area *a)
 {
 	struct pages *p = a->pages;
 
-	if (objects_grow(p->budget, &p->area, p->nareas, &p->areas_cap, sizeof(struct area *)) ||
+	if (!grow_within(p->budget, p->area, p->nareas, p->areas_cap, 2u) ||
 	    areamap_update(&a->iopt->areas, a->pub.iova, a->pub.last, areamap_set, a))
 		return -1;
 	a->slot = p->nareas;

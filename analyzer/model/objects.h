@@ -151,9 +151,6 @@ struct objects {
 
 void objects_clear(struct objects *o);
 
-/* Room for one more in a growing array, in which there is room for *cap. -1: no memory. */
-int objects_grow(struct budget *budget, void *array, size_t n, size_t *cap, size_t size);
-
 /* The device last attached to a domain, by its id. */
 struct device *device_find(const struct objects *o, uint64_t domain);
 struct device *device_get(struct objects *o, uint64_t domain); /* made if need be; NULL: no memory */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "analyzer/model/objects.h"
+#include "base/grow.h"
 
 const struct domain *iopt_storage(const struct iopt *iopt, enum ioflush_storage rule)
 {
@@ -64,7 +65,7 @@ static void source_insert(struct area *a)
 	struct pages *p = a->pages;
 	size_t lo = p->nsource;
 
-	if (p->source_stale || objects_grow(p->budget, &p->source, p->nsource, &p->source_cap, sizeof(*p->source))) {
+	if (p->source_stale || !grow_within(p->budget, p->source, p->nsource, p->source_cap, 2u)) {
 		p->source_stale = true;
 		return;
 	}
@@ -128,7 +129,7 @@ static int source_collect(struct pages *p)
 
 		if (!a->storage[0])
 			continue;
-		if (objects_grow(p->budget, &p->source, p->nsource, &p->source_cap, sizeof(*p->source)))
+		if (!grow_within(p->budget, p->source, p->nsource, p->source_cap, 2u))
 			return -1;
 		p->source[p->nsource++] = (struct source_area){.first = a->first, .last = a->last_index, .area = a};
 	}

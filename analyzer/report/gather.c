@@ -8,6 +8,7 @@
 
 #include "analyzer/report/impl.h"
 #include "analyzer/report/lacking.h"
+#include "base/grow.h"
 
 static uint64_t add(uint64_t a, uint64_t b)
 {
@@ -86,67 +87,28 @@ int report_init(struct report *r, const struct policy_set *set, struct error *e)
 	return r->counts ? 0 : error_set(e, "out of memory");
 }
 
-/* Room for one more in an array that doubles. 0, or -1: no memory. */
-static int grow(struct budget *budget, void *array, size_t n, size_t *cap, size_t size)
+/* Where texts are kept. NULL: no memory. */
+static struct intern *texts_of(struct report *r)
 {
-	size_t want = *cap ? 2 * *cap : 4;
-	void **p = array, *grown;
-
-	if (n < *cap)
-		return 0;
-	grown = budget_resize(budget, *p, *cap * size, want * size);
-	if (!grown)
-		return -1;
-	*p = grown;
-	*cap = want;
-	return 0;
-}
-
-/* A copy that free_text() gives back; *failed: there was no memory for it. */
-static char *keep_text(struct report *r, const char *text, bool *failed)
-{
-	size_t size = strlen(text) + 1;
-	char *copy = budget_resize(r->budget, NULL, 0, size);
-
-	*failed |= !copy;
-	return copy ? memcpy(copy, text, size) : NULL;
-}
-
-static void free_text(struct report *r, char *text)
-{
-	budget_free(r->budget, text, text ? strlen(text) + 1 : 0);
-}
-
-static void capture_clear(struct report *r, struct report_capture *c)
-{
-	free_text(r, c->source);
-	free_text(r, c->format);
-	free_text(r, c->host);
-	free_text(r, c->kernel);
-	free_text(r, c->clock);
-	free_text(r, c->state);
-	free_text(r, c->note);
-	free_text(r, c->partial);
+	if (!r->texts)
+		r->texts = intern_new_within(r->budget);
+	return r->texts;
 }
 
 void report_clear(struct report *r)
 {
-	for (size_t i = 0; i < r->n; i++)
-		capture_clear(r, &r->capture[i]);
 	budget_free(r->budget, r->capture, r->captures_cap * sizeof(*r->capture));
 	free(r->counts);
-	for (size_t i = 0; i < r->nleft_out; i++)
-		free_text(r, r->left_out[i]);
-	budget_free(r->budget, r->left_out, r->left_out_cap * sizeof(char *));
+	budget_free(r->budget, (void *)r->left_out, r->left_out_cap * sizeof(char *));
+	intern_free(r->texts);
 	*r = (struct report){0};
 }
 
 int report_leave_out(struct report *r, const char *what, struct error *e)
 {
-	bool failed = grow(r->budget, &r->left_out, r->nleft_out, &r->left_out_cap, sizeof(char *));
-	char *text = failed ? NULL : keep_text(r, what, &failed);
+	const char *text = texts_of(r) ? intern_keep(r->texts, what) : NULL;
 
-	if (failed)
+	if (!text || !grow_within(r->budget, r->left_out, r->nleft_out, r->left_out_cap, 4u))
 		return error_set(e, "%s: %s", what, budget_failure(r->budget));
 	r->left_out[r->nleft_out++] = text;
 	return 0;
@@ -156,9 +118,8 @@ int report_leave_out(struct report *r, const char *what, struct error *e)
 static int capture_copy(struct report *r, const struct capture *c, const struct model_totals *t, const char *partial,
 			struct error *e)
 {
-	bool failed = grow(r->budget, &r->capture, r->n, &r->captures_cap, sizeof(*r->capture));
 	struct report_capture copy = {
-		.id = c->id,
+		.c = *c,
 		.events = t->events,
 		.first_t = t->first_t,
 		.last_t = t->last_t,
@@ -167,18 +128,12 @@ static int capture_copy(struct report *r, const struct capture *c, const struct 
 	};
 
 	memcpy(copy.health, t->health, sizeof(copy.health));
-	copy.source = keep_text(r, c->source, &failed);
-	copy.format = keep_text(r, c->format, &failed);
-	copy.host = keep_text(r, c->host, &failed);
-	copy.kernel = keep_text(r, c->kernel, &failed);
-	copy.clock = keep_text(r, c->clock, &failed);
-	copy.state = keep_text(r, partial ? "partial" : c->state, &failed);
-	copy.note = keep_text(r, c->note, &failed);
-	copy.partial = partial ? keep_text(r, partial, &failed) : NULL;
-	if (failed) {
-		capture_clear(r, &copy);
+	copy.c.origin = NULL;
+	if (partial)
+		copy.c.state = "partial";
+	if (!texts_of(r) || (partial && !(copy.partial = intern_keep(r->texts, partial))) ||
+	    capture_keep(&copy.c, r->texts) || !grow_within(r->budget, r->capture, r->n, r->captures_cap, 4u))
 		return error_set(e, "%s: capture %" PRIu64 ": %s", c->source, c->id, budget_failure(r->budget));
-	}
 	r->capture[r->n++] = copy;
 	return 0;
 }

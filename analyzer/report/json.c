@@ -96,14 +96,14 @@ static void put_capture(struct json *into, const struct report_capture *c)
 {
 	struct json *capture = json_put_object(into, NULL);
 
-	json_put_text(capture, "source", c->source);
-	json_put_u64(capture, "capture", c->id);
-	json_put_text(capture, "format", c->format);
-	put_known(capture, "host", c->host);
-	put_known(capture, "kernel", c->kernel);
-	put_known(capture, "clock", c->clock);
-	put_known(capture, "state", c->state);
-	put_known(capture, "note", c->note);
+	json_put_text(capture, "source", c->c.source);
+	json_put_u64(capture, "capture", c->c.id);
+	json_put_text(capture, "format", c->c.format);
+	put_known(capture, "host", c->c.host);
+	put_known(capture, "kernel", c->c.kernel);
+	put_known(capture, "clock", c->c.clock);
+	put_known(capture, "state", c->c.state);
+	put_known(capture, "note", c->c.note);
 	json_put_u64(capture, "events", c->events);
 	json_put_u64(capture, "first_t", c->first_t);
 	json_put_u64(capture, "last_t", c->last_t);

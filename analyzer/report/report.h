@@ -21,9 +21,9 @@
 #define REPORT_MAX_MHZ 1000000
 
 struct report_capture {
-	uint64_t id, events, first_t, last_t;
-	char *source, *format, *host, *kernel, *clock, *state, *note;
-	char *partial; /* NULL, or why the events are not all there */
+	struct capture c;
+	uint64_t events, first_t, last_t;
+	const char *partial; /* NULL, or why the events are not all there */
 	struct midlife midlife;
 	uint64_t health[HEALTH_COUNT];
 	uint64_t lacking; /* bit k: its probes are known, and none is for event kind k */
@@ -32,6 +32,7 @@ struct report_capture {
 struct report {
 	const struct policy_set *set;
 	struct budget *budget; /* of what is kept of captures; NULL: no bound */
+	struct intern *texts;  /* of captures */
 	uint64_t cycles_per_page, cpu_mhz;
 	bool cpu_mhz_given;
 	struct policy_counts *counts; /* by policy */
@@ -40,7 +41,7 @@ struct report {
 	bool dropped_unknown; /* of some capture: only a part of it was looked at */
 	struct report_capture *capture;
 	size_t n, captures_cap;
-	char **left_out; /* captures that could not be read whole: which, and why */
+	const char **left_out; /* captures that could not be read whole: which, and why */
 	size_t nleft_out, left_out_cap;
 };
 

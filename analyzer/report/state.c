@@ -11,7 +11,7 @@
 
 /* What the visitor's functions need; they cannot fail by themselves. */
 struct gathering {
-	struct budget *budget;
+	struct state *s;
 	struct state_capture *c;
 	const struct intern *strings;
 	bool failed; /* no memory */
@@ -33,24 +33,10 @@ static void *grow(struct budget *budget, void *array, size_t n, size_t size)
 	return n == room(n) ? budget_resize(budget, array, n * size, room(n + 1) * size) : array;
 }
 
-/* A copy that free_text() gives back. NULL: no memory. */
-static char *keep_text(struct budget *budget, const char *text)
-{
-	size_t size = strlen(text) + 1;
-	char *copy = budget_resize(budget, NULL, 0, size);
-
-	return copy ? memcpy(copy, text, size) : NULL;
-}
-
-static void free_text(struct budget *budget, char *text)
-{
-	budget_free(budget, text, text ? strlen(text) + 1 : 0);
-}
-
 /* The same of what the visitor gathers; after a failure nothing more is. */
 static void *grow_gathered(struct gathering *g, void *array, size_t n, size_t size)
 {
-	void *grown = g->failed ? NULL : grow(g->budget, array, n, size);
+	void *grown = g->failed ? NULL : grow(g->s->budget, array, n, size);
 
 	g->failed |= !grown;
 	return grown;
@@ -77,7 +63,7 @@ static void on_domain(void *ctx, const struct model_domain *domain)
 		return;
 	g->c->domain = p;
 	p += g->c->ndomains++;
-	*p = (struct state_domain){.d = *domain, .device = device ? keep_text(g->budget, device) : NULL};
+	*p = (struct state_domain){.d = *domain, .device = device ? intern_keep(g->s->texts, device) : NULL};
 	g->failed |= device && !p->device;
 }
 
@@ -101,10 +87,13 @@ int state_add(struct state *s, const struct capture *c, const struct model *m, c
 	      const char *partial, struct error *e)
 {
 	const struct model_totals *t = model_totals(m);
-	struct state_capture *grown = grow(s->budget, s->capture, s->n, sizeof(*grown));
-	struct gathering g = {.budget = s->budget, .strings = strings};
+	struct state_capture *grown;
+	struct gathering g = {.s = s, .strings = strings};
 	const struct model_visitor v = {.ctx = &g, .iopt = on_iopt, .domain = on_domain, .area = areas ? on_area : NULL};
 
+	if (!s->texts)
+		s->texts = intern_new_within(s->budget);
+	grown = s->texts ? grow(s->budget, s->capture, s->n, sizeof(*grown)) : NULL;
 	if (!grown)
 		return no_memory(s, c, e);
 	s->capture = grown;
@@ -112,8 +101,8 @@ int state_add(struct state *s, const struct capture *c, const struct model *m, c
 	*g.c = (struct state_capture){.id = c->id, .events = t->events, .first_t = t->first_t, .last_t = t->last_t};
 	memcpy(g.c->health, t->health, sizeof(g.c->health));
 	g.c->midlife = t->midlife;
-	g.c->state = keep_text(s->budget, c->state ? c->state : "");
-	g.c->partial = partial ? keep_text(s->budget, partial) : NULL;
+	g.c->state = intern_keep(s->texts, c->state);
+	g.c->partial = partial ? intern_keep(s->texts, partial) : NULL;
 	if (model_visit(m, &v, e))
 		return -1;
 	return g.failed || !g.c->state || (partial && !g.c->partial) ? no_memory(s, c, e) : 0;
@@ -124,17 +113,14 @@ void state_clear(struct state *s)
 	struct budget *b = s->budget;
 
 	for (size_t i = 0; i < s->n; i++) {
-		struct state_capture *c = &s->capture[i];
+		const struct state_capture *c = &s->capture[i];
 
-		for (size_t k = 0; k < c->ndomains; k++)
-			free_text(b, c->domain[k].device);
-		free_text(b, c->state);
-		free_text(b, c->partial);
 		budget_free(b, c->iopt, room(c->niopts) * sizeof(*c->iopt));
 		budget_free(b, c->domain, room(c->ndomains) * sizeof(*c->domain));
 		budget_free(b, c->area, room(c->nareas) * sizeof(*c->area));
 	}
 	budget_free(b, s->capture, room(s->n) * sizeof(*s->capture));
+	intern_free(s->texts);
 	*s = (struct state){.budget = b};
 }
 

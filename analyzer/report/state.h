@@ -17,14 +17,14 @@
 
 struct state_domain {
 	struct model_domain d;
-	char *device; /* NULL: unknown */
+	const char *device; /* NULL: unknown */
 };
 
 struct state_capture {
 	uint64_t id, events;
 	uint64_t first_t, last_t; /* of the events taken */
-	char *state;		  /* "complete", "recording", ... */
-	char *partial;		  /* NULL, or why not all events were taken */
+	const char *state;	  /* "complete", "recording", ... */
+	const char *partial;	  /* NULL, or why not all events were taken */
 	uint64_t health[HEALTH_COUNT];
 	struct midlife midlife;
 	struct model_iopt *iopt;
@@ -35,6 +35,7 @@ struct state_capture {
 
 struct state {
 	struct budget *budget; /* of all that is gathered; NULL: no bound */
+	struct intern *texts;  /* of captures */
 	struct state_capture *capture;
 	size_t n;
 };

@@ -56,16 +56,16 @@ void report_say(FILE *out, const char *label, const char *fmt, ...)
 
 static void print_capture(const struct report_capture *c, FILE *out)
 {
-	bool database = !strcmp(c->format, "database");
+	bool database = !strcmp(c->c.format, "database");
 	uint64_t span = time_span(c->first_t, c->last_t);
 	char number[32] = "";
 
 	if (database)
-		snprintf(number, sizeof(number), " capture %" PRIu64, c->id);
-	report_say(out, "trace", "%s%s (%s%s%s)", strcmp(c->source, "-") ? c->source : "standard input", number,
-		   c->format, c->state[0] ? ", " : "", c->state);
-	report_say(out, "", "host %s, kernel %s, clock %s", c->host[0] ? c->host : "unknown",
-		   c->kernel[0] ? c->kernel : "unknown", c->clock[0] ? c->clock : "unknown");
+		snprintf(number, sizeof(number), " capture %" PRIu64, c->c.id);
+	report_say(out, "trace", "%s%s (%s%s%s)", strcmp(c->c.source, "-") ? c->c.source : "standard input", number,
+		   c->c.format, c->c.state[0] ? ", " : "", c->c.state);
+	report_say(out, "", "host %s, kernel %s, clock %s", c->c.host[0] ? c->c.host : "unknown",
+		   c->c.kernel[0] ? c->c.kernel : "unknown", c->c.clock[0] ? c->c.clock : "unknown");
 	if (c->events)
 		report_say(out, "", "%s event%s in %s.%06u s, from %" PRIu64 ".%06u to %" PRIu64 ".%06u",
 			   text_thousands(c->events), text_s(c->events), text_thousands(span / 1000000000),
@@ -77,8 +77,8 @@ static void print_capture(const struct report_capture *c, FILE *out)
 	if (c->partial)
 		report_say(out, "", "PARTIAL, it ends after %s event%s: %s", text_thousands(c->events),
 			   text_s(c->events), c->partial);
-	else if (c->note[0])
-		report_say(out, "", "note: %s", c->note);
+	else if (c->c.note[0])
+		report_say(out, "", "note: %s", c->c.note);
 }
 
 static void print_header(const struct report *r, FILE *out)
@@ -212,15 +212,15 @@ static void print_health(const struct report *r, FILE *out)
 	print_dropped(r, out);
 	for (size_t i = 0; i < r->n; i++) {
 		if (r->capture[i].partial)
-			report_say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].source,
-				   r->capture[i].id);
+			report_say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].c.source,
+				   r->capture[i].c.id);
 		lacking_text(lacking_needed(r->capture[i].lacking), counted);
 		if (counted[0])
 			report_say(out, "",
 				   "error: no probe of %s, capture %" PRIu64
 				   ", gave %s: what is mapped where and why is not known; "
 				   "record with probes that do (ioflushd --check says which this kernel takes)",
-				   r->capture[i].source, r->capture[i].id, counted);
+				   r->capture[i].c.source, r->capture[i].c.id, counted);
 	}
 	for (size_t i = 0; i < r->nleft_out; i++)
 		report_say(out, "", "error: %s", r->left_out[i]);

@@ -46,13 +46,15 @@ struct tracefile_buffer {
 	uint32_t page_size; /* of a sub-buffer, in bytes; 0: as header_page says */
 	bool compressed;    /* the runs are of compressed chunks */
 	struct tracefile_cpu *cpu;
-	uint32_t cpus, cpus_cap; /* how many, and room for how many */
+	uint32_t cpus; /* how many */
+	size_t cpus_cap;
 
 	/* while the file is opened */
 	uint32_t cpu_count;	     /* version 6: how many; 0: as many as the file */
 	uint64_t offset;	     /* version 6: where its table of CPUs is; 0: the top buffer */
 	struct tracefile_stat *stat; /* until the CPUs are known */
-	uint32_t stats, stats_cap;
+	uint32_t stats;
+	size_t stats_cap;
 };
 
 /* All is owned by the file but the path and the budget. */
@@ -73,7 +75,7 @@ struct tracefile {
 
 	/* while the file is opened */
 	unsigned version, long_size;
-	uint32_t buffers_cap;
+	size_t buffers_cap;
 	uint32_t cpu_count; /* 0: not told */
 	uint32_t formats;   /* wanted ones, so far */
 	char *compression;  /* name of the algorithm; also for tracefile_unpack() */

@@ -9,24 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 #define MAX_CPUS 65536u
 #define MAX_BUFFERS 4096u
-
-/* Room for one more in an array that doubles. 0, or -1: no memory for it. */
-static int grow(struct budget *budget, void **array, uint32_t n, uint32_t *cap, size_t size)
-{
-	size_t want = *cap ? 2 * (size_t)*cap : 4;
-	void *grown;
-
-	if (n < *cap)
-		return 0;
-	grown = budget_resize(budget, *array, *cap * size, want * size);
-	if (!grown)
-		return -1;
-	*array = grown;
-	*cap = (uint32_t)want;
-	return 0;
-}
 
 int tracefile_set_string(const struct cursor *c, char **to, const char *from, size_t len)
 {
@@ -48,7 +34,7 @@ struct tracefile_buffer *tracefile_add_buffer(struct tracefile *tf, struct curso
 		cursor_error(c, "more than 4096 buffers; the file is damaged");
 		return NULL;
 	}
-	if (grow(tf->budget, (void **)&tf->buffer, tf->buffers, &tf->buffers_cap, sizeof(*b))) {
+	if (!grow_within(tf->budget, tf->buffer, tf->buffers, tf->buffers_cap, 4u)) {
 		cursor_no_memory(c);
 		return NULL;
 	}
@@ -88,7 +74,7 @@ int tracefile_add_stat(struct cursor *c, struct tracefile_buffer *b, uint64_t cp
 {
 	if (cpu >= MAX_CPUS)
 		return cursor_error(c, "statistics of a CPU above 65535; the file is damaged");
-	if (grow(c->budget, (void **)&b->stat, b->stats, &b->stats_cap, sizeof(*b->stat)))
+	if (!grow_within(c->budget, b->stat, b->stats, b->stats_cap, 4u))
 		return cursor_no_memory(c);
 	b->stat[b->stats++] = (struct tracefile_stat){.cpu = (uint32_t)cpu, .lost = lost};
 	return 0;
@@ -98,7 +84,7 @@ int tracefile_add_cpu(struct cursor *c, struct tracefile_buffer *b, uint32_t cpu
 {
 	if (cpu >= MAX_CPUS || offset > INT64_MAX || size > INT64_MAX - offset)
 		return cursor_error(c, "a CPU that cannot be; the file is damaged");
-	if (grow(c->budget, (void **)&b->cpu, b->cpus, &b->cpus_cap, sizeof(*b->cpu)))
+	if (!grow_within(c->budget, b->cpu, b->cpus, b->cpus_cap, 4u))
 		return cursor_no_memory(c);
 	b->cpu[b->cpus++] = (struct tracefile_cpu){.cpu = cpu, .offset = offset, .size = size};
 	return 0;
@@ -182,7 +168,7 @@ static int settle_stats(struct tracefile *tf, struct tracefile_buffer *b, struct
 		if (b->stat[i].cpu >= count)
 			return error_set(e, "%s: statistics of CPU %u, which is not there; the file is damaged",
 					 tf->path, b->stat[i].cpu);
-		if (grow(tf->budget, (void **)&b->cpu, b->cpus, &b->cpus_cap, sizeof(*b->cpu)))
+		if (!grow_within(tf->budget, b->cpu, b->cpus, b->cpus_cap, 4u))
 			return no_memory(tf, "statistics of CPUs", e);
 		b->cpu[b->cpus++] = (struct tracefile_cpu){.cpu = b->stat[i].cpu, .stat_lost = b->stat[i].lost};
 	}

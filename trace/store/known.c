@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "trace/store/write.h"
 
 #define FIRST_TASK_SLOTS 256u
@@ -25,19 +26,9 @@
 static uint32_t remember_string(struct store *s, const char *text, int64_t id)
 {
 	uint32_t own = intern_add(s->strings, text, strlen(text));
-	struct known_string *grown;
-	size_t room;
 
-	if (!own || own == UINT32_MAX)
+	if (!own || own == UINT32_MAX || !grow_within(NULL, s->known, own, s->known_room, 256u))
 		return 0;
-	if (own >= s->known_room) {
-		room = s->known_room ? s->known_room * 2 : 256;
-		grown = reallocarray(s->known, room, sizeof(*grown));
-		if (!grown)
-			return 0;
-		s->known = grown;
-		s->known_room = room;
-	}
 	s->known[own].id = id;
 	s->known[own].sum = sum_text(text);
 	return own;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "trace/store/lock.h"
 
 const uint64_t sum_key[EVENT_MAX_FIELDS + 7] = {
@@ -201,7 +202,6 @@ int db_load_captures(sqlite3 *db, const char *path, struct intern *texts, struct
 		     struct budget *b, struct error *e)
 {
 	sqlite3_stmt *stmt = db_prepare(db, path, "SELECT " CAPTURE_COLUMNS " FROM capture NOT INDEXED ORDER BY id", e);
-	struct capture_row *grown;
 	size_t room = 0;
 	int rc;
 
@@ -210,16 +210,9 @@ int db_load_captures(sqlite3 *db, const char *path, struct intern *texts, struct
 	if (!stmt)
 		return -1;
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		if (*n == room) {
-			size_t more = room ? room * 2 : 16;
-
-			grown = budget_resize(b, *rows, room * sizeof(**rows), more * sizeof(**rows));
-			if (!grown) {
-				error_set(e, "%s: %zu captures: %s", path, *n, budget_failure(b));
-				goto fail;
-			}
-			room = more;
-			*rows = grown;
+		if (!grow_within(b, *rows, *n, room, 16u)) {
+			error_set(e, "%s: %zu captures: %s", path, *n, budget_failure(b));
+			goto fail;
 		}
 		if (add_capture(stmt, path, texts, *rows, n, e))
 			goto fail;
