@@ -115,15 +115,11 @@ static bool differs_u64(uint64_t a, uint64_t b)
 #define differs_MS differs_u64
 #define differs_BOOL differs_u64
 
-/* As users write the key, with dashes. */
 static void say_change(const char *key)
 {
-	char name[64];
-	size_t i;
+	char name[CONFIG_NAME_MAX];
 
-	for (i = 0; key[i] && i < sizeof(name) - 1; i++)
-		name[i] = key[i] == '_' ? '-' : key[i];
-	name[i] = '\0';
+	config_name(key, name);
 	if (reloads(key))
 		log_notice("reload: %s has changed", name);
 	else

@@ -49,11 +49,16 @@ static int setup(void **state)
 	return f->q ? 0 : -1;
 }
 
+static void forget(void *arg)
+{
+	(void)arg;
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	queries_free(f->q);
+	queries_free(f->q, forget);
 	unlink(f->program);
 	unlink(f->count);
 	rmdir(f->dir);

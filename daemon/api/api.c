@@ -27,38 +27,6 @@
 #define QUERY_TIMEOUT_MS 120000
 #define QUERY_OUTPUT (4ull << 20)
 
-/* The ioflush beside ours, in ../bin of where we are installed, or in PATH. malloc'ed; NULL: out of memory. */
-static char *find_program(const char *configured)
-{
-	static const char *const beside[] = {"/ioflush", "/../bin/ioflush"};
-	const char *path = getenv("PATH"), *end;
-	char exe[PATH_MAX], *slash, *found;
-	ssize_t n;
-
-	if (configured && configured[0])
-		return strdup(configured);
-	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	exe[n > 0 ? n : 0] = '\0';
-	slash = strrchr(exe, '/');
-	for (size_t i = 0; slash && i < 2; i++) {
-		*slash = '\0';
-		if (asprintf(&found, "%s%s", exe, beside[i]) < 0)
-			return NULL;
-		if (!access(found, X_OK))
-			return found;
-		free(found);
-	}
-	for (; path && *path; path = *end ? end + 1 : end) {
-		end = path + strcspn(path, ":");
-		if (asprintf(&found, "%.*s/ioflush", (int)(end - path), path) < 0)
-			return NULL;
-		if (path[0] == '/' && !access(found, X_OK))
-			return found;
-		free(found);
-	}
-	return strdup("/usr/bin/ioflush"); /* what fails then says where it was looked for */
-}
-
 /* A child has no other folder than we have, but be sure. The file need not be there yet. malloc'ed; NULL: out of memory. */
 static char *absolute_path(const char *path)
 {
@@ -97,7 +65,7 @@ struct api *api_new(const struct config *config, const struct api_live *live, st
 	a->started_ms = a->drains_ms = clock_ms();
 	a->db_path = absolute_path(config->db);
 	a->policies = strdup(config->policies && config->policies[0] ? config->policies : "all");
-	a->program = find_program(config->replay_program);
+	a->program = strdup(config->replay_program);
 	if (config->replay_memory)
 		limits.memory = config->replay_memory;
 	if (a->db_path && a->policies && a->program) {
@@ -123,9 +91,7 @@ void api_free(struct api *a)
 {
 	if (!a)
 		return;
-	if (a->queries)
-		queries_cancel_all(a->queries, free);
-	queries_free(a->queries);
+	queries_free(a->queries, free);
 	jobs_free(a->jobs);
 	api_db_free(a->db);
 	json_free(a->policies_known);

@@ -237,21 +237,11 @@ void queries_cancel(struct queries *q, void *ctx, void (*drop)(void *arg))
 	cancel(q, false, ctx, drop);
 }
 
-void queries_cancel_all(struct queries *q, void (*drop)(void *arg))
-{
-	cancel(q, true, NULL, drop);
-}
-
-static void drop_nothing(void *arg)
-{
-	(void)arg;
-}
-
-void queries_free(struct queries *q)
+void queries_free(struct queries *q, void (*drop)(void *arg))
 {
 	if (!q)
 		return;
-	cancel(q, true, NULL, drop_nothing);
+	cancel(q, true, NULL, drop);
 	for (struct slot *s = q->slot; s < q->slot + SLOTS; s++)
 		slot_clear(q, s);
 	free(q->program);

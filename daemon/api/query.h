@@ -30,7 +30,6 @@ struct queries;
 
 /* program: path, copied. NULL: out of memory. */
 struct queries *queries_new(const char *program, const struct child_limits *limits);
-void queries_free(struct queries *q); /* nobody is called any more */
 
 /*
  * Asks. args: after the program's name, ending with NULL. version: of what is asked about; an answer given for another
@@ -41,7 +40,7 @@ int queries_ask(struct queries *q, const char *const args[], uint64_t version, u
 		void *arg);
 /* Forgets who asked. The arg of each that waited is given to drop(). */
 void queries_cancel(struct queries *q, void *ctx, void (*drop)(void *arg));
-void queries_cancel_all(struct queries *q, void (*drop)(void *arg));
-bool queries_tick(struct queries *q); /* whether any is running */
+void queries_free(struct queries *q, void (*drop)(void *arg)); /* the same of all */
+bool queries_tick(struct queries *q);			       /* whether any is running */
 
 #endif

@@ -59,15 +59,14 @@ static const struct option more_options[] = {
 };
 
 #define NMORE (sizeof(more_options) / sizeof(more_options[0]))
-#define MAX_KEY 64
+#define MAX_KEY CONFIG_NAME_MAX
 
 static void *member_of(struct config *c, const struct option_desc *o)
 {
 	return (char *)c + o->offset;
 }
 
-/* The key as users write it: dashes. */
-static const char *dashed(const char *key, char out[MAX_KEY])
+const char *config_name(const char *key, char out[MAX_KEY])
 {
 	size_t i;
 
@@ -123,7 +122,7 @@ static const char *nearest(const char *name, bool with_more, char best[MAX_KEY])
 	char key[MAX_KEY];
 
 	for (i = 0; i < NOPTIONS; i++)
-		consider(name, dashed(options[i].key, key), best, &least);
+		consider(name, config_name(options[i].key, key), best, &least);
 	for (i = 0; with_more && i < NMORE; i++)
 		consider(name, more_options[i].name, best, &least);
 	return best;
@@ -135,7 +134,7 @@ static const struct option_desc *find_option(const char *name)
 	size_t i;
 
 	for (i = 0; i < NOPTIONS; i++)
-		if (!strcmp(dashed(options[i].key, key), name))
+		if (!strcmp(config_name(options[i].key, key), name))
 			return &options[i];
 	return NULL;
 }
@@ -215,7 +214,7 @@ static int set_option(struct config *c, const struct option_desc *o, const char 
 			want = "yes or no is wanted";
 		break;
 	}
-	return want ? error_set(e, "%s%s: \"%s\": %s", where, dashed(o->key, key), text, want) : 0;
+	return want ? error_set(e, "%s%s: \"%s\": %s", where, config_name(o->key, key), text, want) : 0;
 }
 
 int config_defaults(struct config *c, struct error *e)
@@ -368,7 +367,7 @@ static void print_help(void)
 	for (i = 0; i < NOPTIONS; i++) {
 		bool flag = options[i].type == TYPE_BOOL;
 
-		printf("      --%s%s=%s%s\n            %s (", dashed(options[i].key, key), flag ? "[" : "",
+		printf("      --%s%s=%s%s\n            %s (", config_name(options[i].key, key), flag ? "[" : "",
 		       options[i].ph, flag ? "]" : "", options[i].doc);
 		print_default(&options[i], stdout);
 		printf(")\n");
@@ -395,7 +394,7 @@ static void print_sample(void)
 	       "# Unknown keys are errors. The same options on the command line, --key=value, win.\n");
 	for (i = 0; i < NOPTIONS; i++)
 		printf("\n# %s: %s\n# %s\n#%s =%s%s\n", options[i].ph, values[options[i].type], options[i].doc,
-		       dashed(options[i].key, key), *options[i].def ? " " : "", options[i].def);
+		       config_name(options[i].key, key), *options[i].def ? " " : "", options[i].def);
 }
 
 /* getopt's table: ours, then more_options; keys live as long as it. */
@@ -410,7 +409,7 @@ static void make_long_options(struct long_options *l)
 
 	memset(l, 0, sizeof(*l));
 	for (i = 0; i < NOPTIONS; i++) {
-		l->o[i].name = dashed(options[i].key, l->key[i]);
+		l->o[i].name = config_name(options[i].key, l->key[i]);
 		l->o[i].has_arg = options[i].type == TYPE_BOOL ? optional_argument : required_argument;
 		l->o[i].val = (int)i;
 	}

@@ -27,6 +27,10 @@ struct config {
 	bool disarm;	   /* --disarm: remove what a recorder of this instance left, and exit */
 };
 
+/* An option's name as users write it: with dashes. Returns out. */
+#define CONFIG_NAME_MAX 64
+const char *config_name(const char *key, char out[CONFIG_NAME_MAX]);
+
 /* All defaults. 0 or -1. */
 int config_defaults(struct config *c, struct error *e);
 

@@ -119,10 +119,18 @@ static int note_refusal(struct armed_event *a, const struct probe_set *set, cons
 	return 0;
 }
 
+/* on: "1" or "0". 0, or -1 with errno. */
+static int enable(const struct tracer *t, const char *system, const char *name, const char *on)
+{
+	char path[PATH_MAX];
+
+	return path_print(path, "%s/events/%s/%s/enable", t->dir, system, name) ? -1 : file_write(path, on, 0);
+}
+
 /* 1: armed, 0: refused and the words are set, -1. */
 static int arm_line(struct tracer *t, const char *name, const char *line, char **words, struct error *e)
 {
-	char path[PATH_MAX], command[8192], *before = tracefs_read(t, "error_log", NULL), *after = NULL;
+	char command[8192], *before = tracefs_read(t, "error_log", NULL), *after = NULL;
 	const char *old = before ? find_entry(before, line) : NULL, *now;
 	unsigned removed = 0;
 	int ret = 0, errnum;
@@ -139,7 +147,7 @@ static int arm_line(struct tracer *t, const char *name, const char *line, char *
 			*words = errno_words(t, line, errnum);
 		goto out;
 	}
-	if (path_print(path, "%s/events/%s/%s/enable", t->dir, t->group, name) || file_write(path, "1", 0)) {
+	if (enable(t, t->group, name, "1")) {
 		errnum = errno;
 		if (asprintf(words, "taken, but it cannot be enabled: %s", strerror(errnum)) < 0)
 			*words = NULL;
@@ -155,9 +163,7 @@ out:
 
 static int arm_tracepoint(const struct tracer *t, const struct probe_alt *alt, char **words)
 {
-	char path[PATH_MAX];
-
-	if (!path_print(path, "%s/events/%s/%s/enable", t->dir, alt->system, alt->event) && !file_write(path, "1", 0))
+	if (!enable(t, alt->system, alt->event, "1"))
 		return 1;
 	if (errno == ENOENT)
 		*words = strdup("this kernel has no such tracepoint");
@@ -210,11 +216,9 @@ static int disarm_entry(struct arming *m, struct error *e)
 {
 	struct armed_event *a = &m->t->event[--m->t->nevents];
 	unsigned removed = 0;
-	int ret = 0;
-	char path[PATH_MAX];
+	int ret;
 
-	if (!path_print(path, "%s/events/%s/%s/enable", m->t->dir, m->t->group, a->name))
-		file_write(path, "0", 0);
+	enable(m->t, m->t->group, a->name, "0");
 	ret = group_remove_probe(m->t, a->name, &removed, e);
 	free(a->name);
 	free(a->line);

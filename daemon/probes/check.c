@@ -127,13 +127,7 @@ static int try_set(struct tracer *t, const struct probe_set *set, FILE *out, str
 
 int check_host(const struct config *c, FILE *out, struct error *e)
 {
-	const struct tracer_options o = {
-		.tracefs = c->tracefs,
-		.instance = c->instance,
-		.buffer_size = c->buffer_size,
-		.overwrite = c->overwrite,
-		.rung = c->rung,
-	};
+	const struct tracer_options o = tracer_options_of(c);
 	enum tracer_host host;
 	struct probe_set set;
 	struct tracer t;

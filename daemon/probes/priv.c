@@ -58,21 +58,10 @@ static int read_armed(struct priv_armed *a, struct tracer *t, struct error *e)
 	return 0;
 }
 
-static struct tracer_options tracer_options(const struct config *c)
-{
-	return (struct tracer_options){
-		.tracefs = c->tracefs,
-		.instance = c->instance,
-		.buffer_size = c->buffer_size,
-		.overwrite = c->overwrite,
-		.rung = c->rung,
-	};
-}
-
 /* Clean, then arm. -1: nothing is left armed, and *status is set. */
 static int arm(struct tracer *t, const struct config *c, int *status, struct error *e)
 {
-	const struct tracer_options o = tracer_options(c);
+	const struct tracer_options o = tracer_options_of(c);
 	enum tracer_host host = TRACER_HOST_OK;
 	struct probe_set set;
 	unsigned found;
@@ -115,7 +104,7 @@ static void own_signals(sigset_t *set)
 
 int priv_disarm(const struct config *c, unsigned *removed, struct error *e)
 {
-	struct tracer_options o = tracer_options(c);
+	struct tracer_options o = tracer_options_of(c);
 	enum tracer_host host;
 	struct tracer t;
 	int ret;

@@ -19,6 +19,17 @@
 
 /* --- a tracer */
 
+struct tracer_options tracer_options_of(const struct config *c)
+{
+	return (struct tracer_options){
+		.tracefs = c->tracefs,
+		.instance = c->instance,
+		.buffer_size = c->buffer_size,
+		.overwrite = c->overwrite,
+		.rung = c->rung,
+	};
+}
+
 int tracer_init(struct tracer *t, const struct tracer_options *o, const char *suffix, struct error *e)
 {
 	char *instance = NULL, *dir = NULL;

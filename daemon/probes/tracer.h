@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "daemon/config/config.h"
 #include "daemon/config/exit.h"
 #include "daemon/probes/probeset.h"
 
@@ -24,6 +25,8 @@ struct tracer_options {
 	unsigned busy_ms; /* how long an instance may stay busy behind its readers; 0: three seconds */
 	const char *root; /* for tests: what /proc, /sys (but tracefs) and /dev are looked up below; NULL: "" */
 };
+
+struct tracer_options tracer_options_of(const struct config *c);
 
 /*
  * What became of one event of the set. Behind those of the set come the entries (EVENT_entry) of alternatives that have
