@@ -240,7 +240,7 @@ static void lay_out(FILE *out, const char *p, int layout)
 	}
 }
 
-int json_write(FILE *out, const struct json *v, int layout)
+static int print(FILE *out, const struct json *v, int layout)
 {
 	char *text = is_broken(node(v)) ? NULL : cJSON_PrintUnformatted(node(v));
 
@@ -251,12 +251,21 @@ int json_write(FILE *out, const struct json *v, int layout)
 	return 0;
 }
 
+int json_print(FILE *out, struct json *v, int layout)
+{
+	int err = print(out, v, layout);
+
+	json_free(v);
+	fputc('\n', out);
+	return err;
+}
+
 char *json_format(const struct json *v, int layout)
 {
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
-	int err = out ? json_write(out, v, layout) : -1;
+	int err = out ? print(out, v, layout) : -1;
 
 	if (out && ferror(out))
 		err = -1;
@@ -353,16 +362,6 @@ bool json_is_number(const struct json *v)
 	return cJSON_IsRaw(node(v));
 }
 
-bool json_is_bool(const struct json *v)
-{
-	return cJSON_IsBool(node(v));
-}
-
-bool json_is_true(const struct json *v)
-{
-	return cJSON_IsTrue(node(v));
-}
-
 bool json_is_null(const struct json *v)
 {
 	return cJSON_IsNull(node(v));
@@ -371,15 +370,6 @@ bool json_is_null(const struct json *v)
 struct json *json_get(const struct json *object, const char *key)
 {
 	return json_is_object(object) ? value(cJSON_GetObjectItemCaseSensitive(node(object), key)) : NULL;
-}
-
-struct json *json_at(const struct json *array, size_t i)
-{
-	struct json *v = json_is_array(array) ? json_first(array) : NULL;
-
-	while (v && i--)
-		v = json_next(v);
-	return v;
 }
 
 size_t json_count(const struct json *v)

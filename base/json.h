@@ -7,7 +7,7 @@
  *
  * What is put into a document belongs to it. Nothing has to be checked while it is made: a value that there was no memory
  * for is NULL, NULL may be put and put into, and a document that lacks something is not printed; json_format() and
- * json_write() say so then. What a document reads from is NULL for what is not there, and all that reads takes NULL.
+ * json_print() say so then. What a document reads from is NULL for what is not there, and all that reads takes NULL.
  */
 #ifndef IOFLUSH_BASE_JSON_H
 #define IOFLUSH_BASE_JSON_H
@@ -58,8 +58,8 @@ void json_put_compact(struct json *into, const char *key, const char *text);
 /* The text, malloc'ed; NULL: no memory, now or when it was made. */
 char *json_format(const struct json *v, int layout);
 
-/* 0; -1: no memory, and nothing is printed. A failing write shows in ferror(). */
-int json_write(FILE *out, const struct json *v, int layout);
+/* Prints it and a newline, and frees it. 0; -1: no memory. A failing write shows in ferror(). */
+int json_print(FILE *out, struct json *v, int layout);
 
 /* ---- reading ---- */
 
@@ -77,13 +77,10 @@ bool json_is_object(const struct json *v);
 bool json_is_array(const struct json *v);
 bool json_is_string(const struct json *v);
 bool json_is_number(const struct json *v);
-bool json_is_bool(const struct json *v);
-bool json_is_true(const struct json *v);
 bool json_is_null(const struct json *v);
 
-/* A member; an element; how many there are of either. */
+/* A member; how many there are, or elements. */
 struct json *json_get(const struct json *object, const char *key);
-struct json *json_at(const struct json *array, size_t i);
 size_t json_count(const struct json *v);
 
 /* A member, out of the object: the caller's to put elsewhere or to free. */

@@ -227,8 +227,7 @@ static void say_armed(const struct priv_armed *a)
 
 static int start_writer(struct ioflushd *d, struct error *e)
 {
-	struct capture meta = {
-		.format = "live", .host = "", .kernel = "", .clock = "mono", .state = "recording", .note = ""};
+	struct capture meta;
 	char *lines = armed_lines(&d->armed), *source = NULL;
 	struct utsname u;
 
@@ -236,7 +235,8 @@ static int start_writer(struct ioflushd *d, struct error *e)
 		free(lines);
 		return error_errno(e, "starting the writer");
 	}
-	meta.source = source;
+	capture_init(&meta, 0, source, "live");
+	meta.clock = "mono";
 	meta.probes = lines;
 	if (!uname(&u)) {
 		meta.host = u.nodename;

@@ -46,7 +46,6 @@ static int print_counts(const struct naive *n, struct error *e)
 {
 	struct json *out = json_new_object(), *part;
 	const struct naive_totals *t = naive_totals(n);
-	int err;
 
 	part = json_put_object(out, "policies");
 	for (unsigned i = 0; i < NAIVE_POLICIES; i++)
@@ -55,10 +54,7 @@ static int print_counts(const struct naive *n, struct error *e)
 	part = json_put_object(out, "health");
 	for (int h = 0; h < NAIVE_HEALTH_COUNT; h++)
 		json_put_u64(part, naive_health_names[h], t->health[h]);
-	err = json_write(stdout, out, 1);
-	putchar('\n');
-	json_free(out);
-	return err ? error_set(e, "out of memory") : 0;
+	return json_print(stdout, out, 1) ? error_set(e, "out of memory") : 0;
 }
 
 /* Reads the present capture into a model of its own. 0 or -1. */

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "daemon/api/db.h"
 #include "tests/api_fixture.h"
+#include "tests/json.h"
 #include "trace/store/trim.h"
 
 struct test {

@@ -17,6 +17,7 @@
 #include "analyzer/calibrate/calibrate.h"
 #include "analyzer/commands/cli.h"
 #include "base/json.h"
+#include "tests/json.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define X86 true

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "tests/json.h"
 
 /* Prints v, and holds it against want. */
 static void prints(const struct json *v, int layout, const char *want)

@@ -49,6 +49,18 @@ enum event_kind event_kind_by_name(const char *name, size_t len)
 	return EV_NONE;
 }
 
+void event_lost(struct event *ev, uint64_t t, uint32_t cpu, uint32_t cause, uint64_t count, const uint64_t *since)
+{
+	*ev = (struct event){.kind = EV_lost, .t = t, .cpu = cpu, .tid = EVENT_NO_TID};
+	ev->lost.cause = cause;
+	ev->lost.count = count;
+	ev->lost.since = since ? *since : 0;
+	if (!count)
+		ev->missing |= EVENT_BIT(lost, count);
+	if (!since)
+		ev->missing |= EVENT_BIT(lost, since);
+}
+
 /* Sets the error "EVENT: FIELD: VALUE: WHY" and returns -1. */
 static int refuse(struct error *e, const struct event *ev, const char *field, uint64_t value, const char *why)
 {

@@ -103,6 +103,9 @@ static inline uint64_t time_span(uint64_t from, uint64_t to)
 	return to > from ? to - from : 0;
 }
 
+/* Makes a lost event. count 0: nobody knows how many; since NULL: nor what the last record before them was. */
+void event_lost(struct event *ev, uint64_t t, uint32_t cpu, uint32_t cause, uint64_t count, const uint64_t *since);
+
 /*
  * Whether the event can be true at all: sizes that are not 0, ranges that do not wrap, indexes that fit their area.
  * Every source calls it on every event that it yields. -1 and a message naming the field and its value (without the

@@ -28,18 +28,15 @@ void source_free(struct source *s)
 	free(s);
 }
 
-int source_take_head(const struct source_input *in, void *buf, size_t room, size_t *len, uint64_t *size, struct error *e)
+void source_take_head(const struct source_input *in, void *buf, size_t *len, uint64_t *size)
 {
 	struct stat st;
 
-	if (in->head_len > room)
-		return error_set(e, "%s: more bytes read ahead than there is room for", in->path);
 	if (in->head_len)
 		memcpy(buf, in->head, in->head_len);
 	*len = in->head_len;
 	/* files of tracefs are regular ones that say they are empty */
 	*size = !fstat(in->fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 ? (uint64_t)st.st_size : 0;
-	return 0;
 }
 
 double source_share(uint64_t done, uint64_t size)

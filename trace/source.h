@@ -86,7 +86,7 @@ int source_init(struct source *s, const struct source_ops *ops, const char *path
 void source_free(struct source *s); /* what source_init() made, and s; the rest that the budget gave is freed before */
 
 /* For openers that read from the start: the bytes read already go to buf, *len of them; the file's size if it has one. */
-int source_take_head(const struct source_input *in, void *buf, size_t room, size_t *len, uint64_t *size, struct error *e);
+void source_take_head(const struct source_input *in, void *buf, size_t *len, uint64_t *size);
 /* The progress of a source that has read so much of size bytes. */
 double source_share(uint64_t done, uint64_t size);
 

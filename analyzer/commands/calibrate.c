@@ -138,7 +138,6 @@ static void put_use(struct json *into, const struct calibrate_result *r)
 static int print_json(const struct calibrate_result *r)
 {
 	struct json *root = json_new_object();
-	int ret;
 
 	put_cpu(root, r);
 	json_put_u64(root, "tsc_khz", r->tsc_khz);
@@ -147,28 +146,20 @@ static int print_json(const struct calibrate_result *r)
 	put_instructions(root, r);
 	put_use(root, r);
 	put_notes(root, r);
-	ret = json_write(stdout, root, 1);
-	putchar('\n');
-	json_free(root);
-	return ret;
+	return json_print(stdout, root, 1);
 }
 
 static int calibrate(const struct command *cmd, const struct calibrate_options *o, bool json)
 {
 	struct calibrate_result r;
 	struct error e = {0};
+	int err = calibrate_run(&r, o, &e);
 
-	if (calibrate_run(&r, o, &e)) {
-		cli_message(cmd, "%s", e.text);
-		return STATUS_ERROR;
-	}
-	if (!json)
+	if (!err && !json)
 		print_text(&r);
-	else if (print_json(&r)) {
-		cli_message(cmd, "out of memory");
-		return STATUS_ERROR;
-	}
-	return cli_flush(cmd);
+	else if (!err && print_json(&r))
+		err = error_set(&e, "out of memory");
+	return cli_end(cmd, err, &e);
 }
 
 struct options {

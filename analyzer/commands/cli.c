@@ -89,6 +89,14 @@ int cli_flush(const struct command *cmd)
 	return STATUS_ERROR;
 }
 
+int cli_end(const struct command *cmd, bool failed, const struct error *e)
+{
+	if (!failed)
+		return cli_flush(cmd);
+	cli_message(cmd, "%s", e->text);
+	return STATUS_ERROR;
+}
+
 static int program_help(void)
 {
 	puts("usage: ioflush COMMAND [ARGUMENT]...\n"

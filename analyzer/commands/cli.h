@@ -6,7 +6,10 @@
 #ifndef IOFLUSH_ANALYZER_COMMANDS_CLI_H
 #define IOFLUSH_ANALYZER_COMMANDS_CLI_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "base/error.h"
 
 enum exit_status {
 	STATUS_OK = 0,
@@ -46,5 +49,8 @@ int cli_traces(const struct command *cmd, char *const *paths, size_t n);
 
 /* Flushes standard output and says whether all that was printed got there: a full disk must not look like success. */
 int cli_flush(const struct command *cmd); /* STATUS_OK or STATUS_ERROR with a message */
+
+/* The exit status of a command that came to its end: failed, which it says, or cli_flush(). */
+int cli_end(const struct command *cmd, bool failed, const struct error *e);
 
 #endif

@@ -78,7 +78,7 @@ int explain_add_element(struct explain *x, struct json *obj)
 {
 	printf(x->first ? "\n" : ",\n");
 	x->first = false;
-	return json_print(stdout, obj) ? no_memory(x) : 0;
+	return json_print(stdout, obj, 2) ? no_memory(x) : 0;
 }
 
 /* Members without the brackets around them, and what follows. Takes doc. */
@@ -105,7 +105,7 @@ int explain_begin_json(struct explain *x)
 	if (x->by_iova)
 		printf("\"domain\": \"0x%" PRIx64 "\", \"iova\": \"0x%" PRIx64 "\",\n", x->domain, x->iova);
 	printf("\"pfns\": ");
-	if (json_print(stdout, pfns)) {
+	if (json_print(stdout, pfns, 2)) {
 		json_free(policies);
 		return no_memory(x);
 	}

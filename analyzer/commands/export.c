@@ -184,11 +184,13 @@ out:
 /* Whether what is read is the regular file at path: it would be replaced by its own copy. */
 static bool is_source(const struct export *x, const char *path)
 {
-	const char *from = x->source->path;
-	struct stat a, b;
+	struct file_id there;
+	struct stat st;
 
-	return !(strcmp(from, "-") ? stat(from, &a) : fstat(STDIN_FILENO, &a)) && !stat(path, &b) &&
-	       S_ISREG(b.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return false;
+	there = file_id_of(&st);
+	return same_file(&x->source->file, &there);
 }
 
 static int export_path(struct export *x, const char *path, struct error *e)
@@ -207,7 +209,7 @@ static int run_export(const struct command *cmd, const char *from, const char *t
 {
 	struct export x = {.capture = capture};
 	struct error e = {0};
-	int status = STATUS_ERROR;
+	int err = -1, status;
 	char text[128];
 
 	progress_begin(&x.progress, from);
@@ -215,12 +217,9 @@ static int run_export(const struct command *cmd, const char *from, const char *t
 	if (!x.batch)
 		error_set(&e, "out of memory");
 	else if (!source_open(&x.source, from, &e) && !export_path(&x, to, &e))
-		status = STATUS_OK;
+		err = 0;
 	progress_end(&x.progress);
-	if (status)
-		cli_message(cmd, "%s", e.text);
-	else
-		status = cli_flush(cmd);
+	status = cli_end(cmd, err, &e);
 	if (!status && x.moved)
 		cli_message(cmd, "%s: %s", from, text_moved(text, sizeof(text), x.moved));
 	source_close(x.source);

@@ -203,12 +203,7 @@ static int gaps_main(const struct command *cmd, int argc, char **argv)
 	status = take_operands(&a, argc, argv);
 	if (status)
 		goto out;
-	if (run(&a)) {
-		cli_message(cmd, "%s", e.text);
-		status = STATUS_ERROR;
-		goto out;
-	}
-	status = cli_flush(cmd);
+	status = cli_end(cmd, run(&a), &e);
 out:
 	findings_free(a.findings);
 	policy_set_clear(&a.set);

@@ -190,11 +190,11 @@ int gaps_print_json(const struct gaps *a, const struct summary *s)
 		if (!(a->kinds & 1u << g->kind))
 			continue;
 		printf(shown++ ? ",\n" : "\n");
-		err = json_print(stdout, finding_json(a, g));
+		err = json_print(stdout, finding_json(a, g), 2);
 	}
 	printf("],\n\"summary\": ");
 	if (!err)
-		err = json_print(stdout, summary_json(a, s));
+		err = json_print(stdout, summary_json(a, s), 2);
 	printf("}\n");
 	return err ? error_set(a->error, "out of memory while printing") : 0;
 }

@@ -106,14 +106,10 @@ static int generate(const struct command *cmd, const struct generate_options *o,
 out:
 	progress_end(&p);
 	source_close(s);
-	if (ret) {
-		cli_message(cmd, "%s", e.text);
-		return STATUS_ERROR;
-	}
-	if (!strcmp(path, "-"))
-		return cli_flush(cmd);
-	printf("%s: %s events%s\n", path, text_thousands(out.events), is_database(path) ? ", added as a capture" : "");
-	return cli_flush(cmd);
+	if (!ret && strcmp(path, "-"))
+		printf("%s: %s events%s\n", path, text_thousands(out.events),
+		       is_database(path) ? ", added as a capture" : "");
+	return cli_end(cmd, ret, &e);
 }
 
 /* A number's place and range; the offset is in struct generate_options. Ranges that depend on others generate_open() checks. */

@@ -66,18 +66,13 @@ static void put_policy(struct json *into, const struct ioflush_policy_ops *ops, 
 static int print_json(const struct policy_set *set)
 {
 	struct json *all = json_new_object(), *policies;
-	int ret;
 
 	json_put_u64(all, "interface_version", IOFLUSH_POLICY_ABI);
 	policies = json_put_array(all, "policies");
 	for (size_t i = 0; i < set->n; i++)
 		put_policy(policies, set->policy[i]->ops, set->handle[i]);
 	/* an output error shows when standard output is flushed */
-	ret = json_write(stdout, all, 1);
-	if (!ret)
-		putchar('\n');
-	json_free(all);
-	return ret;
+	return json_print(stdout, all, 1);
 }
 
 struct options {
@@ -111,10 +106,12 @@ static int run(const struct command *cmd, int argc, char **argv)
 {
 	struct options o = {0};
 	struct error e = {0};
-	int status = STATUS_USAGE;
+	int err, status = STATUS_USAGE;
 
-	if (policy_set_add(&o.set, "all", &e))
-		goto error;
+	if (policy_set_add(&o.set, "all", &e)) {
+		cli_message(cmd, "%s", e.text);
+		goto out;
+	}
 	status = cli_options(cmd, argc, argv, &o);
 	if (status >= 0)
 		goto out;
@@ -122,15 +119,10 @@ static int run(const struct command *cmd, int argc, char **argv)
 		status = cli_usage_error(cmd, "unexpected argument '%s'", argv[optind]);
 		goto out;
 	}
-	if (o.json ? print_json(&o.set) : print_text(&o.set)) {
+	err = o.json ? print_json(&o.set) : print_text(&o.set);
+	if (err)
 		error_set(&e, "out of memory, or a plugin's texts are not UTF-8");
-		status = STATUS_ERROR;
-		goto error;
-	}
-	status = cli_flush(cmd);
-	goto out;
-error:
-	cli_message(cmd, "%s", e.text);
+	status = cli_end(cmd, err, &e);
 out:
 	policy_set_clear(&o.set);
 	return status;

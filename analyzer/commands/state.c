@@ -59,17 +59,13 @@ static int run_options(const struct command *cmd, struct options *o, const char 
 {
 	struct state state = {.budget = &o->memory};
 	struct error e = {0};
-	int status = STATUS_ERROR, err;
+	int err = gather(o, path, &state, &e), status;
 
-	err = gather(o, path, &state, &e);
 	if (!err && o->json)
 		err = state_json(&state, stdout, &e);
 	else if (!err)
 		state_text(&state, stdout);
-	if (err)
-		cli_message(cmd, "%s", e.text);
-	else
-		status = cli_flush(cmd);
+	status = cli_end(cmd, err, &e);
 	state_clear(&state);
 	return status;
 }

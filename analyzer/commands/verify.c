@@ -301,7 +301,7 @@ static int print_json(struct verify *v)
 	json_put(doc, "captures", v->captures);
 	v->captures = NULL;
 	json_put_text(doc, "result", result_names[v->worst]);
-	return json_print(stdout, doc) ? error_set(v->error, "out of memory while printing") : 0;
+	return json_print(stdout, doc, 2) ? error_set(v->error, "out of memory while printing") : 0;
 }
 
 #define CLI_OPTIONS struct verify

@@ -177,15 +177,6 @@ struct json *json_put_health(struct json *into, const char *key, const uint64_t 
 	return obj;
 }
 
-int json_print(FILE *out, struct json *doc)
-{
-	int err = json_write(out, doc, 2);
-
-	json_free(doc);
-	fputc('\n', out);
-	return err;
-}
-
 void text_midlife(char *buf, size_t len, const struct midlife *m, const uint64_t *health)
 {
 	static const struct {

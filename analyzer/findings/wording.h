@@ -46,9 +46,6 @@ void json_put_fields(struct json *into, const char *key, const struct event *ev,
 /* {NAME: N} of all health counters, for more to be put in. */
 struct json *json_put_health(struct json *into, const char *key, const uint64_t *health);
 
-/* Prints a document, indented by 2, and a newline. Takes it. -1: no memory. */
-int json_print(FILE *out, struct json *doc);
-
 /*
  * What a recording that began in mid-life shows to be older, by its health counters, and the first event that does:
  * "1 iopt and 2 domains are older than the recording, as event 12 (domain_remove at 1.000000000) is the first to show"

@@ -436,17 +436,9 @@ static int gen_capture(struct source *s, struct capture *c, struct error *e)
 	if (g->taken)
 		return 0;
 	g->taken = true;
-	*c = (struct capture){
-		.id = 1,
-		.source = s->path,
-		.format = "generated",
-		.host = "generated",
-		.kernel = "",
-		.clock = "mono",
-		.probes = "",
-		.state = "complete",
-		.note = "",
-	};
+	capture_init(c, 1, s->path, "generated");
+	c->host = "generated";
+	c->clock = "mono";
 	return 1;
 }
 

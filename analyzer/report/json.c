@@ -128,7 +128,6 @@ static void put_trace(struct json *into, const struct report *r)
 int report_json(const struct report *r, FILE *out, struct error *e)
 {
 	struct json *report = json_new_object(), *policies = json_put_object(report, "policies");
-	int ret = 0;
 
 	for (size_t i = 0; i < r->set->n; i++)
 		put_policy(policies, r->set->policy[i]->ops->name, r, &r->counts[i]);
@@ -137,10 +136,5 @@ int report_json(const struct report *r, FILE *out, struct error *e)
 	put_health(report, r);
 	put_trace(report, r);
 	/* what cannot be written shows when the stream is flushed */
-	if (json_write(out, report, 1))
-		ret = error_set(e, "out of memory");
-	else
-		fputc('\n', out);
-	json_free(report);
-	return ret;
+	return json_print(out, report, 1) ? error_set(e, "out of memory") : 0;
 }

@@ -282,15 +282,9 @@ static void put_capture(struct json *into, const struct state_capture *c)
 int state_json(const struct state *s, FILE *out, struct error *e)
 {
 	struct json *all = json_new_object(), *captures = json_put_array(all, "captures");
-	int ret = 0;
 
 	for (size_t i = 0; i < s->n; i++)
 		put_capture(captures, &s->capture[i]);
 	/* what cannot be written shows when the stream is flushed */
-	if (json_write(out, all, 1))
-		ret = error_set(e, "out of memory");
-	else
-		fputc('\n', out);
-	json_free(all);
-	return ret;
+	return json_print(out, all, 1) ? error_set(e, "out of memory") : 0;
 }

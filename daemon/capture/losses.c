@@ -62,18 +62,7 @@ static void give_lost(struct ring *r, const struct cpu *c, enum loss_cause cause
 	const struct loss *l = &c->loss[cause];
 	struct event *ev = batch_room(r, 1);
 
-	memset(ev, 0, sizeof(*ev));
-	ev->kind = EV_lost;
-	ev->t = r->out.t;
-	ev->cpu = c->number;
-	ev->tid = EVENT_NO_TID;
-	ev->lost.count = count;
-	ev->lost.cause = r->losses.cause[cause];
-	ev->lost.since = l->since.known ? l->since.t : 0;
-	if (!count)
-		ev->missing |= EVENT_BIT(lost, count);
-	if (!l->since.known)
-		ev->missing |= EVENT_BIT(lost, since);
+	event_lost(ev, r->out.t, c->number, r->losses.cause[cause], count, l->since.known ? &l->since.t : NULL);
 	decoder_lost(r->decoder, ev);
 	r->out.n++;
 }

@@ -84,7 +84,8 @@ struct end {
 
 struct writer {
 	char *path, *log_path;
-	struct capture meta; /* its texts are ours */
+	struct capture meta;
+	struct intern *texts; /* of it */
 	struct intern *strings;
 	uint32_t cause[CAUSES]; /* ids of strings */
 	struct recorder self;

@@ -84,10 +84,9 @@ static int check_place(const struct writer *w, struct error *e)
 /* What was opened by name and what was locked by name are one file, and still there. */
 static int know_files(struct writer *w, struct store *s, struct error *e)
 {
-	const struct file_id locked = {.dev = w->lock_file.dev, .ino = w->lock_file.ino};
 	struct file_id opened;
 
-	if (!db_file(store_handle(s), &opened) || !same_file(&opened, &locked))
+	if (!db_file(store_handle(s), &opened) || !same_file(&opened, &w->lock_file.file))
 		return error_set(e, "%s: was replaced while it was opened", w->path);
 	w->place.file = opened;
 	w->place.log = place_file_at(w->log_path);

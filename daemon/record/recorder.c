@@ -185,12 +185,14 @@ static int locked_by_other(struct store *s, struct error *e)
 int recorder_lock(struct recorder_lock *l, struct store *s, struct error *e)
 {
 	const char *path = store_path(s);
+	struct file_id now;
 	struct stat st;
 	int fd;
 
 	if (stat(path, &st))
 		return error_errno(e, "%s", path);
-	if (l->fd >= 0 && l->dev == st.st_dev && l->ino == st.st_ino)
+	now = file_id_of(&st);
+	if (l->fd >= 0 && same_file(&l->file, &now))
 		return 0; /* opened again: it is held all the time, and opening it twice would end SQLite's locks */
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st))
@@ -203,7 +205,7 @@ int recorder_lock(struct recorder_lock *l, struct store *s, struct error *e)
 		return -1;
 	}
 	recorder_unlock(l);
-	*l = (struct recorder_lock){.fd = fd, .dev = st.st_dev, .ino = st.st_ino};
+	*l = (struct recorder_lock){.fd = fd, .file = file_id_of(&st)};
 	return 0;
 fail:
 	error_errno(e, "%s: locking it for this recorder", path);

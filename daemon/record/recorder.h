@@ -28,8 +28,7 @@ struct recorder {
 
 struct recorder_lock {
 	int fd; /* -1: not held */
-	dev_t dev;
-	ino_t ino;
+	struct file_id file;
 };
 
 /*

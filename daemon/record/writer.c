@@ -284,19 +284,9 @@ static void *run(void *arg)
 
 static int copy_meta(struct writer *w, const struct capture *meta)
 {
-	const char *const text[] = {meta->source, meta->format, meta->host, meta->kernel, meta->clock, meta->probes};
-	const char **const own[] = {&w->meta.source, &w->meta.format, &w->meta.host,
-				    &w->meta.kernel, &w->meta.clock,  &w->meta.probes};
-	const char *value;
-	size_t i;
-
-	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-		value = text[i] && text[i][0] ? text[i] : i < 2 ? "live" : "";
-		*own[i] = strdup(value);
-		if (!*own[i])
-			return -1;
-	}
-	return 0;
+	w->meta = *meta;
+	w->texts = intern_new();
+	return w->texts ? capture_keep(&w->meta, w->texts) : -1;
 }
 
 static int intern_causes(struct writer *w)
@@ -324,12 +314,7 @@ static void free_writer(struct writer *w)
 	queue_free(w->queue);
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
-	free((char *)w->meta.source);
-	free((char *)w->meta.format);
-	free((char *)w->meta.host);
-	free((char *)w->meta.kernel);
-	free((char *)w->meta.clock);
-	free((char *)w->meta.probes);
+	intern_free(w->texts);
 	free(w->path);
 	free(w->log_path);
 	free(w->end.cut_off);

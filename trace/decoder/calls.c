@@ -61,15 +61,9 @@ static int leave_call(const struct decoder *d, struct thread *th, uint16_t kind,
 
 static void make_lost(struct decoder *d, struct event *ev, const struct raw_record *r, unsigned n)
 {
-	memset(ev, 0, sizeof(*ev));
-	ev->t = r->t;
-	ev->cpu = r->cpu;
+	event_lost(ev, r->t, r->cpu, d->cause, n, NULL);
 	ev->tid = r->tid;
 	ev->comm = r->comm;
-	ev->kind = EV_lost;
-	ev->missing = EVENT_BIT(lost, since);
-	ev->lost.count = n;
-	ev->lost.cause = d->cause;
 	d->stats.unpaired += n;
 }
 

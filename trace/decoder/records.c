@@ -157,9 +157,7 @@ static const struct plan *compile(struct decoder *d, uint32_t id, struct error *
 	unsigned kind;
 	bool ours;
 
-	if (!event || !event->name)
-		return &plan_other;
-	kind = raw_kind_by_name(event->name, strlen(event->name));
+	kind = event ? kind_of_format(event) : (unsigned)RAW_OTHER;
 	if (kind == RAW_OTHER)
 		return &plan_other;
 	plan = budget_alloc(d->budget, sizeof(*plan));

@@ -106,20 +106,9 @@ static int find_comm(struct ftext *ft, const struct ftext_columns *col, uint32_t
 
 static void make_lost(struct ftext *ft, struct event *ev, uint32_t cpu, uint64_t count)
 {
-	uint64_t since = cpu < CPU_TIMES ? ft->cpu_t[cpu] : 0;
+	const uint64_t *since = cpu < CPU_TIMES && ft->cpu_t[cpu] ? &ft->cpu_t[cpu] : NULL;
 
-	memset(ev, 0, sizeof(*ev));
-	ev->kind = EV_lost;
-	ev->t = ft->last_t;
-	ev->cpu = cpu;
-	ev->tid = EVENT_NO_TID;
-	ev->lost.count = count;
-	ev->lost.cause = ft->cause;
-	ev->lost.since = since;
-	if (!count)
-		ev->missing |= EVENT_BIT(lost, count);
-	if (!since)
-		ev->missing |= EVENT_BIT(lost, since);
+	event_lost(ev, ft->last_t, cpu, ft->cause, count, since);
 	decoder_lost(ft->decoder, ev);
 }
 
@@ -447,8 +436,7 @@ int ftext_open(struct source **out, const struct source_input *in, struct error 
 	ft->cause = intern_add(ft->source.strings, loss_table[LOSS_RING].name, strlen(loss_table[LOSS_RING].name));
 	if (ft->cause == UINT32_MAX)
 		goto no_memory;
-	if (source_take_head(in, ft->buf, BUFFER_BYTES, &ft->len, &ft->size, e))
-		goto fail;
+	source_take_head(in, ft->buf, &ft->len, &ft->size);
 	*out = &ft->source;
 	return 0;
 no_memory:

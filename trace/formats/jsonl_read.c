@@ -306,6 +306,9 @@ static int check_header(struct jsonl_source *s, struct error *e)
 static int read_header(struct jsonl_source *s, struct capture *c, struct error *e)
 {
 	static const char *const states[] = {"complete", "partial", "recording", "cut-off"};
+	static const char *const keys[CAPTURE_TEXTS] = {"source", NULL,	    "host",  "kernel",
+							"clock",  "probes", "state", "note"};
+	const char *text;
 	size_t i;
 
 	if (check_header(s, e))
@@ -314,26 +317,19 @@ static int read_header(struct jsonl_source *s, struct capture *c, struct error *
 	s->texts = intern_new_within(&s->source.budget);
 	if (!s->texts)
 		return refuse(s, e, "header: %s", budget_failure(&s->source.budget));
-	memset(c, 0, sizeof(*c));
-	c->id = s->captures + 1;
-	c->format = "jsonl";
-	c->source = header_text(s, "source", e);
-	c->host = header_text(s, "host", e);
-	c->kernel = header_text(s, "kernel", e);
-	c->clock = header_text(s, "clock", e);
-	c->probes = header_text(s, "probes", e);
-	c->state = header_text(s, "state", e);
-	c->note = header_text(s, "note", e);
-	if (!c->source || !c->host || !c->kernel || !c->clock || !c->probes || !c->state || !c->note ||
-	    header_events(s, &c->events, e))
+	capture_init(c, s->captures + 1, s->source.path, "jsonl");
+	for (i = 0; i < CAPTURE_TEXTS; i++) {
+		text = keys[i] ? header_text(s, keys[i], e) : "";
+		if (!text)
+			return -1;
+		if (text[0])
+			*capture_text(c, (unsigned)i) = text;
+	}
+	if (header_events(s, &c->events, e))
 		return -1;
 	s->expected = c->events;
 	s->events = 0;
 	memset(&s->dropped, 0, sizeof(s->dropped));
-	if (!c->source[0])
-		c->source = s->source.path;
-	if (!c->state[0])
-		c->state = states[0];
 	for (i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		if (!strcmp(c->state, states[i])) {
 			s->captures++;
@@ -444,10 +440,7 @@ int jsonl_open(struct source **out, const struct source_input *in, struct error 
 		jsonl_close(&s->source);
 		return error_set(e, "%s: out of memory", in->path);
 	}
-	if (source_take_head(in, s->buf, s->cap, &s->end, &s->size, e)) {
-		jsonl_close(&s->source);
-		return -1;
-	}
+	source_take_head(in, s->buf, &s->end, &s->size);
 	*out = &s->source;
 	return 0;
 }

@@ -196,20 +196,7 @@ static void heap_sift(struct tracedat *td, uint32_t i)
 static void make_lost(struct tracedat *td, struct event *ev, const struct cpu_reader *r, uint64_t t, int64_t count,
 		      uint32_t cause)
 {
-	memset(ev, 0, sizeof(*ev));
-	ev->kind = EV_lost;
-	ev->t = t;
-	ev->cpu = r->data.cpu->cpu;
-	ev->tid = EVENT_NO_TID;
-	ev->lost.cause = cause;
-	if (count > 0)
-		ev->lost.count = (uint64_t)count;
-	else
-		ev->missing |= EVENT_BIT(lost, count);
-	if (r->last_t)
-		ev->lost.since = r->last_t;
-	else
-		ev->missing |= EVENT_BIT(lost, since);
+	event_lost(ev, t, r->data.cpu->cpu, cause, count > 0 ? (uint64_t)count : 0, r->last_t ? &r->last_t : NULL);
 	decoder_lost(td->decoder, ev);
 }
 
