@@ -118,6 +118,14 @@ void json_put_u64(struct json *into, const char *key, uint64_t n)
 	put_node(into, key, cJSON_CreateRaw(text));
 }
 
+void json_put_known(struct json *into, const char *key, bool known, uint64_t n)
+{
+	if (known)
+		json_put_u64(into, key, n);
+	else
+		json_put_null(into, key);
+}
+
 void json_put_i64(struct json *into, const char *key, int64_t n)
 {
 	char text[24];

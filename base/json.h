@@ -37,6 +37,7 @@ void json_put(struct json *into, const char *key, struct json *v); /* takes v */
 void json_put_null(struct json *into, const char *key);
 void json_put_bool(struct json *into, const char *key, bool b);
 void json_put_u64(struct json *into, const char *key, uint64_t n);
+void json_put_known(struct json *into, const char *key, bool known, uint64_t n); /* else null */
 void json_put_i64(struct json *into, const char *key, int64_t n);
 void json_put_hex(struct json *into, const char *key, uint64_t n); /* "0x1f": an id, an address */
 

@@ -92,15 +92,18 @@ static void put_line(const char *prefix, const char *line, size_t len)
 		;
 }
 
-static void log_v(enum log_level level, const char *fmt, va_list ap)
+void log_at(enum log_level level, const char *fmt, ...)
 {
 	char text[2048], prefix[64];
 	const char *line, *end;
 	int saved = errno;
+	va_list ap;
 
 	if ((int)level > log_max)
 		return;
+	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
 	make_prefix(prefix, sizeof(prefix), level);
 	for (line = text;; line = end + 1) {
 		end = strchrnul(line, '\n');
@@ -111,19 +114,3 @@ static void log_v(enum log_level level, const char *fmt, va_list ap)
 	}
 	errno = saved;
 }
-
-#define LOG_FUNCTION(name, level)             \
-	void log_##name(const char *fmt, ...) \
-	{                                     \
-		va_list ap;                   \
-                                              \
-		va_start(ap, fmt);            \
-		log_v(level, fmt, ap);        \
-		va_end(ap);                   \
-	}
-
-LOG_FUNCTION(error, LOG_L_ERROR)
-LOG_FUNCTION(warning, LOG_L_WARNING)
-LOG_FUNCTION(notice, LOG_L_NOTICE)
-LOG_FUNCTION(info, LOG_L_INFO)
-LOG_FUNCTION(debug, LOG_L_DEBUG)

@@ -389,7 +389,7 @@ static int stop_recording(struct ioflushd *d, const char *why)
 	api_free(d->api);
 	d->api = NULL;
 	stats(d, &r, &w);
-	health_finish(&d->health, &r, &w);
+	health_say_losses(&d->health, &r, &w);
 	log_info("capture %" PRIu64 ": %" PRIu64 " events, %" PRIu64 " lost", w.capture, r.events, health_lost(&r, &w));
 	rc = writer_close(d->writer, &e);
 	if (rc)

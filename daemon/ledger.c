@@ -39,7 +39,7 @@ uint64_t health_lost(const struct ring_stats *r, const struct writer_stats *w)
 	return sum;
 }
 
-static bool say_losses(struct health *h, const struct ring_stats *r, const struct writer_stats *w)
+bool health_say_losses(struct health *h, const struct ring_stats *r, const struct writer_stats *w)
 {
 	uint64_t n[HEALTH_CAUSES];
 	bool said = false;
@@ -82,11 +82,6 @@ void health_update(struct health *h, uint64_t now_s, const struct ring_stats *r,
 		if (failing)
 			h->failing_due = now_s + HEALTH_INTERVAL_S;
 	}
-	if (now_s >= h->loss_due && say_losses(h, r, w))
+	if (now_s >= h->loss_due && health_say_losses(h, r, w))
 		h->loss_due = now_s + HEALTH_INTERVAL_S;
-}
-
-void health_finish(struct health *h, const struct ring_stats *r, const struct writer_stats *w)
-{
-	say_losses(h, r, w);
 }

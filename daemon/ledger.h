@@ -30,8 +30,8 @@ struct health {
 /* Logs what has changed. now_s: seconds of any clock that does not step. */
 void health_update(struct health *h, uint64_t now_s, const struct ring_stats *r, const struct writer_stats *w);
 
-/* What was lost after it was said last; at the end of a capture. */
-void health_finish(struct health *h, const struct ring_stats *r, const struct writer_stats *w);
+/* Logs what was lost after it was said last, as at the end of a capture. Whether there was any. */
+bool health_say_losses(struct health *h, const struct ring_stats *r, const struct writer_stats *w);
 
 /* Records lost so far, of any cause; places of unknown count are not among them. */
 uint64_t health_lost(const struct ring_stats *r, const struct writer_stats *w);

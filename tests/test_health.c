@@ -83,13 +83,13 @@ static void losses_are_summed_up(void **state)
 	assert_int_equal(said(f, "lost"), 2);
 	w.lost_queue = 5;
 	r.lost_probe = 3;
-	health_finish(&h, &r, &w);
+	health_say_losses(&h, &r, &w);
 	assert_int_equal(said(f, "3 records lost because probes missed them"), 1);
 	assert_int_equal(said(f, "5 records lost in the queue"), 1);
 	assert_int_equal(health_lost(&r, &w), 618);
 	r.unnamed = 3;
 	w.unnamed = 4; /* not lost: stored, but for their names */
-	health_finish(&h, &r, &w);
+	health_say_losses(&h, &r, &w);
 	assert_int_equal(said(f, "7 events stored without the name of their command or device"), 1);
 	assert_int_equal(health_lost(&r, &w), 618);
 }

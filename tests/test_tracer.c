@@ -29,7 +29,6 @@
 
 #include "base/log.h"
 #include "daemon/config/config.h"
-#include "daemon/config/instance.h"
 #include "daemon/probes/check.h"
 #include "daemon/probes/priv.h"
 #include "daemon/probes/probeset.h"

@@ -128,14 +128,8 @@ void json_put_origin(struct json *obj, const struct origin *o, const struct inte
 	json_put_u64(obj, "event", o->seq);
 	json_put_text(obj, "name", event_table[o->kind].name);
 	json_put_u64(obj, "t", o->t);
-	if (o->cpu == EVENT_NO_CPU)
-		json_put_null(obj, "cpu");
-	else
-		json_put_u64(obj, "cpu", o->cpu);
-	if (o->tid == EVENT_NO_TID)
-		json_put_null(obj, "tid");
-	else
-		json_put_u64(obj, "tid", o->tid);
+	json_put_known(obj, "cpu", o->cpu != EVENT_NO_CPU, o->cpu);
+	json_put_known(obj, "tid", o->tid != EVENT_NO_TID, o->tid);
 	put_name(obj, "comm", s, o->comm);
 }
 

@@ -66,27 +66,19 @@ static void put_verify(struct json *into, const struct report *r)
 	json_put_u64(verify, "kernel_unpins_not_derived", r->totals.not_derived);
 }
 
-static void put_dropped(struct json *into, const char *key, const struct report *r, uint64_t n)
-{
-	if (r->dropped_unknown)
-		json_put_null(into, key);
-	else
-		json_put_u64(into, key, n);
-}
-
 /* The first capture that is partial speaks for all, or else the first left out; each has its own in "trace". */
 static void put_health(struct json *into, const struct report *r)
 {
 	struct json *health = json_put_health(into, "health", r->totals.health);
 	const char *partial = r->nleft_out ? r->left_out[0] : NULL;
 
-	put_dropped(health, "failed_maps", r, r->dropped.failed_maps);
-	put_dropped(health, "failed_accesses", r, r->dropped.failed_accesses);
-	put_dropped(health, "empty_unmaps", r, r->dropped.empty_unmaps);
-	put_dropped(health, "other_records", r, r->dropped.other);
-	put_dropped(health, "unnamed", r, r->dropped.unnamed);
-	put_dropped(health, "doubtful_names", r, r->dropped.doubtful_names);
-	put_dropped(health, "moved_events", r, r->dropped.moved);
+	json_put_known(health, "failed_maps", !r->dropped_unknown, r->dropped.failed_maps);
+	json_put_known(health, "failed_accesses", !r->dropped_unknown, r->dropped.failed_accesses);
+	json_put_known(health, "empty_unmaps", !r->dropped_unknown, r->dropped.empty_unmaps);
+	json_put_known(health, "other_records", !r->dropped_unknown, r->dropped.other);
+	json_put_known(health, "unnamed", !r->dropped_unknown, r->dropped.unnamed);
+	json_put_known(health, "doubtful_names", !r->dropped_unknown, r->dropped.doubtful_names);
+	json_put_known(health, "moved_events", !r->dropped_unknown, r->dropped.moved);
 	for (size_t i = r->n; i-- > 0;)
 		partial = r->capture[i].partial ? r->capture[i].partial : partial;
 	put_known(health, "partial", partial);

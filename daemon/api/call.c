@@ -243,14 +243,6 @@ int call_check_policy(struct call *c, const char *field, const char *s, size_t l
 
 /* ---- answers ---- */
 
-void call_put_number(struct json *into, const char *key, bool given, uint64_t n)
-{
-	if (given)
-		json_put_u64(into, key, n);
-	else
-		json_put_null(into, key);
-}
-
 void call_respond(struct call *c, int result, struct api_response *r)
 {
 	if (!result && c->json && !c->text) {

@@ -105,9 +105,6 @@ struct job *call_job(struct call *c);
 /* A policy that a client names in a field, with its parameters: its form, and whether there is one. 0 or -1. */
 int call_check_policy(struct call *c, const char *field, const char *s, size_t len);
 
-/* A number, or null where there is none. */
-void call_put_number(struct json *into, const char *key, bool given, uint64_t n);
-
 /* The frame of a call, for api_handle(): its query to parameters; what the handler left to a response. */
 int call_parse_query(struct call *c);
 void call_clear_params(struct call *c);

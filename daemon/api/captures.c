@@ -55,8 +55,8 @@ static int put_capture(struct json *into, struct call *c, const struct capture_r
 	json_put_text(into, "state", r->c.state);
 	json_put_text(into, "note", r->c.note);
 	json_put_u64(into, "events", r->events);
-	call_put_number(into, "first_t", r->events, r->first_t);
-	call_put_number(into, "last_t", r->events, r->last_t);
+	json_put_known(into, "first_t", r->events, r->first_t);
+	json_put_known(into, "last_t", r->events, r->last_t);
 	put_lines(json_put_array(into, "probes"), r->c.probes);
 	put_losses(json_put_object(into, "losses"), &losses);
 	return 0;
@@ -90,7 +90,7 @@ int api_get_captures(struct call *c)
 	if (got < 0)
 		return call_db_fail(c, &e);
 	/* a full page may be the last one: then the next is empty */
-	call_put_number(c->json, "cursor", got, before);
+	json_put_known(c->json, "cursor", got, before);
 	return 0;
 }
 

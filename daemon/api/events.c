@@ -40,8 +40,8 @@ static int add_event(void *ctx, const struct api_event *row)
 	json_put_u64(json, "id", row->row.id);
 	json_put_u64(json, "capture", row->row.capture);
 	json_put_u64(json, "t", ev->t);
-	call_put_number(json, "cpu", ev->cpu != EVENT_NO_CPU, ev->cpu);
-	call_put_number(json, "tid", ev->tid != EVENT_NO_TID, ev->tid);
+	json_put_known(json, "cpu", ev->cpu != EVENT_NO_CPU, ev->cpu);
+	json_put_known(json, "tid", ev->tid != EVENT_NO_TID, ev->tid);
 	json_put_text(json, "comm", row->comm);
 	json_put_text(json, "e", d->name);
 	for (unsigned i = 0; i < d->nfields; i++)
@@ -136,7 +136,7 @@ int api_get_events(struct call *c)
 	if (got < 0)
 		return -1;
 	c->json = json_new_object();
-	call_put_number(c->json, "capture", f.capture, f.capture);
+	json_put_known(c->json, "capture", f.capture, f.capture);
 	events = json_put_array(c->json, "events");
 	if (got && api_db_events(c->api->db, &f, add_event, events, &next, &more, &e))
 		return call_db_fail(c, &e);

@@ -41,7 +41,7 @@ static void put_job(struct json *into, const struct job *j)
 	else
 		json_put_real(into, "progress", progress);
 	json_put_u64(into, "capture", j->capture);
-	call_put_number(into, "to", j->until, j->to);
+	json_put_known(into, "to", j->until, j->to);
 	json_put_text(into, "policies", j->policies);
 	put_time(into, "created", j->created);
 	put_time(into, "started", j->started);

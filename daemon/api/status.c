@@ -57,7 +57,7 @@ static void put_probes(struct json *into, const struct priv_armed *armed)
 		struct json *one = json_put_object(into, NULL);
 
 		json_put_text(one, "event", v->name);
-		call_put_number(one, "alternative", v->alt >= 0, (uint64_t)v->alt);
+		json_put_known(one, "alternative", v->alt >= 0, (uint64_t)v->alt);
 		json_put_text(one, "probe", v->alt < 0 ? NULL : v->line);
 		json_put_text(one, "lost", v->lost);
 		json_put_text(one, "refused", v->refused);

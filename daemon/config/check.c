@@ -3,13 +3,30 @@
 #include "daemon/config/config.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "base/log.h"
 #include "base/number.h"
-#include "daemon/config/instance.h"
+
+bool instance_valid(const char *name)
+{
+	/* the groups that the kernel gives probes without one: whatever is in them is others' */
+	static const char *const taken[] = {"kprobes", "uprobes", "fprobes", "eprobes", "tracepoints", "synthetic"};
+	size_t i;
+
+	for (i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (!strcmp(name, taken[i]))
+			return false;
+	if (!isalpha((unsigned char)name[0]) && name[0] != '_')
+		return false;
+	for (i = 0; name[i]; i++)
+		if (i >= INSTANCE_MAX || (!isalnum((unsigned char)name[i]) && !strchr("_-", name[i])))
+			return false;
+	return true;
+}
 
 static int in_range(const char *key, uint64_t value, uint64_t min, uint64_t max, struct error *e)
 {
@@ -19,35 +36,40 @@ static int in_range(const char *key, uint64_t value, uint64_t min, uint64_t max,
 			 (unsigned long long)min, (unsigned long long)max);
 }
 
-/* ADDR:PORT or [ADDR6]:PORT, numbers only. 0, or -1; whether the address is a loopback one. */
-static int parse_address(const char *listen, bool *loopback)
+int config_address(const char *listen, struct sockaddr_storage *ss, bool *loopback)
 {
-	char host[64];
-	struct in_addr in;
-	struct in6_addr in6;
+	struct sockaddr_in *in4 = (struct sockaddr_in *)ss;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
 	const char *colon = strrchr(listen, ':');
+	char host[64];
 	uint64_t port;
 	size_t len;
 
+	memset(ss, 0, sizeof(*ss));
 	if (!colon || colon[1 + strspn(colon + 1, "0123456789")] || parse_u64(colon + 1, 0, 65535, &port))
 		return -1;
 	len = (size_t)(colon - listen);
 	if (len >= 2 && listen[0] == '[' && colon[-1] == ']') {
 		snprintf(host, sizeof(host), "%.*s", (int)len - 2, listen + 1);
-		if (inet_pton(AF_INET6, host, &in6) != 1)
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16_t)port);
+		if (inet_pton(AF_INET6, host, &in6->sin6_addr) != 1)
 			return -1;
-		*loopback = IN6_IS_ADDR_LOOPBACK(&in6);
+		*loopback = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 		return 0;
 	}
 	snprintf(host, sizeof(host), "%.*s", (int)len, listen);
-	if (inet_pton(AF_INET, host, &in) != 1)
+	in4->sin_family = AF_INET;
+	in4->sin_port = htons((uint16_t)port);
+	if (inet_pton(AF_INET, host, &in4->sin_addr) != 1)
 		return -1;
-	*loopback = ntohl(in.s_addr) >> 24 == 127;
+	*loopback = ntohl(in4->sin_addr.s_addr) >> 24 == 127;
 	return 0;
 }
 
 static int check_listen(const struct config *c, struct error *e)
 {
+	struct sockaddr_storage address;
 	struct sockaddr_un un;
 	bool loopback;
 
@@ -61,7 +83,7 @@ static int check_listen(const struct config *c, struct error *e)
 					 sizeof(un.sun_path) - 1);
 		return 0;
 	}
-	if (parse_address(c->listen, &loopback))
+	if (config_address(c->listen, &address, &loopback))
 		return error_set(e, "listen: \"%s\": unix:PATH, ADDR:PORT, [ADDR6]:PORT (numbers) or none is wanted",
 				 c->listen);
 	if (!loopback && !*c->token_file)

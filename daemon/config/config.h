@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -45,6 +46,16 @@ int config_args(struct config *c, int argc, char **argv, struct error *e);
 
 /* Whether the values make sense together (a token for addresses that are not loopback, sizes in range). 0 or -1. */
 int config_check(const struct config *c, struct error *e);
+
+/* ADDR:PORT or [ADDR6]:PORT, numbers only. 0, or -1; whether the address is a loopback one. */
+int config_address(const char *listen, struct sockaddr_storage *ss, bool *loopback);
+
+/*
+ * Whether an instance in tracefs, from which the names of its probes are made, can have the name: letters, digits, '_' and
+ * '-', a letter or '_' first.
+ */
+#define INSTANCE_MAX 48 /* so that the names made from it fit what the kernel takes */
+bool instance_valid(const char *name);
 
 /* The group that the API's socket is to be given to. 1, 0: none, or -1 and the error. */
 int config_listen_group(const struct config *c, gid_t *gid, struct error *e);

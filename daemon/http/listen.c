@@ -85,54 +85,18 @@ int http_listen_unix(struct http *h, const struct config *c, struct error *e)
 	return h->unix_path ? 0 : error_set(e, "out of memory");
 }
 
-/* "127.0.0.1:80", "[::1]:80", "localhost:80". */
-static int parse_address(const char *text, struct sockaddr_storage *ss, socklen_t *len, bool *loopback)
-{
-	struct sockaddr_in *in4 = (struct sockaddr_in *)ss;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
-	const char *colon = strrchr(text, ':');
-	size_t n = colon ? (size_t)(colon - text) : 0;
-	char host[INET6_ADDRSTRLEN + 2];
-	unsigned long port;
-	char *end;
-
-	memset(ss, 0, sizeof(*ss));
-	if (!n || n >= sizeof(host) || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-		return -1;
-	port = strtoul(colon + 1, &end, 10);
-	if (port > 65535)
-		return -1;
-	snprintf(host, sizeof(host), "%.*s", (int)n, text);
-	if (!strcmp(host, "localhost"))
-		strcpy(host, "127.0.0.1");
-	if (host[0] == '[' && host[n - 1] == ']') {
-		host[n - 1] = '\0';
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons((uint16_t)port);
-		*len = sizeof(*in6);
-		*loopback = inet_pton(AF_INET6, host + 1, &in6->sin6_addr) == 1 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-		return inet_pton(AF_INET6, host + 1, &in6->sin6_addr) == 1 ? 0 : -1;
-	}
-	in4->sin_family = AF_INET;
-	in4->sin_port = htons((uint16_t)port);
-	*len = sizeof(*in4);
-	if (inet_pton(AF_INET, host, &in4->sin_addr) != 1)
-		return -1;
-	*loopback = ntohl(in4->sin_addr.s_addr) >> 24 == 127;
-	return 0;
-}
-
 int http_listen_tcp(struct http *h, const char *text, struct error *e)
 {
 	struct sockaddr_storage ss;
-	bool loopback = false;
+	bool loopback;
 	socklen_t len;
 	int on = 1;
 
-	if (parse_address(text, &ss, &len, &loopback))
+	if (config_address(text, &ss, &loopback))
 		return error_set(e, "listen=%s: not unix:PATH, IPV4:PORT or [IPV6]:PORT", text);
 	if (!loopback && !h->token[0])
 		return error_set(e, "listen=%s: an address that others can reach needs a token: set token-file", text);
+	len = ss.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	snprintf(h->address, sizeof(h->address), "%.*s", (int)(strrchr(text, ':') - text), text);
 	h->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (h->fd < 0 || setsockopt(h->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "daemon/config/instance.h"
 
 #define TRY_MS 10000 /* how long another --check may take */
 

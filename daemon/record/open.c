@@ -127,7 +127,7 @@ int writer_open(struct writer *w, struct error *e)
 		goto fail;
 	keep_private(w);
 	if (w->capture) /* at the start there is time, and nothing is recorded yet */
-		store_busy_ms(s, BUSY_MS);
+		sqlite3_busy_timeout(store_handle(s), BUSY_MS);
 	w->wal.bytes = 0;
 	w->wal.empty = false;
 	w->wal.checkpoint_at = 0;
@@ -144,7 +144,7 @@ int writer_open(struct writer *w, struct error *e)
 	b.last_event = store_last_event(s);
 	if (store_commit(s, e))
 		goto fail;
-	store_busy_ms(s, BUSY_MS);
+	sqlite3_busy_timeout(store_handle(s), BUSY_MS);
 	w->store = s;
 	w->end.trimmed = w->end.trimmed && id == w->capture;
 	w->capture = id;

@@ -65,9 +65,9 @@ void wal_checkpoint(struct writer *w, int mode, int busy_ms)
 	sqlite3 *db = store_handle(w->store);
 	int rc, all = 0, moved = 0;
 
-	store_busy_ms(w->store, busy_ms);
+	sqlite3_busy_timeout(db, busy_ms);
 	rc = sqlite3_wal_checkpoint_v2(db, NULL, mode, &all, &moved);
-	store_busy_ms(w->store, BUSY_MS);
+	sqlite3_busy_timeout(db, BUSY_MS);
 	w->wal.empty = rc == SQLITE_OK && mode == SQLITE_CHECKPOINT_TRUNCATE;
 	if (rc == SQLITE_OK && (w->wal.empty || all == moved)) {
 		w->wal.bytes = 0; /* the next commit says how much it has */

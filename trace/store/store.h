@@ -93,9 +93,6 @@ int store_capture_end(struct store *s, const char *state, const char *note, stru
 /* SQLite's extended code of what failed last, 0: nothing did, or the failure was none of SQLite's. */
 int store_code(const struct store *s);
 
-/* How long to wait for another process that is writing. */
-void store_busy_ms(struct store *s, int ms);
-
 /*
  * In a transaction: goes on with a capture whose state is "recording", as after store_capture_begin(); for the present
  * one, reads its row anew. 1, 0: there is no such capture, or it is not being recorded, or -1 and the error: roll back.

@@ -257,11 +257,6 @@ int store_code(const struct store *s)
 	return s->code;
 }
 
-void store_busy_ms(struct store *s, int ms)
-{
-	sqlite3_busy_timeout(s->db, ms);
-}
-
 sqlite3 *store_handle(struct store *s)
 {
 	return s->db;
