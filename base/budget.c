@@ -2,7 +2,6 @@
 /* A bound on memory; see budget.h. */
 #include "base/budget.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -6,8 +6,6 @@
  *
  * usage: writer DIR [EVENTS [RUNS]]; prints "writer ROWS/S bare ROWS/S ratio R"
  */
-#include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>

@@ -3,8 +3,6 @@
 #include "daemon/ledger.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "base/log.h"
 

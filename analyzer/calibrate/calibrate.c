@@ -7,7 +7,6 @@
  */
 #include "analyzer/calibrate/calibrate.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>

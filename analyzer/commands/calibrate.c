@@ -4,7 +4,6 @@
  * what may be wrong with the figures said beside them.
  */
 #include <getopt.h>
-#include <string.h>
 
 #include "analyzer/calibrate/calibrate.h"
 #include "analyzer/commands/cli.h"

@@ -5,7 +5,6 @@
  * errors and warnings count findings. Exit status: 0 with or without findings; replay --fail-on is for scripts.
  */
 #include <getopt.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analyzer/commands/cli.h"

@@ -32,7 +32,6 @@
 #include "analyzer/commands/gaps.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "analyzer/findings/wording.h"
 #include "analyzer/report/lacking.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ioflush policies: which policies there are, where each was proposed, what it takes and what it needs. */
 #include <getopt.h>
-#include <string.h>
 
 #include "analyzer/commands/cli.h"
 #include "analyzer/commands/options.h"

@@ -3,7 +3,6 @@
  * ioflush state: what exists at a time. No policy runs: the model alone is fed, up to the time asked for.
  */
 #include <getopt.h>
-#include <string.h>
 
 #include "analyzer/commands/cli.h"
 #include "analyzer/commands/options.h"

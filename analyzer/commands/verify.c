@@ -25,7 +25,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "analyzer/commands/cli.h"
 #include "analyzer/commands/options.h"

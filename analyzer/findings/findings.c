@@ -17,7 +17,6 @@
 #define uthash_nonfatal_oom(elt) ((elt)->lost_entry = true)
 #include <uthash.h>
 
-#include "analyzer/findings/wording.h"
 #include "base/grow.h"
 
 struct history {

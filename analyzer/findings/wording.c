@@ -5,7 +5,6 @@
 #include "analyzer/findings/wording.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/text.h"
 

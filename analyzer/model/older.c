@@ -2,8 +2,6 @@
 /* One hash table for all of it, keyed by kind and id; see older.h. */
 #include "analyzer/model/older.h"
 
-#include <string.h>
-
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 

@@ -2,7 +2,6 @@
 /* One sentence a policy: where it is wrong, what it costs, and what speaks against believing this. */
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "analyzer/report/impl.h"
 #include "analyzer/report/lacking.h"

@@ -8,11 +8,9 @@
  */
 #include "daemon/api/api.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/child.h"
 #include "base/clock.h"

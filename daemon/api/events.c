@@ -4,7 +4,6 @@
  * so it may be short, or empty, and still not the last: "more" says that, and "cursor" is where to go on. A cursor is the
  * number of an event and stays good while the database grows.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/api/call.h"

@@ -7,7 +7,6 @@
  */
 #include "daemon/capture/loop.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -6,7 +6,6 @@
  */
 #include "daemon/probes/check.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>

@@ -3,7 +3,6 @@
 #include "daemon/probes/missed.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 

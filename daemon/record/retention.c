@@ -2,7 +2,6 @@
 /* Retention; see retention.h. */
 #include "daemon/record/retention.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"

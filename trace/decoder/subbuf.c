@@ -2,7 +2,6 @@
 /* Sub-buffers of the kernel's ring buffer; see subbuf.h. */
 #include "trace/decoder/subbuf.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

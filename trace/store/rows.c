@@ -2,9 +2,7 @@
 /* SQLite as the store uses it, and the check sums; see rows.h. */
 #include "trace/store/rows.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

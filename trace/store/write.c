@@ -10,7 +10,6 @@
 #include "trace/store/store.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "trace/store/write.h"
