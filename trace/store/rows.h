@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the two sides of the store share, writing (write.c) and reading (read.c): SQLite's errors, statements, the
- * rows of captures, and the check sums; connections are made by open.h. Private to the store.
+ * rows of captures and events, and the check sums; connections are made by open.h. Nobody else knows the columns of these
+ * rows: the recorder and the API, which read some of their own, do so by what is here.
  *
  * Check sums: SQLite has none, and a byte that flips in an integer column would give a false number without a sound.
  * So each capture has a sum: of its row's texts and numbers, plus one of each of its events. It is a plain sum modulo
