@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush calibrate: what flushing a page costs here (calibrate.h), as a table and as the option values to use, with
- * what may be wrong with the figures said beside them.
+ * warnings about what may be wrong with the figures.
  */
 #include <getopt.h>
 #include <string.h>

@@ -3,9 +3,9 @@
  * ioflush explain: the life of one page, event by event, with its pin count, non-coherent mappings, and each policy's
  * clean bit, flushes and gaps.
  *
- * The page is a PFN, or what DOMAIN:ADDR translated to over the trace: then the trace is read twice, first to find the
- * PFNs. Events are given to the model one at a time, so that the state printed is the state after that event. Lost
- * records are shown where they lie. A page that never appears is an answer, not an error: "never seen", exit status 0.
+ * The page is a PFN, or all that DOMAIN:ADDR translated to during the trace; for the latter the trace is read twice,
+ * first to find the PFNs. Events go to the model one at a time, so that the state printed is the state after that
+ * event. Lost records are shown at their place. A page that never appears is an answer, "never seen", and not an error.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -99,7 +99,7 @@ static void on_gap(void *ctx, const struct gap_span *g)
 
 /* Both passes */
 
-/* Rows for what the event did to the watched frames. */
+/* Prints rows for what the event did to the watched frames. */
 static int show_event(struct explain *x, const struct event *ev, const struct model *m)
 {
 	bool shown = false;
@@ -202,7 +202,7 @@ static void watch_add(struct explain *x, uint64_t pfn)
 	x->n++;
 }
 
-/* The first pass for an iova: the frames that it translates to. Only a map of that domain can change it. */
+/* The first pass for an iova: collects the frames it translates to. Only a map of that domain can change these. */
 static int find_batch(void *ctx, const struct event *ev, size_t n, struct model *m, struct error *e)
 {
 	struct explain *x = ctx;
@@ -223,7 +223,7 @@ static int find_batch(void *ctx, const struct event *ev, size_t n, struct model 
 	return 0;
 }
 
-/* Where no page is found there is no second pass to say that the trace breaks off. */
+/* If no page is found, there is no second pass that would report a trace that breaks off. */
 static int find_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	(void)s, (void)c, (void)m;
@@ -242,7 +242,7 @@ static int find_frames(struct explain *x)
 	return replay_run(&r, x->path, x->error);
 }
 
-/* What a page that was not found may still be in. */
+/* Where a page that was not found may still be. */
 static const char *doubt(const struct explain *x)
 {
 	return x->partial[0]  ? " in the part that is there" :
@@ -359,7 +359,7 @@ static const struct cli_option options[] = {
 	{0},
 };
 
-/* Whether the trace at path can be read only once. What is not there gets its message from the reading. */
+/* Whether the trace at path can be read only once. A missing file is reported later, by the reader. */
 static bool read_once(const char *path)
 {
 	struct stat st;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflush gaps: where one policy is wrong, as findings one can act on; printed by gaps_text.c and gaps_json.c.
- *
- * errors and warnings count findings. Exit status: 0 with or without findings; replay --fail-on is for scripts.
+ * ioflush gaps: where one policy is wrong, as findings to act on; gaps_text.c and gaps_json.c print them. Errors and
+ * warnings count findings.
  */
 #include <getopt.h>
 #include <stdlib.h>

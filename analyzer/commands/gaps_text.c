@@ -46,7 +46,7 @@ static void print_origin(const struct gaps *a, const char *label, const struct o
 	text_item(stdout, label, buf);
 }
 
-/* Both sides: what violates, what set it up, and what else is known of the frames. */
+/* Both sides: the event that violates, the one that set it up, and the rest of the frames' history. */
 static void print_sides(const struct gaps *a, const struct finding *g)
 {
 	char note[64] = "";
@@ -146,7 +146,7 @@ static void print_notes(const struct gaps *a)
 	}
 }
 
-/* What many findings have in common, if they are more than their causes. */
+/* The causes, if there are fewer of them than findings. */
 static void print_causes(const struct summary *s)
 {
 	char buf[TEXT_MAX];

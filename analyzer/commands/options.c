@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One table of options: to getopt_long(), to the lines of --help, and the values that several commands take. */
+/* The table of options: for getopt_long(), for --help, and the values that several commands take. */
 #include "analyzer/commands/options.h"
 
 #include <getopt.h>
@@ -14,7 +14,7 @@
 #include "base/number.h"
 
 #define MAX_OPTIONS 32
-#define LONG 256 /* getopt's value for the row LONG less; letters are below */
+#define LONG 256 /* getopt's value is LONG plus the row's number; letters are below it */
 
 /* The table, as getopt_long() has it. */
 struct arrays {
@@ -41,7 +41,7 @@ static void fill_arrays(struct arrays *a, const struct cli_option *o)
 	}
 }
 
-/* The row of what getopt_long() gave; NULL: it is --help. */
+/* The row for a value from getopt_long(); NULL: it is --help. */
 static const struct cli_option *find_option(const struct cli_option *o, int c)
 {
 	if (c == 'h')
@@ -103,7 +103,7 @@ static void label(char *buf, size_t len, const struct cli_option *o)
 	snprintf(buf, len, "  %s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
 }
 
-/* A label that is too long has a line of its own. */
+/* A label that is too long gets its own line. */
 static void print_option(const struct cli_option *o, int column)
 {
 	char buf[64];
@@ -119,7 +119,7 @@ static void print_option(const struct cli_option *o, int column)
 	}
 }
 
-/* Two a line, as far as there are two. */
+/* Two options a line. */
 static const struct cli_option *print_pair(const struct cli_option *o, int column)
 {
 	char buf[64];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ioflush policies: which policies there are, where each was proposed, what it takes and what it needs. */
+/* ioflush policies: lists the policies, where each was proposed, its parameters and the events it needs. */
 #include <getopt.h>
 #include <string.h>
 
@@ -72,7 +72,7 @@ static int print_json(const struct policy_set *set)
 	policies = json_put_array(all, "policies");
 	for (size_t i = 0; i < set->n; i++)
 		put_policy(policies, set->policy[i]->ops, set->handle[i]);
-	/* an output error shows when standard output is flushed */
+	/* an output error is found when standard output is flushed */
 	ret = json_write(stdout, all, 1);
 	if (!ret)
 		putchar('\n');

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * ioflush state: what exists at a time. No policy runs: the model alone is fed, up to the time asked for.
- */
+/* ioflush state: what exists at a time. No policy runs: only the model is fed, up to the time asked for. */
 #include <getopt.h>
 #include <string.h>
 
@@ -34,7 +32,7 @@ static int end_capture(void *ctx, struct source *s, const struct capture *c, str
 
 static int gather(struct options *o, const char *path, struct state *state, struct error *e)
 {
-	/* an observer that observes nothing: devices are kept only for one that does */
+	/* does nothing, but the model keeps devices only if there is an observer */
 	static const struct model_observer watch;
 	const struct policy_set none = {0};
 	struct gathering g = {.o = o, .state = state, .e = e};
