@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a report gathers of captures, and what follows from the counts. All arithmetic is on integers, so the same trace
- * gives the same bytes; sums and products that would wrap stay at the largest value.
+ * What a report gathers from captures, and what follows from the counts. All arithmetic is on integers, so the same
+ * trace gives the same bytes; sums and products that would wrap stay at the largest value.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +86,7 @@ int report_init(struct report *r, const struct policy_set *set, struct error *e)
 	return r->counts ? 0 : error_set(e, "out of memory");
 }
 
-/* Room for one more in an array that doubles. 0, or -1: no memory. */
+/* Makes room for one more element; the array doubles. 0, or -1: no memory. */
 static int grow(struct budget *budget, void *array, size_t n, size_t *cap, size_t size)
 {
 	size_t want = *cap ? 2 * *cap : 4;
@@ -102,7 +102,7 @@ static int grow(struct budget *budget, void *array, size_t n, size_t *cap, size_
 	return 0;
 }
 
-/* A copy that free_text() gives back; *failed: there was no memory for it. */
+/* A copy, to be freed by free_text(). Sets *failed if there is no memory. */
 static char *keep_text(struct report *r, const char *text, bool *failed)
 {
 	size_t size = strlen(text) + 1;

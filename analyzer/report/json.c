@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * A report as JSON. Cycles stay at the largest of 63 bits, which stands for "that or more", and cost.saturated says that
- * some do.
- */
+/* A report as JSON. Cycles stop at 2^63 - 1, which means "that or more"; cost.saturated says if some did. */
 #include "analyzer/findings/wording.h"
 #include "analyzer/report/impl.h"
 #include "analyzer/report/lacking.h"
@@ -74,7 +71,7 @@ static void put_dropped(struct json *into, const char *key, const struct report 
 		json_put_u64(into, key, n);
 }
 
-/* The first capture that is partial speaks for all, or else the first left out; each has its own in "trace". */
+/* "partial" is that of the first partial capture, or else of the first left out; "trace" has the one of each. */
 static void put_health(struct json *into, const struct report *r)
 {
 	struct json *health = json_put_health(into, "health", r->totals.health);
@@ -136,7 +133,7 @@ int report_json(const struct report *r, FILE *out, struct error *e)
 	put_verify(report, r);
 	put_health(report, r);
 	put_trace(report, r);
-	/* what cannot be written shows when the stream is flushed */
+	/* an output error is found when the stream is flushed */
 	if (json_write(out, report, 1))
 		ret = error_set(e, "out of memory");
 	else

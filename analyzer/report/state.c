@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Gathering and printing what exists; see state.h. Texts are copied: the source that owns them is closed before. */
+/* Gathers and prints what exists; see state.h. Texts are copied: their source is closed before printing. */
 #include "analyzer/report/state.h"
 
 #include <inttypes.h>
@@ -47,7 +47,7 @@ static void free_text(struct budget *budget, char *text)
 	budget_free(budget, text, text ? strlen(text) + 1 : 0);
 }
 
-/* The same of what the visitor gathers; after a failure nothing more is. */
+/* The same for what the visitor gathers; after a failure it gathers nothing more. */
 static void *grow_gathered(struct gathering *g, void *array, size_t n, size_t size)
 {
 	void *grown = g->failed ? NULL : grow(g->budget, array, n, size);
@@ -145,7 +145,7 @@ static const char *coherency(int coherent)
 	return coherent < 0 ? "unknown" : coherent ? "coherent" : "non-coherent";
 }
 
-/* text, which is of the trace, as far as it fits into buf */
+/* text from the trace, made printable and cut to buf */
 static const char *shown(char *buf, size_t len, const char *text)
 {
 	snprintf(buf, len, "%s", text);
@@ -300,7 +300,7 @@ int state_json(const struct state *s, FILE *out, struct error *e)
 
 	for (size_t i = 0; i < s->n; i++)
 		put_capture(captures, &s->capture[i]);
-	/* what cannot be written shows when the stream is flushed */
+	/* an output error is found when the stream is flushed */
 	if (json_write(out, all, 1))
 		ret = error_set(e, "out of memory");
 	else

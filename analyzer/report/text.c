@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A report as text at 100 columns: what was read, the table (table.c), what of it is in doubt, and verdicts (verdict.c).
+ * A report as text of 100 columns: what was read, the table (table.c), what makes the numbers doubtful, and verdicts
+ * (verdict.c).
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@ void report_wrapped(FILE *out, const char *label, size_t indent, char *text)
 	char *save = NULL;
 	bool first = true;
 
-	/* text from a trace must not steer the terminal */
+	/* text from a trace must not control the terminal */
 	for (char *p = text; p && *p; p++) {
 		if (*p == '\n' || *p == '\t')
 			*p = ' ';
@@ -137,7 +138,7 @@ static void print_verify(const struct report *r, FILE *out)
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
 }
 
-/* Records that are no events, and rightly so: information. */
+/* Records that are not events, as expected: information. */
 static void print_dropped(const struct report *r, FILE *out)
 {
 	const struct dropped *d = &r->dropped;
@@ -167,7 +168,7 @@ static void print_dropped(const struct report *r, FILE *out)
 		report_say(out, "", "note: %s", text_moved(text, sizeof(text), d->moved));
 }
 
-/* What a beginning in mid-life means for the gaps of a capture, and what to do. */
+/* What it means for the gaps of a capture that it began in mid-life, and what to do. */
 static void print_midlife(const struct report *r, FILE *out)
 {
 	char what[TEXT_MAX], which[48] = "";
