@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Measures page flushes as the kernel's clflush_cache_range() makes them: a full fence, an instruction for each cache
- * line, a full fence. Before each the page is brought into the cache, dirty (written) or clean (flushed, then read).
- * The time stamp counter is read between fences, so that nothing before or after is counted; what an empty measurement
- * takes is taken off. Samples are many, and the median is what counts: interrupts and other guests only move the max.
+ * Measures page flushes as the kernel's clflush_cache_range() does them: a full fence, one instruction per cache line,
+ * a full fence. Before each one the page is brought into the cache, dirty (written) or clean (flushed, then read). The
+ * time stamp counter is read between fences, so that nothing else is counted; the cost of an empty measurement is
+ * subtracted. The median of many samples is the result: interrupts and other guests change only the maximum.
  */
 #include "analyzer/calibrate/calibrate.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What flushing a 4 KiB page costs on this CPU, in ticks of its time stamp counter (TSC). Ticks are not core cycles:
- * the TSC runs at one rate whatever the core's clock does, so ticks and the TSC's rate together give true times.
+ * the TSC runs at a constant rate, so ticks and that rate together give true times.
  */
 #ifndef IOFLUSH_ANALYZER_CALIBRATE_CALIBRATE_H
 #define IOFLUSH_ANALYZER_CALIBRATE_CALIBRATE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fills and their undoing: what enters a domain is pinned before it is mapped, what leaves it is unmapped before it is
- * unpinned, and what something else covers, storage or a hold, stays pinned. Numbers of errors are spelled out.
+ * Fills and their undoing. Pages that enter a domain are pinned before they are mapped, pages that leave it are
+ * unmapped before they are unpinned; pages that storage or a hold still covers stay pinned. Error numbers are literals:
+ * the same on every machine.
  */
 #include "analyzer/generator/impl.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Generated traces: a small simulation of what iommufd does, read like any other source. The same options give the same
- * events on any machine (own generator of random numbers, whole numbers only), and what is alive at one time does not
- * grow with the number of events.
+ * Generated traces: a small simulation of iommufd, read like any other source. The same options give the same events on
+ * any machine (own random numbers, integers only). The live state does not grow with the number of events.
  */
 #ifndef IOFLUSH_ANALYZER_GENERATOR_GENERATOR_H
 #define IOFLUSH_ANALYZER_GENERATOR_GENERATOR_H

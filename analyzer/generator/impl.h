@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the small iommufd share: iommufd.h is what its users see. */
+/* What the files of the simulated iommufd share; iommufd.h is for its users. */
 #ifndef IOFLUSH_ANALYZER_GENERATOR_IMPL_H
 #define IOFLUSH_ANALYZER_GENERATOR_IMPL_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The small iommufd: areas, accesses, domains and cuts. See iommufd.h for its objects and invariants. */
+/* The simulated iommufd: areas, accesses, domains and cuts. See iommufd.h for its objects and invariants. */
 #include <string.h>
 
 #include "analyzer/generator/impl.h"

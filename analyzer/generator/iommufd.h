@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A small iommufd: user memory, pages objects over it, areas of it in iopts, domains that map it, accesses that hold it.
- * Each function below is one operation, as an ioctl would be: it changes the state and queues the events that the
- * kernel's probes would have fired, in the kernel's order (drivers/iommu/iommufd/pages.c and io_pagetable.c).
+ * A simulated iommufd: user memory, iopt_pages over it, areas of these in iopts, domains that map them, accesses that
+ * hold them. Each function below is one operation, like an ioctl: it changes the state and queues the events that the
+ * kernel's probes would fire, in the kernel's order (drivers/iommu/iommufd/pages.c and io_pagetable.c).
  *
- *	region	user memory: page i lies in the frame that its runs say. The frames go back to the allocator, and are
- *		used again, when no pages object lies over the region any more.
- *	pages	a slice of a region; several may lie over the same frames.
+ *	region	user memory: page i lies in the frame that its runs say. When no iopt_pages lies over the region any more,
+ *		its frames go back to the allocator and are used again.
+ *	pages	an iopt_pages: a slice of a region; several may lie over the same frames.
  *	area	[first, last_index] of an iopt_pages in an iopt; "stored" while it has a storage domain.
  *	hold	an access: [first, last] of an iopt_pages, taken through one area.
  *
- * Invariants: outside an operation an area is stored iff its iopt has a domain, and is then mapped whole in each domain
- * of it. An index is pinned iff a stored area or a hold covers it, so what an operation must unpin are the holes between
- * the covers. region.busy counts covers: only at 0 may the frames of a region change. All pools have a fixed size, so the
- * state does not grow with the number of events.
+ * Invariants: outside an operation an area is stored iff its iopt has a domain, and is then mapped completely in each
+ * domain of it. An index is pinned iff a stored area or a hold covers it, so an operation unpins only the indexes that
+ * nothing else covers. region.busy counts covers: only at 0 may the frames of a region change. All pools have a fixed
+ * size, so the state does not grow with the number of events.
  *
  * Part of shapes.c, which decides what happens when.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The physical memory of the small iommufd: frames, and regions of user memory that they back, run by run. */
+/* The physical memory of the simulated iommufd: frames, and the regions of user memory they back, run by run. */
 #include <stdlib.h>
 
 #include "analyzer/generator/impl.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Generated traces: what happens when, by shape, and the source that hands the events out. The operations, and the
- * events that they give, are those of the simulated iommufd (iommufd.h). Each step is one operation; reading drains
- * its queue before the next step.
+ * Generated traces: what happens when, by shape, and the source that returns the events. The simulated iommufd
+ * (iommufd.h) does the operations and makes the events. Each step is one operation; its events are read before the next
+ * step.
  */
 #include "analyzer/generator/generator.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the small iommufd stands on: random numbers, its own memory, ids, and the queue of events; its begin and its end.
- * All arithmetic is spelled out here: the same options give the same bytes everywhere.
+ * What the simulated iommufd stands on: random numbers, its own memory, ids, the queue of events, its begin and end.
+ * Only fixed-width integer arithmetic is used: the same options give the same bytes on every machine.
  */
 #include <stdio.h>
 #include <stdlib.h>
