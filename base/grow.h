@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Arrays that get longer by one: grow(array, n) makes room behind the n elements and gives the new one, all zero. NULL: out
- * of memory, and the array is as it was. The caller counts.
+ * Arrays that grow by one element: grow(array, n) makes room behind the n elements and returns the new one, all zero.
+ * NULL: out of memory, and the array is unchanged. The caller keeps the count.
  */
 #ifndef IOFLUSH_BASE_GROW_H
 #define IOFLUSH_BASE_GROW_H
