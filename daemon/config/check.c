@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What values of options must be together; see config.h. Each by itself is checked where it is read. */
+/* Checks values of options that depend on each other; see config.h. Each value alone is checked where it is read. */
 #include "daemon/config/config.h"
 
 #include <arpa/inet.h>
@@ -19,7 +19,7 @@ static int in_range(const char *key, uint64_t value, uint64_t min, uint64_t max,
 			 (unsigned long long)min, (unsigned long long)max);
 }
 
-/* ADDR:PORT or [ADDR6]:PORT, numbers only. 0, or -1; whether the address is a loopback one. */
+/* ADDR:PORT or [ADDR6]:PORT, numbers only. 0, or -1; *loopback: whether the address is a loopback one. */
 static int parse_address(const char *listen, bool *loopback)
 {
 	char host[64];

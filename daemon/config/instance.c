@@ -8,7 +8,7 @@
 
 bool instance_valid(const char *name)
 {
-	/* the groups that the kernel gives probes without one: whatever is in them is others' */
+	/* the kernel's groups for probes without a group: they are not ours */
 	static const char *const taken[] = {"kprobes", "uprobes", "fprobes", "eprobes", "tracepoints", "synthetic"};
 	size_t i;
 
