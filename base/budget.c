@@ -57,7 +57,7 @@ void *budget_resize(struct budget *b, void *p, size_t old, size_t size)
 	void *grown;
 
 	if (old)
-		budget_give(b, old); /* while realloc() copies, both blocks exist */
+		budget_give(b, old); /* not counted: both blocks exist while realloc() copies */
 	if (!budget_take(b, size)) {
 		if (old)
 			budget_take(b, old);
