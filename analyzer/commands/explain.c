@@ -318,10 +318,10 @@ static int take_iova(const struct command *cmd, const struct cli_option *o, cons
 
 	(void)o;
 	if (!colon || (size_t)(colon - text) >= sizeof(domain))
-		return cli_usage_error(cmd, "--iova: DOMAIN:ADDR, not \"%s\"", text);
+		return cli_usage_error(cmd, "--iova '%s': it takes DOMAIN:ADDR, both decimal or 0x hex", text);
 	snprintf(domain, sizeof(domain), "%.*s", (int)(colon - text), text);
 	if (parse_u64(domain, 0, UINT64_MAX, &x->domain) || parse_u64(colon + 1, 0, UINT64_MAX, &x->iova))
-		return cli_usage_error(cmd, "--iova: DOMAIN:ADDR, both decimal or 0x hex, not \"%s\"", text);
+		return cli_usage_error(cmd, "--iova '%s': it takes DOMAIN:ADDR, both decimal or 0x hex", text);
 	x->by_iova = true;
 	return STATUS_OK;
 }
@@ -333,7 +333,7 @@ static int take_pfn(const struct command *cmd, const struct cli_option *o, const
 
 	(void)o;
 	if (parse_u64(text, 0, UINT64_MAX >> PAGE_SHIFT, &pfn))
-		return cli_usage_error(cmd, "--pfn: a page frame number, decimal or 0x hex, not \"%s\"", text);
+		return cli_usage_error(cmd, "--pfn '%s': it takes a page frame number, decimal or 0x hex", text);
 	x->n = 0;
 	watch_add(x, pfn);
 	x->by_pfn = true;
@@ -370,7 +370,7 @@ static bool read_once(const char *path)
 static int take_operands(struct explain *x, int argc, char **argv)
 {
 	if (argc - optind != 1)
-		return cli_usage_error(x->cmd, "one TRACE, not %d", argc - optind);
+		return cli_usage_error(x->cmd, argc == optind ? "no trace given" : "more than one trace given");
 	if (x->by_pfn == x->by_iova)
 		return cli_usage_error(x->cmd, "which page: give one of --pfn and --iova");
 	x->path = argv[optind];

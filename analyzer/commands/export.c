@@ -236,7 +236,7 @@ struct options {
 static int take_capture(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
 	if (parse_u64(text, 1, UINT64_MAX, cli_place(o, options)))
-		return cli_usage_error(cmd, "--capture '%s' is not a whole number from 1", text);
+		return cli_usage_error(cmd, "--capture '%s': it takes the number of a capture", text);
 	return STATUS_OK;
 }
 

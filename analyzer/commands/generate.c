@@ -177,7 +177,7 @@ static int set_number(const struct command *cmd, struct generate_options *g, con
 	uint64_t v;
 
 	if (parse_u64(text, o->min, o->max, &v))
-		return cli_usage_error(cmd, "--%s %s: it takes a whole number, %llu to %llu", o->name, text,
+		return cli_usage_error(cmd, "--%s '%s': it takes a whole number from %llu to %llu", o->name, text,
 				       (unsigned long long)o->min, (unsigned long long)o->max);
 	if (o->take == take_wide)
 		*(uint64_t *)cli_place(o, g) = v;

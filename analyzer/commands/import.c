@@ -194,7 +194,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	if (!o.db)
 		return cli_usage_error(cmd, "no database given: -o DB says where to");
 	if (optind == argc)
-		return cli_usage_error(cmd, "no source given");
+		return cli_usage_error(cmd, "no trace given");
 	if (cli_traces(cmd, argv + optind, (size_t)(argc - optind)))
 		return STATUS_USAGE;
 	return run_import(cmd, &o, argv + optind, (size_t)(argc - optind));

@@ -219,7 +219,7 @@ int cli_take_format(const struct command *cmd, const struct cli_option *o, const
 int cli_take_capture(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
 	if (parse_u64(text, 1, INT64_MAX, cli_place(o, options)))
-		return cli_usage_error(cmd, "--capture: the number of a capture, not '%s'", text);
+		return cli_usage_error(cmd, "--capture '%s': it takes the number of a capture", text);
 	return STATUS_OK;
 }
 
@@ -232,7 +232,7 @@ int cli_take_inode(const struct command *cmd, const struct cli_option *o, const 
 	if (colon)
 		snprintf(dev, sizeof(dev), "%.*s", (int)(colon - text), text);
 	if (!colon || parse_u64(dev, 0, UINT64_MAX, &file->dev) || parse_u64(colon + 1, 1, UINT64_MAX, &file->ino))
-		return cli_usage_error(cmd, "--inode: DEVICE:INODE, two numbers, not '%s'", text);
+		return cli_usage_error(cmd, "--inode '%s': it takes DEVICE:INODE, two numbers", text);
 	return STATUS_OK;
 }
 
@@ -257,7 +257,8 @@ int cli_take_memory(const struct command *cmd, const struct cli_option *o, const
 	uint64_t size;
 
 	if (parse_size(text, &size) || !size)
-		return cli_usage_error(cmd, "--memory: a number of bytes, which may end in K, M or G, not '%s'", text);
+		return cli_usage_error(cmd, "--memory '%s': it takes a number of bytes, which may end in K, M or G",
+				       text);
 	budget_init(cli_place(o, options), size, MEMORY_MAY);
 	return STATUS_OK;
 }

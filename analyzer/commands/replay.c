@@ -51,7 +51,7 @@ static int add_fail_on(const struct command *cmd, const struct cli_option *o, bo
 			fail_on[i] = known = true;
 	}
 	if (!known)
-		return cli_usage_error(cmd, "unknown --fail-on '%s'; known: %s", word, cli_choices(o));
+		return cli_usage_error(cmd, "unknown --fail-on '%s'; known values: %s", word, cli_choices(o));
 	return STATUS_OK;
 }
 
@@ -86,7 +86,7 @@ static int take_format(const struct command *cmd, const struct cli_option *o, co
 static int take_number(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
 	if (parse_u64(text, o->min, o->max, cli_place(o, options)))
-		return cli_usage_error(cmd, "--%s '%s' is not a whole number from %llu to %llu", o->name, text,
+		return cli_usage_error(cmd, "--%s '%s': it takes a whole number from %llu to %llu", o->name, text,
 				       (unsigned long long)o->min, (unsigned long long)o->max);
 	return STATUS_OK;
 }

@@ -78,7 +78,7 @@ static int take_at(const struct command *cmd, const struct cli_option *opt, cons
 
 	(void)opt;
 	if (parse_u64(text, 0, UINT64_MAX, &o->at))
-		return cli_usage_error(cmd, "--at: a time in nanoseconds, not '%s'", text);
+		return cli_usage_error(cmd, "--at '%s': it takes a time in nanoseconds", text);
 	o->until = true;
 	return STATUS_OK;
 }
@@ -109,7 +109,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (argc - optind != 1)
-		return cli_usage_error(cmd, "one TRACE, not %d", argc - optind);
+		return cli_usage_error(cmd, argc == optind ? "no trace given" : "more than one trace given");
 	return run_options(cmd, &o, argv[optind]);
 }
 

@@ -326,7 +326,7 @@ static int verify_main(const struct command *cmd, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (optind == argc)
-		return cli_usage_error(cmd, "no TRACE given");
+		return cli_usage_error(cmd, "no trace given");
 	status = cli_traces(cmd, argv + optind, (size_t)(argc - optind));
 	if (status)
 		return status;
