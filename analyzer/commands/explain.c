@@ -246,8 +246,8 @@ static int find_frames(struct explain *x)
 static const char *doubt(const struct explain *x)
 {
 	return x->partial[0]  ? " in the part that is there" :
-	       x->ever_lost   ? " in what was recorded; records were lost" :
-	       x->midlife.seq ? " in what was recorded, from mid-life on" :
+	       x->ever_lost   ? " in the recording; records were lost" :
+	       x->midlife.seq ? " in the recording, which began in mid-life" :
 				"";
 }
 

@@ -187,8 +187,8 @@ static void print_unpins(const struct model_totals *t, const struct differences 
 		printf("            %s more range%s differ%s\n", text_thousands(x->more), text_s(x->more),
 		       x->more == 1 ? "s" : "");
 	if (t->midlife.seq && (t->missing_in_kernel || t->not_derived))
-		printf("            the recording began in mid-life: what is older may pin a page as well (missing), or\n"
-		       "            have pinned it before (info)\n");
+		printf("            the recording began in mid-life: an object older than the recording may also pin a page\n"
+		       "            (missing), or have pinned it before (info)\n");
 	if (t->missing_in_kernel && (t->health[HEALTH_lost_records] || t->health[HEALTH_lost_unknown]))
 		printf("            records were lost, which can explain it\n");
 }
@@ -350,7 +350,7 @@ const struct command cmd_verify = {
 	.about = "Says PASS, FAIL, or that it cannot verify, for each capture. FAIL: a health counter that is a\n"
 		 "warning or an error is not 0, or the kernel did not unpin pages that the model says it did. Pages\n"
 		 "that the kernel unpinned and the model did not derive are information: those pinned by accesses\n"
-		 "alone have no known PFN. A recording that began in mid-life does not fail for what is older.\n",
+		 "alone have no known PFN. Objects older than the recording are no failure.\n",
 	.options = options,
 	.column = 20,
 	.notes = "Exit status: 0 no failure (without unpin events there is nothing to compare: said, and 0);\n"

@@ -195,7 +195,7 @@ void state_text(const struct state *s, FILE *out)
 			fprintf(out, "a part: %s\n", shown(text, sizeof(text), c->partial));
 		if (c->midlife.seq) {
 			text_midlife(text, sizeof(text), &c->midlife, c->health);
-			fprintf(out, "began in mid-life, so more may be there: %s\n", text);
+			fprintf(out, "began in mid-life, so more objects may exist: %s\n", text);
 		}
 		for (int h = 0; h < HEALTH_COUNT; h++) {
 			if (!c->health[h] || health_table[h].severity == 'i')

@@ -114,9 +114,9 @@ static void print_verify(const struct report *r, FILE *out)
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
 	else if (midlife)
 		report_say(out, "verify",
-			   "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right where "
-			   "something older than the recording pins the page, too; %s of the kernel's %s not derived: pinned "
-			   "before the recording began, or held only by accesses",
+			   "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right if an object "
+			   "older than the recording pins the page, too; %s of the kernel's %s not derived: pinned before the "
+			   "recording began, or held only by accesses",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
 			   text_thousands(t->missing_in_kernel), text_thousands(t->not_derived),
 			   text_thousands(t->kernel_unpins));
@@ -184,10 +184,9 @@ static void print_midlife(const struct report *r, FILE *out)
 			snprintf(which, sizeof(which), " of capture %zu here", i + 1);
 		text_midlife(what, sizeof(what), &c->midlife, c->health);
 		report_say(out, "midlife",
-			   "the recording%s began in mid-life: %s. What those had pinned, exposed or flushed before is not in "
-			   "the trace, so no gap%s is certain. One that would be a gap if its memory had been new to iommufd "
-			   "is counted as such, \"if new\". To be certain, start recording before the first device is "
-			   "attached.",
+			   "the recording%s began in mid-life: %s. The trace does not say what these pinned, exposed or flushed "
+			   "before, so no gap%s is certain. \"if new\" counts those that are gaps if their memory was new to "
+			   "iommufd. To be certain, start recording before the first device is attached.",
 			   which, what, r->n > 1 ? " of it" : "");
 	}
 }
