@@ -623,7 +623,7 @@ static void test_another_file_replayed(void **state)
 	replace_database(t, away);
 	path = post_replay(t, "{\"capture\": 1}");
 	json = wait_replay(t, path, "failed");
-	assert_non_null(strstr(text(json, "error"), "is another file now"));
+	assert_non_null(strstr(text(json, "error"), "it is not the file that --inode names"));
 	json_free(json);
 	snprintf(gaps, sizeof(gaps), "%s/gaps", path);
 	refused(t, 503, gaps, "policy=none", NULL);

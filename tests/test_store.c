@@ -658,7 +658,7 @@ static void test_changed_rows(void **state)
 		{"ALTER TABLE event RENAME f3 TO f33", "not a whole ioflush database"},
 		{"DROP TABLE task", "not a whole ioflush database"},
 		{"PRAGMA user_version = 99", "a database of version 99, made by a newer ioflush"},
-		{"PRAGMA user_version = 0", "damaged: an ioflush database of version 0"},
+		{"PRAGMA user_version = 0", "an ioflush database of version 0: the database is damaged"},
 		{"PRAGMA application_id = 5", "not of ioflush (application_id 0x5"},
 	};
 	struct fixture *f = *state;

@@ -346,7 +346,7 @@ int replay_run(const struct replay *r, const char *path, struct error *e)
 	if (ret)
 		goto out;
 	if (r->file.ino && !same_file(&r->file, &source->file)) {
-		ret = error_set(e, "%s: is another file now than the one that is meant (--inode)", path);
+		ret = error_set(e, "%s: it is not the file that --inode names", path);
 		goto out;
 	}
 	ret = ring_init(&ring, source, e);

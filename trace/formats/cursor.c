@@ -187,8 +187,8 @@ int cursor_expect(struct cursor *c, const char *bytes, size_t len)
 	if (!p)
 		return -1;
 	if (memcmp(p, bytes, len))
-		return error_set(c->e, "%s: %s at offset %" PRIu64 ": \"%s\" is not there; the file is damaged",
-				 c->path, c->what, cursor_offset(c), bytes);
+		return error_set(c->e, "%s: %s at offset %" PRIu64 ": \"%s\" is missing; the file is damaged", c->path,
+				 c->what, cursor_offset(c), bytes);
 	c->pos += len;
 	return 0;
 }

@@ -208,7 +208,7 @@ static int other_line(struct ftext *ft, const char *p, const char *end)
 		return 0;
 	if (ftext_begins(p, end, "CPU ") && memmem(p, (size_t)(end - p), " is empty", 9))
 		return 0;
-	return line_error(ft, "is no line of ftrace text (COMM-PID [CPU] TIME: EVENT: FIELD=VALUE ...)");
+	return line_error(ft, "not a line of ftrace text (COMM-PID [CPU] TIME: EVENT: FIELD=VALUE ...)");
 }
 
 /* --- lines */
@@ -230,7 +230,7 @@ static int refuse_fields(struct ftext *ft, unsigned kind, const struct ftext_bad
 {
 	if (bad->why)
 		return field_error(ft, kind, bad->field, bad->p, bad->end, bad->why);
-	return error_set(&ft->failure, "%s:%" PRIu64 ": %s: %s: is not there; the probe lacks it, or the line is damaged",
+	return error_set(&ft->failure, "%s:%" PRIu64 ": %s: %s: missing; the probe lacks it, or the line is damaged",
 			 ft->source.path, ft->line, raw_kind_name(kind), lacking);
 }
 
@@ -335,7 +335,7 @@ static int next_line(struct ftext *ft, const char **line, const char **end)
 		return 0;
 	ft->line++;
 	if ((eol ? (size_t)(eol - start) : have) > LINE_MAX_BYTES)
-		return line_error(ft, "the line has more than 65536 bytes; this is no ftrace text");
+		return line_error(ft, "the line has more than 65536 bytes; this is not ftrace text");
 	if (memchr(start, '\0', eol ? (size_t)(eol - start) : have))
 		return line_error(ft, "a NUL byte; the file is damaged or no text");
 	if (!eol)

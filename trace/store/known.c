@@ -123,7 +123,7 @@ int known_learn(struct store *s, struct error *e)
 	    db_number(s->db, s->path, "SELECT max(id) FROM event", &largest, e))
 		return -1;
 	if (largest < 0 || largest > INT64_MAX / 2)
-		return error_set(e, "%s: damaged: event id %" PRId64, s->path, largest);
+		return error_set(e, "%s: event id %" PRId64 ": the database is damaged", s->path, largest);
 	s->next_event = (uint64_t)largest + 1;
 	s->data_version = version;
 	s->stale = false;

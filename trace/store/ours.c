@@ -167,7 +167,7 @@ int db_check(sqlite3 *db, const char *path, enum db_mode mode, int *version, str
 				 "up to %d: use the newer one, or its export",
 				 path, v, db_newest_version());
 	if (v < 1)
-		return error_set(e, "%s: damaged: an ioflush database of version %" PRId64, path, v);
+		return error_set(e, "%s: an ioflush database of version %" PRId64 ": the database is damaged", path, v);
 	*version = (int)v;
 	return check_tables(db, path, mode, *version, e);
 }

@@ -206,7 +206,7 @@ static int decode(struct store_source *s, struct event *ev, struct error *e)
 	if (kind < 1 || kind >= EV_KINDS || !event_table[kind].name)
 		return error_set(e,
 				 "%s: event id %" PRIu64 ": kind %" PRId64
-				 " is not known: damaged, or of a newer ioflush",
+				 " is not known: the database is damaged, or made by a newer ioflush",
 				 s->source.path, id, kind);
 	memset(ev, 0, sizeof(*ev));
 	ev->kind = (uint8_t)kind;

@@ -21,8 +21,8 @@ const uint64_t sum_key[EVENT_MAX_FIELDS + 7] = {
 int db_error_log(const char *path, const char *what, struct error *e)
 {
 	return error_set(e,
-			 "%s: %s: its log, %s-wal, cannot be read without the right to write beside it; if nobody records "
-			 "into it any more, run 'ioflush recover %s' as who may",
+			 "%s: %s: its log, %s-wal, can only be read by a user who may write beside it; if no process records "
+			 "into it any more, run 'ioflush recover %s' as such a user",
 			 path, what, path, path);
 }
 
@@ -32,8 +32,8 @@ static int recovery_error(sqlite3 *db, const char *path, const char *what, struc
 	switch (sqlite3_extended_errcode(db)) {
 	case SQLITE_READONLY_ROLLBACK:
 		return error_set(e,
-				 "%s: %s: whoever wrote it ended in the middle of a transaction, which %s-journal undoes; "
-				 "reading does not write: run 'ioflush recover %s' first",
+				 "%s: %s: its writer ended in the middle of a transaction, which %s-journal can roll back; "
+				 "reading commands do not write: run 'ioflush recover %s' first",
 				 path, what, path, path);
 	case SQLITE_READONLY_RECOVERY:
 	case SQLITE_READONLY_CANTINIT:
@@ -64,17 +64,16 @@ int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 	switch (code) {
 	case SQLITE_INTERRUPT:
 		return error_set(e,
-				 "%s: %s: no end to be seen: the database is damaged, made to keep its readers busy, or on a "
+				 "%s: %s: it takes too long: the database is damaged, made to keep its readers busy, or on a "
 				 "disk that is far too slow",
 				 path, what);
 	case SQLITE_AUTH:
-		return error_set(e, "%s: %s: a view or trigger in it asks for something (%s): no database of ours does",
+		return error_set(e, "%s: %s: a view or trigger asks for something (%s), which none of ioflush does",
 				 path, what, sqlite3_errmsg(db));
 	case SQLITE_TOOBIG:
-		return error_set(e, "%s: %s: a text in it is longer than any of ours: the database is damaged", path,
-				 what);
+		return error_set(e, "%s: %s: a text is longer than ioflush stores: the database is damaged", path, what);
 	case SQLITE_NOMEM:
-		return error_set(e, "%s: %s: out of memory, or more than a database of ours takes", path, what);
+		return error_set(e, "%s: %s: out of memory, or more memory than an ioflush database needs", path, what);
 	case SQLITE_NOTADB:
 		return error_set(e, "%s: %s: not a database, or its first page is damaged", path, what);
 	case SQLITE_CORRUPT:

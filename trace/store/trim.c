@@ -85,7 +85,8 @@ static int take_row(struct trim *t, sqlite3_stmt *scan, struct error *e)
 		task = sum_task(ev.tid, sum_text((const char *)sqlite3_column_text(scan, 5)));
 	i = (unsigned)sqlite3_column_int(scan, 6);
 	if (!i || i >= EV_KINDS || !event_table[i].name)
-		return error_set(e, "%s: event id %" PRIu64 ": kind %u is not known: damaged", t->path, id, i);
+		return error_set(e, "%s: event id %" PRIu64 ": kind %u is not known: the database is damaged", t->path,
+				 id, i);
 	ev.kind = (uint8_t)i;
 	d = &event_table[ev.kind];
 	for (i = 0; i < d->nfields; i++) {
@@ -298,7 +299,7 @@ int store_capture_close(struct store *s, uint64_t capture, const char *state, co
 		t.row.c.note = strstr(t.row.c.note, STORE_TRIM_NOTE) ? note_of(&t, note) : note;
 		rc = write_row(&t, e);
 	} else if (!rc) {
-		rc = error_set(e, "%s: capture %" PRIu64 ": is not there", t.path, capture);
+		rc = error_set(e, "%s: it has no capture %" PRIu64, t.path, capture);
 	}
 	intern_free(t.texts);
 	return rc;
