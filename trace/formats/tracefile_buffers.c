@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table of buffers of a trace.dat and their CPUs; see tracefile_parts.h. It is filled in any order, from options and
- * tables. When all is told, each CPU gets what its statistics say, and no byte may be the record of two CPUs.
+ * The table of buffers of a trace.dat and their CPUs; see tracefile_parts.h. It is filled in any order, from options
+ * and tables. At the end, each CPU gets its statistics, and it is checked that no byte belongs to two CPUs.
  */
 #include "trace/formats/tracefile_parts.h"
 

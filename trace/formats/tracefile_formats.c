@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a trace.dat says of its records, in both versions the same: the header of a page, the formats of events, and the
- * commands' names; see tracefile_parts.h. Texts go to libtraceevent only when they are as the kernel writes them.
+ * What a trace.dat says about its records, the same in both versions: the header of a page, the formats of events, and
+ * the command names; see tracefile_parts.h. libtraceevent gets a text only if it looks like one of the kernel.
  */
 #include "trace/formats/tracefile_parts.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The options of a trace.dat: clock, host, statistics, and where the buffers are; see tracefile_parts.h. */
+/* The options of a trace.dat: clock, host, statistics, and the places of the buffers; see tracefile_parts.h. */
 #include "trace/formats/tracefile_parts.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files that read a trace.dat's container share; see tracefile.h. tracefile.c knows the order of things, the
- * others what there is: formats and names (tracefile_formats.c), options (tracefile_options.c), and the table of buffers
- * that these fill (tracefile_buffers.c). Each function returns 0, or -1 and the error, unless it says otherwise.
+ * What the files that read a trace.dat's container share; see tracefile.h. tracefile.c knows the order of the parts;
+ * the others read the parts: formats and names (tracefile_formats.c), options (tracefile_options.c), and the table of
+ * buffers that these fill (tracefile_buffers.c). Functions return 0, or -1 and the error, unless they say otherwise.
  */
 #ifndef IOFLUSH_TRACE_FORMATS_TRACEFILE_PARTS_H
 #define IOFLUSH_TRACE_FORMATS_TRACEFILE_PARTS_H
