@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SQLite as the store uses it, and the check sums; see rows.h. */
+/* The store's use of SQLite, and the check sums; see rows.h. */
 #include "trace/store/rows.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ int db_error_log(const char *path, const char *what, struct error *e)
 			 path, what, path, path);
 }
 
-/* A transaction or a log that only who may write can bring to an end. -1, or 0: it is something else. */
+/* Reports a transaction or a log that only a user who may write can finish. -1, or 0: it is something else. */
 static int recovery_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 {
 	switch (sqlite3_extended_errcode(db)) {
@@ -136,7 +136,7 @@ int db_number(sqlite3 *db, const char *path, const char *sql, int64_t *out, stru
 
 /* ---- captures ---- */
 
-/* A text column, kept in texts. NULL: see intern_failure(). */
+/* A text column, copied to texts. NULL: see intern_failure(). */
 static const char *keep_text(sqlite3_stmt *stmt, int column, struct intern *texts)
 {
 	const char *text = (const char *)sqlite3_column_text(stmt, column);
@@ -204,7 +204,7 @@ int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_
 	return ret;
 }
 
-/* One more row, behind those before it. */
+/* Appends one more row. */
 static int add_capture(sqlite3_stmt *stmt, const char *path, struct intern *texts, struct capture_row *rows, size_t *n,
 		       struct error *e)
 {

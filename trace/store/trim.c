@@ -2,9 +2,9 @@
 /*
  * Deleting the beginnings of captures; see trim.h.
  *
- * The sum of a capture is a plain sum over its events (rows.h), so what is deleted is read once more and subtracted.
- * The mark takes the id of the last event that it stands for, and a second one that of the event before: ids go on rising,
- * and nothing else moves.
+ * The sum of a capture is a plain sum over its events (rows.h), so deleted events are read once more and subtracted.
+ * The mark gets the id of the last event that it replaces, and a second mark that of the event before: ids still rise,
+ * and nothing else changes.
  */
 #include "trace/store/trim.h"
 
@@ -55,7 +55,7 @@ static int string_sum(struct trim *t, int64_t id, uint64_t *sum, bool *is_mark, 
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
 }
 
-/* What an event, or a mark, stands for. */
+/* Adds the records that an event or a mark stands for. */
 static void count_records(struct trim *t, const struct event *ev)
 {
 	if (ev->kind != EV_lost)
@@ -163,7 +163,7 @@ static int run(struct trim *t, const char *sql, uint64_t a, uint64_t b, uint64_t
 	return 0;
 }
 
-/* Of all records that are known, or that some are not. */
+/* Writes a mark: for all counted records, or for an unknown number. */
 static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *e)
 {
 	struct event ev = {.t = t->last_t, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost};
@@ -172,7 +172,7 @@ static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *
 
 	if (store_string(t->store, STORE_TRIM_CAUSE, &cause, e))
 		return -1;
-	ev.missing = EVENT_BIT(lost, since); /* nothing is known of before */
+	ev.missing = EVENT_BIT(lost, since); /* the time before is unknown */
 	if (unknown)
 		ev.missing |= EVENT_BIT(lost, count);
 	else
@@ -195,7 +195,7 @@ static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *
 	return 0;
 }
 
-/* The note, with what retention has to say. */
+/* The note, with the text about retention. */
 static const char *note_of(struct trim *t, const char *note)
 {
 	if (strstr(note, STORE_TRIM_NOTE))
@@ -213,7 +213,7 @@ static int write_row(struct trim *t, struct error *e)
 	return rc;
 }
 
-/* Loads the row of a capture; its sum becomes that of the events only. 1, 0: there is none, or -1. */
+/* Loads the row of a capture; sum becomes that of the events only. 1, 0: there is none, or -1. */
 static int start(struct trim *t, struct store *s, uint64_t capture, struct error *e)
 {
 	int rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A store that is open for writing, for the files that make it up: create.c opens it, known.c knows its strings and tasks,
- * write.c writes captures and events. Private to the store.
+ * A store that is open for writing, for the files of which it consists: create.c opens it, known.c knows its strings
+ * and tasks, write.c writes captures and events. Private to the store.
  */
 #ifndef IOFLUSH_TRACE_STORE_WRITE_H
 #define IOFLUSH_TRACE_STORE_WRITE_H
