@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See api.h: the API as a whole. What each path answers is in the file of its name, routes.c has the table of paths, call.c
+ * See api.h: the API as a whole. Each path is answered in the file of its name; routes.c has the table of paths, call.c
  * what a handler works with.
  *
- * Everything runs on one thread, and nothing waits: the database is asked with bounds, and what takes longer is a process
+ * Everything runs on one thread and nothing waits: questions to the database are bounded, and longer work is a process
  * (query.h, jobs.h) whose end api_tick() sees.
  */
 #include "daemon/api/api.h"
@@ -27,7 +27,7 @@
 #define QUERY_TIMEOUT_MS 120000
 #define QUERY_OUTPUT (4ull << 20)
 
-/* The ioflush beside ours, in ../bin of where we are installed, or in PATH. malloc'ed; NULL: out of memory. */
+/* Finds ioflush: beside this program, in ../bin from it, or in PATH. malloc'ed; NULL: out of memory. */
 static char *find_program(const char *configured)
 {
 	static const char *const beside[] = {"/ioflush", "/../bin/ioflush"};
@@ -56,10 +56,10 @@ static char *find_program(const char *configured)
 			return found;
 		free(found);
 	}
-	return strdup("/usr/bin/ioflush"); /* what fails then says where it was looked for */
+	return strdup("/usr/bin/ioflush"); /* the failure then names this path */
 }
 
-/* A child has no other folder than we have, but be sure. The file need not be there yet. malloc'ed; NULL: out of memory. */
+/* The absolute path, in case a child has another folder. The file may not exist yet. malloc'ed; NULL: out of memory. */
 static char *absolute_path(const char *path)
 {
 	char *whole = realpath(path, NULL), *folder = whole ? NULL : realpath(".", NULL);
@@ -110,7 +110,7 @@ struct api *api_new(const struct config *config, const struct api_live *live, st
 		error_set(e, "out of memory");
 		goto fail;
 	}
-	/* asked ahead: the names of the policies, to check requests with */
+	/* asks in advance for the names of the policies, to check requests */
 	if (api_handle(a, &policies, &r, ignore_answer, NULL))
 		free(r.body);
 	return a;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * /v1/events: the events of a capture, filtered, a page at a time. A page is bounded in events and in the rows looked at,
- * so it may be short, or empty, and still not the last: "more" says that, and "cursor" is where to go on. A cursor is the
- * number of an event and stays good while the database grows.
+ * /v1/events: the events of a capture, filtered, page by page. A page is bounded in events and in rows read, so it may
+ * be short or even empty without being the last: "more" tells that, and "cursor" is where to continue. A cursor is the
+ * number of an event and stays valid while the database grows.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static void put_field(struct json *into, const struct api_event *ev, unsigned i)
 		json_put_u64(into, f->name, ev->f[i]);
 }
 
-/* As in the canonical text form, and its number and its capture's. */
+/* An event as in JSON Lines, with its number and that of its capture. */
 static int add_event(void *ctx, const struct api_event *ev)
 {
 	const struct event_desc *d = &event_table[ev->kind];
@@ -100,7 +100,7 @@ static int parse_filter(struct call *c, struct api_filter *f, bool *all)
 	return 0;
 }
 
-/* The capture asked for, or the newest one. 1, 0: there is none, -1. */
+/* The requested capture, or the newest one. 1, 0: there is none, -1. */
 static int find_capture(struct call *c, struct api_filter *f)
 {
 	struct api_capture row;
