@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The API without a socket: requests in, answers out, over a database made here, made-up live numbers, and the real
- * ioflush for what it is asked for (IOFLUSH; without it those tests are skipped).
+ * The API without a socket: requests in, answers out, with a database made here, made-up live numbers, and the real
+ * ioflush for its questions (IOFLUSH; without it those tests are skipped).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Databases that are made to harm who opens them: whatever is in the file or lies beside it, reading and writing end soon,
- * with an error in words or with the right rows, and nothing but the database is written, made or removed.
+ * Databases made to harm their readers: whatever is in the file or beside it, reading and writing end soon, with an
+ * error message or with the right rows, and nothing but the database is written, made or removed.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The database: what is stored reads back the same, views, migration, and damage that must not pass for data. */
+/* The database: what is stored reads back the same; views, migration, and damage that must not pass as data. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
