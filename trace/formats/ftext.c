@@ -29,7 +29,7 @@
 #define COMM_SLOTS 256u /* power of two */
 #define COMM_MAX 32u
 #define CPU_TIMES 1024u	    /* CPUs whose last time is kept, for what a loss lies behind */
-#define LOSSES SPILL_LOSSES /* told before the next event */
+#define LOSSES SPILL_LOSSES /* reported before the next event */
 
 struct comm_slot {
 	uint32_t tid, id;
@@ -58,7 +58,7 @@ struct ftext {
 	} loss[LOSSES];
 	unsigned losses;
 	uint64_t entries, expected; /* lines of events since the header that says how many there are; 0: none does */
-	bool lost_unknown;	    /* among those, nobody knows how many */
+	bool lost_unknown;	    /* among those, an unknown number */
 	uint32_t cause;
 	uint64_t cpu_t[CPU_TIMES]; /* 0: no record yet */
 

@@ -26,7 +26,7 @@ struct jsonl_writer {
 	bool regular;	 /* a file that may be removed again */
 	bool goes_back;	 /* a count of events can be filled in */
 	off_t at;	 /* if so: where buf goes */
-	off_t count_at;	 /* and where the count of the present capture, 0: there is none */
+	off_t count_at;	 /* and where the count of the current capture goes, 0: there is none */
 	uint64_t events; /* of it */
 	bool failed;
 	size_t len;

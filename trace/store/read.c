@@ -28,11 +28,11 @@ struct store_source {
 	sqlite3_stmt *scan;
 	struct intern *texts; /* of captures */
 	struct capture_row *row;
-	size_t rows, next; /* next: the capture to begin next; the present one is row[next - 1] */
+	size_t rows, next; /* next: the capture to begin next; the current one is row[next - 1] */
 	struct store_names *names;
-	bool ended, failed;   /* the present capture, the source */
+	bool ended, failed;   /* the current capture, the source */
 	struct error error;   /* to be given by the next read */
-	uint64_t events, sum; /* of the present capture so far */
+	uint64_t events, sum; /* of the current capture so far */
 	uint64_t last_id, last_t;
 	uint64_t total, done; /* events of all captures */
 };
