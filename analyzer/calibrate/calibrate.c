@@ -20,7 +20,7 @@
 #include "trace/event.h"
 
 #define RATE_NS 50000000 /* how long the TSC's rate is measured */
-#define RATE_TRIES 16	 /* readings of both clocks, of which the tightest is taken */
+#define RATE_TRIES 16	 /* readings of both clocks; the tightest is used */
 
 const char *const flush_instruction_names[FLUSH_INSTRUCTIONS] = {"clflush", "clflushopt", "clwb"};
 const char *const line_state_names[LINE_STATES] = {"dirty", "clean"};
@@ -223,7 +223,7 @@ static void measure_all(struct calibrate_result *r, char *buffer, uint64_t *samp
 	r->use = r->present[FLUSH_CLFLUSHOPT] ? FLUSH_CLFLUSHOPT : FLUSH_CLFLUSH;
 }
 
-/* Puts this thread on one CPU; was gets where it may run, to be put back. */
+/* Moves this thread to one CPU; *was: where it could run, to be restored. */
 static int pin(int cpu, cpu_set_t *was, int *on, struct error *e)
 {
 	cpu_set_t set;

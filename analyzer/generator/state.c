@@ -76,7 +76,7 @@ static bool pool_init(struct pool *p, size_t size, size_t cap)
 	return p->mem;
 }
 
-/* Zeroed, or NULL: all are in use. The one freed last comes first, as from a slab. */
+/* A zeroed object, or NULL: all are in use. The one freed last comes first, as from a slab. */
 void *sim_pool_take(struct pool *p)
 {
 	void *obj = p->free;
@@ -97,8 +97,8 @@ void sim_pool_give(struct pool *p, void *obj)
 }
 
 /*
- * Kernel pointers of objects: one cache for all kinds, the one freed last given first, so that an address that named a
- * pages may name an area next.
+ * Kernel pointers of objects: one cache for all kinds, the one freed last comes first, so that the address of an
+ * iopt_pages may be that of an area next.
  */
 uint64_t sim_new_id(struct sim *sim)
 {
@@ -128,7 +128,7 @@ static bool queue_grow(struct sim *sim)
 	return true;
 }
 
-/* Never NULL: without memory what is written is thrown away, and the next read says so. */
+/* Never NULL: without memory the event is dropped, and the next read returns the error. */
 struct event *sim_emit(struct sim *sim, enum event_kind kind)
 {
 	const struct thread *th = &sim->thread[sim->now];
@@ -212,7 +212,7 @@ static bool init_pools(struct sim *sim)
 			return false;
 		sim->iopts[i].id = sim_new_id(sim);
 	}
-	/* one pages more than areas: it is made before the area that shows it */
+	/* one iopt_pages more than areas: it is made before its area */
 	return pool_init(&sim->area_pool, sizeof(struct area), n) &&
 	       pool_init(&sim->pages_pool, sizeof(struct pages), n + 1) &&
 	       pool_init(&sim->region_pool, sizeof(struct region), sim->max_regions) &&
