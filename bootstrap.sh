@@ -3,18 +3,18 @@
 # Everything from a fresh clone to a running program, on Debian 12 and 13.
 #
 #   ./bootstrap.sh demo        install what is missing, build in ./build, replay a recording and print the report
-#   ./bootstrap.sh check       the same build, all tests, the tests under sanitizers (in ./build-asan), the tests in a
-#                              guest whose kernel is built once (in ~/.cache/ioflush-vm, 10 to 15 minutes; not where
-#                              CHECK_GUEST=no) and the format check; where CI=true also "make distcheck" and demo on bare
+#   ./bootstrap.sh check       the same build, the format check, all tests, the tests under sanitizers (in ./build-asan),
+#                              and the tests in a guest, whose kernel is built once (in ~/.cache/ioflush-vm, 10 to 15
+#                              minutes; CHECK_GUEST=no skips these). With CI=true also "make distcheck" and demo on bare
 #                              Debians ("make check-bare")
-#   ./bootstrap.sh check-long  what takes longer: demo and check on bare Debians ("make check-bare"), all at once on one
-#                              recorder for STRESS_SECONDS (1800; "make stress"), fuzz for FUZZ_SECONDS (300)
-#   ./bootstrap.sh fuzz        fuzz what parses a trace, and the HTTP server, for FUZZ_SECONDS (60) each, in
+#   ./bootstrap.sh check-long  the slow tests: demo and check on bare Debians ("make check-bare"), stress on one recorder
+#                              for STRESS_SECONDS (1800; "make stress"), fuzz for FUZZ_SECONDS (300)
+#   ./bootstrap.sh fuzz        run the fuzzers of the trace readers and of the HTTP server, for FUZZ_SECONDS (60) each, in
 #                              ./build-fuzz
 #
-# Packages are installed when run as root; otherwise the missing ones are named. What is done already is not done again,
-# so a second run of demo or check takes seconds. Each stage of a check says the time that it took. The last line counts
-# the test cases, below a table of the stages; exit status 0 only if all passed.
+# Run as root, it installs the packages that are missing; otherwise it names them. What is done is not done again, so a
+# second run of demo or check takes seconds. At its end a check prints a table of its stages with the time of each, and
+# then counts the test cases. The exit status is 0 only if all passed.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -30,8 +30,8 @@ fuzz_packages=(clang libclang-rt-dev)
 
 jobs=$(nproc 2>/dev/null || echo 2)
 passed=0 failed=0 skipped=0
-stage='' # of a check, the present one; what it is measured against in stage_start and stage_counts
-table='' # a line for each stage that is over
+stage='' # the present stage of a check; stage_start and stage_counts have the time and the counts at its start
+table='' # a line for each stage that has ended
 
 say() {
 	printf 'bootstrap: %s\n' "$*"
@@ -58,7 +58,7 @@ missing_packages() {
 need_packages() {
 	local missing
 	if ! command -v dpkg-query >/dev/null; then
-		say "this is no Debian; what Debian calls these must be there: $*"
+		say "this is not Debian; install what Debian calls: $*"
 		return
 	fi
 	mapfile -t missing < <(missing_packages "$@")
@@ -76,8 +76,8 @@ need_packages() {
 	fi
 }
 
-# configure_in FOLDER OPTION...: makes configure if need be, and runs it unless the folder is configured so already.
-# A folder that was configured otherwise is cleaned: flags are not among what make compares.
+# configure_in FOLDER OPTION...: makes configure if necessary, and runs it unless the folder is already configured with these
+# options. A folder that was configured with others is cleaned, because make does not compare flags.
 configure_in() {
 	local dir=$1 clean='' autoreconf_out
 	shift
@@ -118,7 +118,7 @@ count_totals() {
 	done < <(grep -E '^# (PASS|XFAIL|FAIL|XPASS|ERROR|SKIP): +[0-9]+$' "$1" || true)
 }
 
-# One line that changes with any file that a test could depend on, and with the compiler. Fails where there is no git.
+# One line that changes with any file that a test could depend on, and with the compiler. Fails if there is no git.
 fingerprint() {
 	local files
 	files=$(git ls-files --cached --others --exclude-standard 2>/dev/null) || return 1
@@ -127,7 +127,7 @@ fingerprint() {
 	} 2>/dev/null | sha256sum
 }
 
-# stage NAME COMMAND...: one part of a check. What it took and what it counted becomes a line of the table at the end.
+# stage NAME COMMAND...: one part of a check. Its time and its counts become a line of the table at the end.
 stage() {
 	stage=$1 stage_start=$SECONDS stage_counts=("$passed" "$failed" "$skipped")
 	say "$stage"
@@ -144,8 +144,8 @@ end_stage() {
 	stage=''
 }
 
-# run_counted LOG COMMAND...: runs a command that runs tests; shows what did not pass and counts all. What passed with
-# these very files is not run again (CI and check-long always run it): its counts are those of then.
+# run_counted LOG COMMAND...: runs a command that runs tests, shows what did not pass, and counts all. If the command passed
+# with exactly these files before, it is not run again and its old counts are used; CI and check-long always run it.
 run_counted() {
 	local log=$1 before now=''
 	shift
@@ -177,7 +177,7 @@ run_counted() {
 	fi
 }
 
-# run_long LOG COMMAND...: runs a command that takes long and says how far it is. It counts as one test.
+# run_long LOG COMMAND...: runs a command that takes long and prints its progress. It counts as one test.
 run_long() {
 	local log=$1
 	shift
@@ -191,7 +191,7 @@ run_long() {
 	fi
 }
 
-# The logs of the test programs that did not pass, where a CI shows nothing but what was printed.
+# Prints the logs of the test programs that did not pass, for a CI that shows only what was printed.
 show_failed_logs() {
 	local result
 	for result in "$1"/tests/*.trs; do
@@ -214,7 +214,7 @@ demo() {
 	exec build/ioflush replay "$recording"
 }
 
-# What a check ends with, however it ends: a stage that breaks off counts as one failure.
+# Runs at the end of a check, however it ends: a stage that did not get to its end counts as one failure.
 closing_line() {
 	if (($? != 0 && failed == 0)); then
 		failed=1
@@ -245,14 +245,14 @@ configure_and_build() {
 	build_in "$1"
 }
 
-# The tests in a guest, whose kernel is built when the cache folder has none of this configuration.
+# The tests in a guest. Its kernel is built if the cache folder has none with this configuration.
 check_guest() {
 	if [[ ${CHECK_GUEST-} == no ]]; then
 		skip_stage "as CHECK_GUEST=no asks"
 	elif [[ $(uname -m) != x86_64 ]] || ((EUID != 0)); then
 		skip_stage "they need root on x86-64"
 	elif ! (need_packages "${vm_packages[@]}"); then
-		skip_stage "not all packages can be had"
+		skip_stage "not all packages are available"
 	else
 		run_counted build/check-vm.out make -C build check-vm
 	fi
@@ -263,7 +263,7 @@ check_bare() {
 	if ((EUID != 0)); then
 		skip_stage "chroots need root"
 	elif ! (need_packages "${bare_packages[@]}"); then
-		skip_stage "not all packages can be had"
+		skip_stage "not all packages are available"
 	else
 		run_counted build/check-bare.out env BARE_COMMANDS="$1" make -C build check-bare
 	fi

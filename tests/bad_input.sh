@@ -496,8 +496,8 @@ check_plurals() {
 		printf '{"t":2,%s,"e":"lost","count":1}\n' "$at"
 	} >"$one"
 	says "one record" "error: 1 record lost, as far" "$ioflush" replay --policy ideal "$one"
-	says "one domain" "warning: 1 domain whose coherency" "$ioflush" replay --policy ideal "$one"
-	says "one domain, in state" "^warning: 1 domain whose coherency" "$ioflush" state "$one"
+	says "one domain" "warning: 1 domain of unknown coherency" "$ioflush" replay --policy ideal "$one"
+	says "one domain, in state" "^warning: 1 domain of unknown coherency" "$ioflush" state "$one"
 }
 
 # --- what a trace holds must not steer the terminal by way of a message

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The manual and the program say the same: every command has a page and stands in ioflush --help, every page is clean,
-# and has every option that the command's --help names; so has the completion of bash.
+# and has every option that the command's --help names; so has the completion of bash. ioflushd(8) explains every cause of
+# loss, and no other.
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -61,7 +62,27 @@ is_offered() {
 	fi
 }
 
+# The causes of loss that schema/losses.def has, and those that ioflushd(8) explains, each sorted, one a line
+causes_of_loss() {
+	sed -nE 's/^(RING|WRITER)_LOSS\([A-Z]+, [a-z]+, "([^"]+)".*/\2/p' "$here/../schema/losses.def" | sort
+}
+explained_causes() {
+	sed -n '/^\.Ss What can be lost/,/^\.El/s/^\.It //p' "$man/ioflushd.8" | sort
+}
+
+compare_causes() {
+	local diff
+	# retention deletes what was recorded: the page explains it, but it is no line of the table
+	diff=$(diff <(causes_of_loss) <(explained_causes | grep -vx retention)) || true
+	if [[ -n $(causes_of_loss) && -z $diff ]]; then
+		ok "ioflushd(8) explains every cause of loss"
+	else
+		not_ok "ioflushd(8) explains every cause of loss" "$diff"
+	fi
+}
+
 lint "$man/ioflush.1"
+compare_causes
 main_help=$("$ioflush" --help) || true
 for command in "${commands[@]}"; do
 	lint "$man/ioflush-$command.1"

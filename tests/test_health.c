@@ -84,7 +84,7 @@ static void losses_are_summed_up(void **state)
 	w.lost_queue = 5;
 	r.lost_probe = 3;
 	health_finish(&h, &r, &w);
-	assert_int_equal(said(f, "3 records lost as probes missed them"), 1);
+	assert_int_equal(said(f, "3 records lost because probes missed them"), 1);
 	assert_int_equal(said(f, "5 records lost in the queue"), 1);
 	assert_int_equal(health_lost(&r, &w), 618);
 	r.unnamed = 3;

@@ -204,10 +204,10 @@ static int take_rounds(const struct command *cmd, const struct cli_option *opt, 
 #define CLI_OPTIONS struct options
 
 static const struct cli_option options[] = {
-	{"cpu", 0, "N", "measure on CPU N (default: the one that it runs on)", .take = take_cpu},
+	{"cpu", 0, "N", "measure on CPU N (default: the CPU that it runs on)", .take = take_cpu},
 	{"rounds", 0, "N", "rounds of 64 pages for each figure (default 200)", .take = take_rounds},
-	{"format", 0, "text|json", "text (default) or JSON", TAKE(cli_take_format, json), .choices = "text json"},
-	CLI_HELP('h', "this help"),
+	{"format", 0, "text|json", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
+	CLI_HELP,
 	{0},
 };
 
@@ -227,10 +227,10 @@ const struct command cmd_calibrate = {
 	.name = "calibrate",
 	.summary = "measure what flushing a page costs on this CPU",
 	.synopsis = "[--cpu N] [--rounds N] [--format text|json]",
-	.about = "Measures what flushing the cache of a 4 KiB page costs on this CPU, with each instruction that it has,\n"
-		 "for lines that were written and lines that were only read, and prints the values of --cycles-per-page\n"
-		 "and --cpu-mhz for ioflush replay. Cycles are ticks of the time stamp counter. The machine should be\n"
-		 "idle meanwhile: about a second.\n",
+	.about = "Measures what flushing the cache of a 4 KiB page costs on this CPU, with each instruction that it\n"
+		 "has, for lines that were written and lines that were only read. Prints the values for\n"
+		 "--cycles-per-page and --cpu-mhz of ioflush replay. Cycles are ticks of the time stamp counter. The\n"
+		 "machine should be idle while this runs, which takes about a second.\n",
 	.options = options,
 	.column = 22,
 	.run = run,

@@ -95,16 +95,16 @@ static int program_help(void)
 	     "       ioflush --help | --version | help COMMAND\n"
 	     "\n"
 	     "Replays recordings of iommufd under each CPU cache flush policy that was proposed for\n"
-	     "non-coherent DMA, and says what each one flushes, what that costs and where it is wrong.\n"
+	     "non-coherent DMA. Reports what each one flushes, what that costs, and where it is wrong.\n"
 	     "\n"
 	     "commands:");
 	for (const struct command *const *c = cli_commands; *c; c++)
 		printf("  %-10s %s\n", (*c)->name, (*c)->summary);
 	puts("\n"
-	     "A trace is a trace.dat of trace-cmd, the text of tracefs or of trace-cmd report, JSON Lines\n"
-	     "('-': standard input) or an ioflush database; which of them is told from its content.\n"
-	     "Exit status: 0 done, 1 input or system error, 2 usage, 3 a gap that --fail-on names,\n"
-	     "5 losses under --fail-on-loss. The manual page: ioflush(1)");
+	     "A trace is a trace.dat of trace-cmd, the text of tracefs or of trace-cmd report, JSON Lines,\n"
+	     "or an ioflush database; ioflush looks at the content, not at the name. '-' is standard input.\n"
+	     "Exit status: 0 done, 1 input or system error, 2 usage, 3 a gap of a kind that --fail-on names,\n"
+	     "5 records lost, under --fail-on-loss. The manual page: ioflush(1)");
 	return cli_flush(NULL);
 }
 

@@ -345,17 +345,16 @@ static int take_pfn(const struct command *cmd, const struct cli_option *o, const
 static const struct cli_option options[] = {
 	{"pfn", 0, "N", "the page frame number", .take = take_pfn},
 	{"iova", 0, "DOMAIN:ADDR",
-	 "the pages that ADDR of a domain (its id) translated to over the trace;\n"
-	 "needs a file, since it is read twice",
+	 "all pages that ADDR of a domain (its id) was mapped to in the trace, which\n"
+	 "must be a file, because it is read twice",
 	 .take = take_iova},
-	{"policy", 0, "A[,B]...", "policies, or all (default)", TAKE(cli_take_policy, set)},
-	{"plugin", 0, "SPEC", "a policy of a shared object, PATH[:key=value]...", TAKE(cli_take_plugin, set)},
+	{"policy", 0, "A[,B]...", "policies, separated by commas, or all (default)", TAKE(cli_take_policy, set)},
+	{"plugin", 0, "SPEC", "add the policy of a shared object, PATH[:key=value]...", TAKE(cli_take_plugin, set)},
 	{"format", 0, "F", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
-	{"capture", 0, "N", "only this capture of a database", TAKE(cli_take_capture, replay.capture)},
+	{"capture", 0, "N", CLI_CAPTURE_HELP, TAKE(cli_take_capture, replay.capture)},
 	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
-	{"allow-partial", 0, NULL, "a trace that breaks off: show what there is",
-	 TAKE(cli_take_flag, replay.allow_partial)},
-	CLI_HELP(0, "this text"),
+	{"allow-partial", 0, NULL, CLI_PARTIAL_HELP, TAKE(cli_take_flag, replay.allow_partial)},
+	CLI_HELP,
 	{0},
 };
 
@@ -418,12 +417,13 @@ out:
 
 const struct command cmd_explain = {
 	.name = "explain",
-	.summary = "the life of one page, event by event",
+	.summary = "show the life of one page, event by event",
 	.synopsis = "TRACE --pfn N | --iova DOMAIN:ADDR [OPTION]...",
-	.about = "Shows each event that touched the page and its state after it: pin count, non-coherent mappings,\n"
-		 "whether it ever had one since it was pinned, which policies hold it clean, flushed it, or have a gap.\n",
+	.about = "Shows each event that touched the page, with the state of the page after it: pin count,\n"
+		 "non-coherent mappings and whether it had any since it was pinned, and which policies hold it\n"
+		 "clean, flushed it, or have a gap.\n",
 	.options = options,
 	.column = 22,
-	.notes = "Exit status: 0 done, also for a page that was never seen; 1 input or system error; 2 usage.\n",
+	.notes = "Exit status: 0 done, even if no event touched the page; 1 input or system error; 2 usage.\n",
 	.run = explain_main,
 };

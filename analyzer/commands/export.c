@@ -243,11 +243,9 @@ static int take_capture(const struct command *cmd, const struct cli_option *o, c
 #define CLI_OPTIONS struct options
 
 static const struct cli_option options[] = {
-	{"output", 'o', "FILE", "where to; '-' is standard output (default). A file appears when it is whole",
-	 TAKE(cli_take_text, to)},
-	{"capture", 0, "N", "only this capture of a database (default: all, one after the other)",
-	 TAKE(take_capture, capture)},
-	CLI_HELP('h', "this help"),
+	{"output", 'o', "FILE", "the file to write; '-' is standard output (default)", TAKE(cli_take_text, to)},
+	{"capture", 0, "N", CLI_CAPTURE_HELP, TAKE(take_capture, capture)},
+	CLI_HELP,
 	{0},
 };
 
@@ -267,8 +265,8 @@ const struct command cmd_export = {
 	.name = "export",
 	.summary = "write a trace as JSON Lines",
 	.synopsis = "TRACE [-o FILE] [--capture N]",
-	.about = "Writes a database, or any other trace, in the canonical text form: JSON Lines, one header line\n"
-		 "a capture and one line an event.\n",
+	.about = "Writes a trace, usually a database, as JSON Lines, the canonical text form: for each capture one\n"
+		 "header line, and one line for each event.\n",
 	.options = options,
 	.column = 21,
 	.run = run,

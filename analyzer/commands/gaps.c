@@ -136,20 +136,18 @@ static int take_to(const struct command *cmd, const struct cli_option *o, const 
 
 static const struct cli_option options[] = {
 	{"policy", 0, "P", "the policy, NAME[:key=value]...; see ioflush policies", TAKE(cli_take_policy, set)},
-	{"plugin", 0, "SPEC", "a policy of a shared object, PATH[:key=value]..., in place of --policy",
+	{"plugin", 0, "SPEC", "the policy of a shared object, PATH[:key=value]..., in place of --policy",
 	 TAKE(cli_take_plugin, set)},
 	{"kind", 0, "K[,K]...", "show only these gaps: leak, reexpose, release, access", .take = take_kinds,
 	 .choices = "leak reexpose release access"},
 	{"limit", 0, "N", "show at most N findings, 0: all (default: 20 in text, all in JSON)", TAKE(take_limit, limit)},
 	{"format", 0, "F", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
-	{"capture", 0, "N", "only this capture of a database", TAKE(cli_take_capture, replay.capture)},
-	{"to", 0, "T", "only events up to this time, in ns of the trace clock", .take = take_to},
-	{"inode", 0, "D:I", "refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them",
-	 TAKE(cli_take_inode, replay.file)},
-	{"allow-partial", 0, NULL, "a trace that breaks off: report what there is, as a part",
-	 TAKE(cli_take_flag, replay.allow_partial)},
+	{"capture", 0, "N", CLI_CAPTURE_HELP, TAKE(cli_take_capture, replay.capture)},
+	{"to", 0, "T", "only events up to this time (ns of the trace clock)", .take = take_to},
+	{"inode", 0, "D:I", CLI_INODE_HELP, TAKE(cli_take_inode, replay.file)},
+	{"allow-partial", 0, NULL, CLI_PARTIAL_HELP, TAKE(cli_take_flag, replay.allow_partial)},
 	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
-	CLI_HELP(0, "this text"),
+	CLI_HELP,
 	{0},
 };
 
@@ -218,10 +216,11 @@ out:
 
 const struct command cmd_gaps = {
 	.name = "gaps",
-	.summary = "where a policy is wrong: findings with both of their sides",
+	.summary = "show where a policy is wrong: one finding for each cause",
 	.synopsis = "TRACE --policy P [OPTION]...",
-	.about = "Groups the gaps of one policy so that one cause is one finding, errors first. A cause is a way to\n"
-		 "be wrong in one operation, for one device (or domain) of one iopt, whatever pages it hits.\n"
+	.about = "Groups the gaps of one policy into findings: one finding for each cause, errors first. A cause is\n"
+		 "one way to be wrong, in one operation, for one device (or domain) of one iopt, whatever pages it\n"
+		 "hits.\n"
 		 "TRACE: trace.dat, ftrace text, JSON Lines, an ioflush database, or - for standard input.\n",
 	.options = options,
 	.column = 20,

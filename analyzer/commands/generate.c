@@ -127,30 +127,31 @@ static cli_take take_wide, take_narrow;
 
 static const struct cli_option options[] = {
 	{"output", 'o', "FILE",
-	 "'-': standard output; *.db: a database, to which a capture is added;\n"
-	 "else JSON Lines",
+	 "the file to write: *.db: a database, to which a capture is added; else\n"
+	 "JSON Lines; '-' is standard output",
 	 TAKE(cli_take_text, output)},
-	{"seed", 0, "S", "another seed, another trace (default 1)", WIDE(seed, 0, UINT64_MAX)},
-	{"events", 0, "N", "at least N events, then all is unmapped and removed (default 10000)",
+	{"seed", 0, "S", "seed of the random numbers (default 1)", WIDE(seed, 0, UINT64_MAX)},
+	{"events", 0, "N", "at least N events, then everything is unmapped and removed (default 10000)",
 	 WIDE(events, 1, GENERATE_MAX_EVENTS)},
-	{"shape", 0, "SHAPE", "default mixed", TAKE(cli_take_text, shape), .choices = "vmboot churn mixed"},
-	{"no-teardown", 0, NULL, "stop without unmapping and removing what is there", TAKE(cli_take_flag, no_teardown)},
+	{"shape", 0, "SHAPE", "one of the shapes above (default mixed)", TAKE(cli_take_text, shape),
+	 .choices = "vmboot churn mixed"},
+	{"no-teardown", 0, NULL, "stop without unmapping and removing what exists", TAKE(cli_take_flag, no_teardown)},
 	{"live", 0, "N",
-	 "most live areas; what is alive does not grow with --events (default\n"
-	 "vmboot 24 beside the RAM, churn 64, mixed 48)",
+	 "most areas that exist at one time; does not grow with --events (default:\n"
+	 "vmboot 24 besides the RAM, churn 64, mixed 48)",
 	 NARROW(live, 1, GENERATE_MAX_LIVE)},
-	CLI_HELP('h', "this help"),
+	CLI_HELP,
 	{.help = "To stress one thing (defaults depend on the shape; shares are in thousandths):"},
-	{"iopts", 0, "N", "page tables, to 64", NARROW(iopts, 1, 64)},
-	{"run-order", 0, "N", "runs to 2^N pages, to 18", NARROW(run_order, 0, 18)},
-	{"domains", 0, "N", "in one iopt, to 16", NARROW(domains, 1, 16)},
+	{"iopts", 0, "N", "iopts, 1 to 64", NARROW(iopts, 1, 64)},
+	{"run-order", 0, "N", "runs of up to 2^N pages, N to 18", NARROW(run_order, 0, 18)},
+	{"domains", 0, "N", "in one iopt, 1 to 16", NARROW(domains, 1, 16)},
 	{"area-pages", 0, "N", "most pages of an area", WIDE(area_pages, 1, 1 << 24)},
 	{"accesses", 0, "N", "held at once, to 64", NARROW(accesses, 0, 64)},
-	{"memory-pages", 0, "N", "user memory (vmboot: the RAM)", WIDE(memory_pages, 1, 1 << 28)},
+	{"memory-pages", 0, "N", "user memory (vmboot: RAM)", WIDE(memory_pages, 1, 1 << 28)},
 	{"fail", 0, "N", "fills that fail", NARROW(fail, 0, 999)},
 	{"offset", 0, "N", "areas that start inside a page", NARROW(offset, 0, 1000)},
 	{"coherent", 0, "N", "coherent domains", NARROW(coherent, 0, 1000)},
-	{"share", 0, "N", "memory under two pages objects", NARROW(share, 0, 1000)},
+	{"share", 0, "N", "iopt_pages over memory that has one", NARROW(share, 0, 1000)},
 	{"unknown", 0, "N", "unknown coherency", NARROW(unknown, 0, 1000)},
 	{0},
 };
@@ -234,8 +235,8 @@ const struct command cmd_generate = {
 	.name = "generate",
 	.summary = "make a valid trace of any size",
 	.synopsis = "[--seed S] [--events N] [--shape vmboot|churn|mixed] [OPTION]... -o FILE",
-	.about = "Makes a trace as the kernel would have given it; the same options give the same bytes. Shapes:\n"
-		 "  vmboot   VMs boot one after the other: gigabytes in large runs, then small windows come and go\n"
+	.about = "Makes a trace that the kernel could have given. The same options give the same bytes. Shapes:\n"
+		 "  vmboot   VMs boot one after the other: gigabytes in large runs, then small maps and unmaps\n"
 		 "  churn    many small maps, unmaps, copies, attaches and detaches\n"
 		 "  mixed    everything: failures, accesses, cuts, offsets, shared memory, unknown coherency\n",
 	.options = options,

@@ -178,9 +178,9 @@ static int run_import(const struct command *cmd, const struct options *o, char *
 
 static const struct cli_option options[] = {
 	{"output", 'o', "DB", "the database", TAKE(cli_take_text, db)},
-	{"allow-partial", 0, NULL, "store input that breaks off as far as it goes, marked as a part",
+	{"allow-partial", 0, NULL, "accept an incomplete or damaged trace: store what can be read, marked as partial",
 	 TAKE(cli_take_flag, allow_partial)},
-	CLI_HELP('h', "this help"),
+	CLI_HELP,
 	{0},
 };
 
@@ -203,9 +203,9 @@ static int run(const struct command *cmd, int argc, char **argv)
 const struct command cmd_import = {
 	.name = "import",
 	.summary = "store traces in a database",
-	.synopsis = "SOURCE... -o DB [--allow-partial]",
-	.about = "Stores traces of any form in an ioflush database, which is made if it is not there; captures are\n"
-		 "added to those that it has. Each source is stored as a whole or, on an error, not at all.\n",
+	.synopsis = "TRACE... -o DB [--allow-partial]",
+	.about = "Stores the captures of traces of any form in an ioflush database. If the database does not exist, it\n"
+		 "is made. Each trace is stored completely or, on an error, not at all.\n",
 	.options = options,
 	.column = 20,
 	.run = run,

@@ -29,10 +29,15 @@ struct cli_option {
 
 /* For a table: how a value is taken, into which field of the command's CLI_OPTIONS; --help. */
 #define TAKE(function, field) .take = function, .offset = offsetof(CLI_OPTIONS, field)
-#define CLI_HELP(short_form, text)                                 \
+#define CLI_HELP                                                   \
 	{                                                          \
-		.name = "help", .letter = short_form, .help = text \
+		.name = "help", .letter = 'h', .help = "this help" \
 	}
+
+/* What --help says of options that several commands have. */
+#define CLI_CAPTURE_HELP "only capture N of the trace (default: all)"
+#define CLI_PARTIAL_HELP "accept an incomplete or damaged trace: use what can be read, and say so"
+#define CLI_INODE_HELP "refuse a trace unless its file has these numbers, from stat -c %d:%i"
 
 /*
  * Takes all options in argv, in their order, and leaves optind at the first operand. Returns -1 to go on, or the exit
@@ -67,7 +72,7 @@ cli_take cli_take_plugin;  /* struct policy_set: adds the policy of a shared obj
  */
 #define CLI_MEMORY (4ull << 30)
 #define CLI_BESIDE (384ull << 20)
-#define CLI_MEMORY_HELP "what the model may take (default 4G, or half of the machine's if that is less)"
+#define CLI_MEMORY_HELP "memory limit of the model (default 4G, or half of the machine's if less)"
 void cli_default_memory(struct budget *b);
 
 #endif

@@ -101,9 +101,9 @@ static int take_plugin(const struct command *cmd, const struct cli_option *opt, 
 #define CLI_OPTIONS struct options
 
 static const struct cli_option options[] = {
-	{"plugin", 0, "PATH[:KEY=VALUE]...", "list the policy of this shared object too", .take = take_plugin},
-	{"format", 0, "text|json", "text (default) or JSON", TAKE(cli_take_format, json), .choices = "text json"},
-	CLI_HELP('h', "this help"),
+	{"plugin", 0, "PATH[:KEY=VALUE]...", "list the policy of this shared object, too", .take = take_plugin},
+	{"format", 0, "text|json", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
+	CLI_HELP,
 	{0},
 };
 
@@ -140,8 +140,8 @@ const struct command cmd_policies = {
 	.name = "policies",
 	.summary = "list the policies: origin, parameters, events that they need",
 	.synopsis = "[--plugin PATH[:KEY=VALUE]...]... [--format text|json]",
-	.about = "Lists the flush policies: what each does, where it was proposed, its parameters with their\n"
-		 "defaults, and the events that a trace must have for its result to mean something.\n",
+	.about = "Lists the flush policies: what each one does, where it was proposed, its parameters with their\n"
+		 "defaults, and the events that it needs. Without these in the trace its result means nothing.\n",
 	.options = options,
 	.column = 32,
 	.run = run,

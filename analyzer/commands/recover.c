@@ -22,7 +22,7 @@ static void tell(const char *path, const struct store_recovered *r)
 		printf("%s: nothing to recover\n", path);
 }
 
-static const struct cli_option options[] = {CLI_HELP('h', "this help"), {0}};
+static const struct cli_option options[] = {CLI_HELP, {0}};
 
 static int run(const struct command *cmd, int argc, char **argv)
 {
@@ -51,8 +51,9 @@ const struct command cmd_recover = {
 	.name = "recover",
 	.summary = "bring a database whose writer died back to its last commit",
 	.synopsis = "DB...",
-	.about = "Rolls back what was not committed (from DB-journal), and moves what was (from the log, DB-wal) into\n"
-		 "the database. What only reads does neither; ioflushd and ioflush import do it when they open one.\n",
+	.about = "Rolls back what was not committed (the journal, DB-journal), and moves what was committed into the\n"
+		 "database (the log, DB-wal). Commands that only read do neither. ioflushd and ioflush import do both\n"
+		 "when they open a database.\n",
 	.options = options,
 	.column = 14,
 	.run = run,

@@ -292,36 +292,32 @@ out:
 
 static const struct cli_option options[] = {
 	{"policy", 0, "LIST",
-	 "policies, comma-separated, each NAME[:KEY=VALUE]..., or all (default);\n"
+	 "policies, separated by commas, each NAME[:KEY=VALUE]..., or all (default);\n"
 	 "'ioflush policies' lists them",
 	 TAKE(take_spec, policies)},
 	{"plugin", 0, "PATH[:KEY=VALUE]...", "add the policy of a shared object", TAKE(take_spec, plugins)},
 	{"format", 0, "FORMAT", "text (default), json or csv", TAKE(take_format, format), .choices = "text json csv"},
-	{"cycles-per-page", 0, "N", "what flushing 4 KiB costs (default 588; 'ioflush calibrate' measures it)",
+	{"cycles-per-page", 0, "N", "cycles to flush 4 KiB (default 588; 'ioflush calibrate' measures it)",
 	 TAKE(take_number, cycles_per_page), .min = 0, .max = REPORT_MAX_CYCLES},
-	{"cpu-mhz", 0, "N", "the CPU's clock, for milliseconds (default 4494, where 588 was measured)",
+	{"cpu-mhz", 0, "N", "clock of the CPU, for milliseconds (default 4494, where 588 was measured)",
 	 TAKE(take_mhz, cpu_mhz), .min = 1, .max = REPORT_MAX_MHZ},
 	{"fail-on", 0, "WHAT",
-	 "exit with status 3 if a policy has such a gap: error (leak, release),\n"
+	 "exit with status 3 if a policy has a gap of this kind: error (leak, release),\n"
 	 "warning (any gap), or kinds: leak,reexpose,release,access",
 	 TAKE(take_fail_on, fail_on), .choices = "error warning leak reexpose release access"},
 	{"fail-on-uncertain", 0, NULL,
-	 "with --fail-on: gaps count too that are uncertain because the recording\n"
-	 "began in mid-life",
+	 "with --fail-on: uncertain gaps count, too (those of a recording that began\n"
+	 "in mid-life)",
 	 TAKE(cli_take_flag, fail_on_uncertain)},
-	{"fail-on-loss", 0, NULL, "exit with status 5 if the trace says that records were lost",
+	{"fail-on-loss", 0, NULL, "exit with status 5 if a trace says that records were lost",
 	 TAKE(cli_take_flag, fail_on_loss)},
-	{"allow-partial", 0, NULL, "report on input that breaks off, as far as it goes, and say so",
-	 TAKE(cli_take_flag, allow_partial)},
-	{"capture", 0, "N", "only this capture of a database", TAKE(take_number, capture), .min = 1, .max = UINT64_MAX},
-	{"to", 0, "T", "only events up to this time (ns of the trace clock); the report says so", TAKE(take_to, to),
-	 .min = 0, .max = UINT64_MAX},
-	{"inode", 0, "DEV:INO",
-	 "refuse a trace unless it is this file: device and inode, as stat(1) %d:%i has\n"
-	 "them; for a program that runs ioflush on a file that it has open",
-	 TAKE(cli_take_inode, file)},
+	{"allow-partial", 0, NULL, CLI_PARTIAL_HELP, TAKE(cli_take_flag, allow_partial)},
+	{"capture", 0, "N", CLI_CAPTURE_HELP, TAKE(take_number, capture), .min = 1, .max = UINT64_MAX},
+	{"to", 0, "T", "only events up to this time (ns of the trace clock)", TAKE(take_to, to), .min = 0,
+	 .max = UINT64_MAX},
+	{"inode", 0, "DEV:INO", CLI_INODE_HELP, TAKE(cli_take_inode, file)},
 	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
-	CLI_HELP('h', "this help"),
+	CLI_HELP,
 	{0},
 };
 
@@ -345,8 +341,8 @@ const struct command cmd_replay = {
 	.name = "replay",
 	.summary = "replay traces under every flush policy and report cost and gaps",
 	.synopsis = "[OPTION]... TRACE...",
-	.about = "Replays the traces through all the policies in one pass and reports what each one flushes, what\n"
-		 "that costs and which pages it leaves exposed.\n",
+	.about = "Replays the traces through all the policies in one pass. Reports what each one flushes, what that\n"
+		 "costs, and which gaps it leaves.\n",
 	.options = options,
 	.column = 23,
 	.run = run,

@@ -86,16 +86,14 @@ static int take_at(const struct command *cmd, const struct cli_option *opt, cons
 #define CLI_OPTIONS struct options
 
 static const struct cli_option options[] = {
-	{"capture", 0, "N", "only this capture of a database", TAKE(cli_take_capture, capture)},
-	{"at", 0, "T", "at this time (ns of the trace clock): after the last event up to it", .take = take_at},
-	{"areas", 0, NULL, "list the areas too", TAKE(cli_take_flag, areas)},
+	{"capture", 0, "N", CLI_CAPTURE_HELP, TAKE(cli_take_capture, capture)},
+	{"at", 0, "T", "show the state at this time (ns of the trace clock; default: the end)", .take = take_at},
+	{"areas", 0, NULL, "list the areas, too", TAKE(cli_take_flag, areas)},
 	{"format", 0, "F", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
-	{"allow-partial", 0, NULL, "take input that breaks off as far as it can be read, and say so",
-	 TAKE(cli_take_flag, allow_partial)},
-	{"inode", 0, "D:I", "refuse TRACE unless it is this file: device and inode, as stat(1) %d:%i has them",
-	 TAKE(cli_take_inode, file)},
+	{"allow-partial", 0, NULL, CLI_PARTIAL_HELP, TAKE(cli_take_flag, allow_partial)},
+	{"inode", 0, "D:I", CLI_INODE_HELP, TAKE(cli_take_inode, file)},
 	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
-	CLI_HELP('h', "this help"),
+	CLI_HELP,
 	{0},
 };
 
@@ -115,11 +113,11 @@ static int run(const struct command *cmd, int argc, char **argv)
 
 const struct command cmd_state = {
 	.name = "state",
-	.summary = "what exists at a time: iopts, domains, areas, mapped and exposed pages",
+	.summary = "show what exists at a time: iopts, domains, areas, mapped and exposed pages",
 	.synopsis = "TRACE [OPTION]...",
-	.about = "Says what exists at the end of each capture, or at a time: the iopts with their domains, whether\n"
-		 "each domain is coherent, its device, and how many pages are mapped and exposed.\n",
+	.about = "Shows what exists at the end of each capture, or at a given time: the iopts and their domains; for\n"
+		 "each domain whether it is coherent, its device, and how many pages are mapped and exposed.\n",
 	.options = options,
-	.column = 18,
+	.column = 19,
 	.run = run,
 };

@@ -308,10 +308,9 @@ static int print_json(struct verify *v)
 
 static const struct cli_option options[] = {
 	{"format", 0, "F", "text (default) or json", TAKE(cli_take_format, json), .choices = "text json"},
-	{"allow-partial", 0, NULL, "a trace that breaks off: check what there is, as a part",
-	 TAKE(cli_take_flag, replay.allow_partial)},
+	{"allow-partial", 0, NULL, CLI_PARTIAL_HELP, TAKE(cli_take_flag, replay.allow_partial)},
 	{"memory", 0, "SIZE", CLI_MEMORY_HELP, TAKE(cli_take_memory, memory)},
-	CLI_HELP(0, "this text"),
+	CLI_HELP,
 	{0},
 };
 
@@ -347,13 +346,14 @@ const struct command cmd_verify = {
 	.name = "verify",
 	.summary = "check a trace against the model's invariants and the kernel's unpins",
 	.synopsis = "TRACE... [OPTION]...",
-	.about = "Says PASS, FAIL, or that it cannot verify, for each capture. FAIL: a health counter that is a\n"
-		 "warning or an error is not 0, or the kernel did not unpin pages that the model says it did. Pages\n"
-		 "that the kernel unpinned and the model did not derive are information: those pinned by accesses\n"
-		 "alone have no known PFN. Objects older than the recording are no failure.\n",
+	.about = "For each capture the result is PASS, FAIL, or that it cannot be verified. A capture fails if a\n"
+		 "health counter that is a warning or an error is not 0, or if the kernel's own unpin events do not\n"
+		 "confirm all pages that the model derived as unpinned. Pages that the kernel unpinned and the\n"
+		 "model did not derive are only information: pages that only accesses held have no known PFN. A\n"
+		 "recording that began in mid-life does not fail because of what is older than the recording.\n",
 	.options = options,
 	.column = 20,
-	.notes = "Exit status: 0 no failure (without unpin events there is nothing to compare: said, and 0);\n"
-		 "1 a failure, or an input or system error; 2 usage.\n",
+	.notes = "Exit status: 0 no capture fails (one that cannot be verified does not fail); 1 a capture fails, or\n"
+		 "an input or system error; 2 usage.\n",
 	.run = verify_main,
 };

@@ -32,7 +32,7 @@ static bool unpin(struct ioflush_policy *self, const struct ioflush_span *s)
 
 const struct ioflush_policy_ops policy_area_flag = {
 	.name = "area-flag",
-	.summary = "a bit in the area: the first non-coherent fill flushes, and so do unpins through the area",
+	.summary = "a bit in the area: the first non-coherent fill sets it and flushes; while it is set, unpins through the area flush",
 	.origin = "15 May 2024; vfio type1, patch 4/5",
 	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_COHERENT,
 	.clear_area_when_idle = true,

@@ -32,7 +32,7 @@ static bool access(struct ioflush_policy *self, const struct ioflush_span *s)
 
 const struct ioflush_policy_ops policy_ideal = {
 	.name = "ideal",
-	.summary = "flush only what a gap would follow from, with full knowledge of every frame",
+	.summary = "flush only where a gap would follow otherwise, with full knowledge of every frame",
 	.origin = "lower bound with no gap of any kind",
 	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_ACCESS | IOFLUSH_NEEDS_COHERENT,
 	.map = map,

@@ -24,7 +24,7 @@ static bool unpin(struct ioflush_policy *self, const struct ioflush_span *s)
 
 const struct ioflush_policy_ops policy_sticky_always = {
 	.name = "sticky-always",
-	.summary = "flush every non-coherent fill; a bit in the pages makes every unpin flush",
+	.summary = "flush every non-coherent fill; a bit in the iopt_pages makes every unpin flush",
 	.origin = "16 May 2024 summary; 21 May \"one bit\"",
 	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_COHERENT,
 	.fill = fill,

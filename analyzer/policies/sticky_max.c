@@ -18,7 +18,7 @@ static bool marked(struct ioflush_policy *self, const struct ioflush_span *s)
 
 const struct ioflush_policy_ops policy_sticky_max = {
 	.name = "sticky-max",
-	.summary = "a bit in the pages makes every map and unmap flush",
+	.summary = "a bit in the iopt_pages makes every map and unmap flush",
 	.origin = "21 May 2024, \"overflush on every map and unmap\"",
 	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_COHERENT,
 	.fill = fill,

@@ -27,7 +27,7 @@ static bool unpin(struct ioflush_policy *self, const struct ioflush_span *s)
 
 const struct ioflush_policy_ops policy_sticky_v1 = {
 	.name = "sticky-v1",
-	.summary = "a bit in the pages: the first non-coherent fill flushes, and so does every unpin",
+	.summary = "a bit in the iopt_pages: the first non-coherent fill sets it and flushes; while it is set, every unpin flushes",
 	.origin = "7 May 2024, patch 5/5 as posted",
 	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_COHERENT,
 	.fill = fill,

@@ -357,14 +357,14 @@ static void print_help(void)
 
 	printf("usage: ioflushd [OPTION]...\n\n"
 	       "Records what iommufd does on this host into a database, for ioflush to replay.\n\n"
-	       "      --config=FILE  options from FILE; else from " DEFAULT_FILE ", if it is there\n"
-	       "      --foreground   log to standard error with times, as for a person\n"
-	       "      --check        say what would be recorded and what would be lacking, and exit\n"
+	       "      --config=FILE  read options from FILE (default: " DEFAULT_FILE ", if it exists)\n"
+	       "      --foreground   log to standard error in plain text, with times\n"
+	       "      --check        print what could be recorded here and what would be missing, and exit\n"
 	       "      --disarm       remove the probes and the instance that a killed ioflushd left, and exit\n"
-	       "      --help         this text\n"
-	       "      --help-config  a config file with every option explained\n"
-	       "      --version\n\n"
-	       "Each of these is a key of the config file too; the command line wins:\n\n");
+	       "      --help         this help\n"
+	       "      --help-config  print a config file that explains every option\n"
+	       "      --version      print the version\n\n"
+	       "Each of these is a key of the config file, too. The command line wins.\n\n");
 	for (i = 0; i < NOPTIONS; i++) {
 		bool flag = options[i].type == TYPE_BOOL;
 
@@ -373,9 +373,9 @@ static void print_help(void)
 		print_default(&options[i], stdout);
 		printf(")\n");
 	}
-	printf("\nExit status of --check: 0 all that is needed can be recorded, %d no tracefs, %d no privilege, %d lockdown,\n"
+	printf("\nExit status of --check: 0 all needed events can be recorded, %d no tracefs, %d no privilege, %d lockdown,\n"
 	       "%d no probes in this kernel, %d no iommufd, %d needed events are unavailable; 1 other errors, 2 usage.\n"
-	       "Of --disarm: 0 nothing is left, %d a recorder uses the instance, and nothing was removed.\n",
+	       "Of --disarm: 0 nothing is left, %d a recorder uses the instance and nothing was removed.\n",
 	       TRACER_HOST_NO_TRACEFS, TRACER_HOST_NO_PRIVILEGE, TRACER_HOST_LOCKDOWN, TRACER_HOST_NO_PROBES,
 	       TRACER_HOST_NO_IOMMUFD, TRACER_HOST_INCOMPLETE, TRACER_HOST_IN_USE);
 }
@@ -384,15 +384,15 @@ static void print_sample(void)
 {
 	static const char *const values[] = {
 		[TYPE_STR] = "text",
-		[TYPE_U64] = "a number; may end in K, M or G (1024, 1024^2, 1024^3)",
+		[TYPE_U64] = "a number, may end in K, M or G (1024, 1024^2, 1024^3)",
 		[TYPE_MS] = "a time: a number with ms, s, m, h or d",
 		[TYPE_BOOL] = "yes or no",
 	};
 	char key[MAX_KEY];
 	size_t i;
 
-	printf("# Options of ioflushd: \"key = value\", comments from a # on. What is not set here has the default shown.\n"
-	       "# Unknown keys are errors. On the command line the same options are --key=value, and win.\n");
+	printf("# Options of ioflushd: \"key = value\", comments begin with #. An option that is not set has the default shown.\n"
+	       "# Unknown keys are errors. The same options on the command line, --key=value, win.\n");
 	for (i = 0; i < NOPTIONS; i++)
 		printf("\n# %s: %s\n# %s\n#%s =%s%s\n", options[i].ph, values[options[i].type], options[i].doc,
 		       dashed(options[i].key, key), *options[i].def ? " " : "", options[i].def);
