@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The policy interface of ioflush: what a flush policy is told, and what it answers. The ten policies that ioflush
- * brings use it, and so can a shared object (ioflush replay --plugin ./my_policy.so).
+ * The policy interface of ioflush: what a flush policy is told, and what it answers. The ten built-in policies use it;
+ * so can a shared object (ioflush replay --plugin ./my_policy.so).
  *
- * A policy is data and a few small functions. The model calls them with *spans*: runs of pages for which everything
- * that the struct says is the same, so a mapping of 1 TiB costs one call. A function answers "flush this span" or not;
- * counting, the clean bits and the audit are the model's business, and a policy cannot touch them.
+ * A policy is data and a few small functions. The model calls them with *spans*: runs of pages that agree in every
+ * field of struct ioflush_span, so a mapping of 1 TiB costs one call. A function answers "flush this span" or not. The
+ * model counts, keeps the clean bits and does the audit; a policy cannot touch these.
  *
- * State: one bit for each policy in every pages and every area object (marks, false at first; a cut copies the
- * area's), and one in the area that ends with the fill (req). Each policy owns the bit self->bit in those words and
- * nothing else. Anything more a policy keeps in self->data.
+ * State: each policy has one bit, self->bit, in three words: marks of every iopt_pages, marks of every area (both start
+ * as false; a cut copies the area's), and req of the area, which is cleared when the fill ends. It may change no other
+ * bit. If it needs more state, it keeps it in self->data.
  *
- * Units: pages are 4 KiB; iova in bytes, last is inclusive; pfn is a physical page frame number.
- * Pointers given to a policy are valid during the call only; it must not free them nor change anything but its bit.
+ * Units: pages are 4 KiB; iova in bytes, last is inclusive; pfn is a physical page frame number. Pointers given to a
+ * policy are valid only during the call. It must not free them, nor change anything but its own bit.
  */
 #ifndef IOFLUSH_POLICY_H
 #define IOFLUSH_POLICY_H
@@ -21,15 +21,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Raised whenever a struct here changes. ioflush loads a plugin of exactly its own version. */
+/* Raised whenever a struct here changes. ioflush loads only plugins of exactly this version. */
 #define IOFLUSH_POLICY_ABI 1
 
 #define IOFLUSH_PFN_UNKNOWN UINT64_MAX
 
 struct ioflush_iopt {
 	uint64_t id;
-	uint32_t domains;     /* that have joined */
-	uint32_t noncoherent; /* cnt of semantics: non-coherent domains, joining ones included */
+	uint32_t domains;     /* those that have joined */
+	uint32_t noncoherent; /* "cnt" in semantics.md: non-coherent domains, joining ones included */
 };
 
 struct ioflush_domain {
@@ -43,29 +43,29 @@ struct ioflush_pages {
 };
 
 struct ioflush_area {
-	uint64_t id; /* 0: a half of a cut whose pointer was not seen yet */
+	uint64_t id; /* 0: half of a cut area whose pointer was not seen yet */
 	uint64_t iova, last;
 	uint64_t marks; /* one bit a policy */
 	uint64_t req;	/* one bit a policy, cleared when the fill ends */
 };
 
-/* Where the kernel takes the page numbers of a fill from (pages.c: user memory, an access, a storage domain). */
+/* Where the kernel gets the page numbers of a fill from (pages.c: user memory, an access, a storage domain). */
 enum ioflush_source {
-	IOFLUSH_SOURCE_UNKNOWN, /* not computed: the policy's flags do not ask for it */
+	IOFLUSH_SOURCE_UNKNOWN, /* not computed: no policy needs it */
 	IOFLUSH_SOURCE_USER,
 	IOFLUSH_SOURCE_ACCESS,
 	IOFLUSH_SOURCE_COHERENT,
 	IOFLUSH_SOURCE_NONCOHERENT,
 };
 
-/* The rule by which an area chooses its storage domain: index into ioflush_span.source. */
+/* How an area chooses its storage domain; the index into ioflush_span.source. */
 enum ioflush_storage {
 	IOFLUSH_STORAGE_FIRST,		    /* as the kernel does: the first domain of the iopt's array */
-	IOFLUSH_STORAGE_PREFER_NONCOHERENT, /* the first non-coherent one, else the first */
+	IOFLUSH_STORAGE_PREFER_NONCOHERENT, /* the first non-coherent domain, else the first */
 	IOFLUSH_STORAGE_RULES
 };
 
-/* A fill begins: of a new area into all domains of its iopt (domain NULL), or of an area into a joining domain. */
+/* A fill begins: a new area is mapped into all domains of its iopt (domain NULL), or an area into a joining domain. */
 struct ioflush_fill {
 	const struct ioflush_iopt *iopt;
 	const struct ioflush_domain *domain;
@@ -76,18 +76,18 @@ struct ioflush_fill {
 /* A span of pages at one of the hooks. */
 struct ioflush_span {
 	const struct ioflush_iopt *iopt;
-	const struct ioflush_domain *domain; /* joining (map) or left (unmap); NULL: a fill of all domains, unpin, access */
+	const struct ioflush_domain *domain; /* joining (map) or left (unmap); NULL: a fill of all, unpin, access */
 	const struct ioflush_area *area;     /* through which it happens */
 	const struct ioflush_pages *pages;
 	uint64_t index;	 /* of the first page in pages */
 	uint64_t npages; /* 1 or more */
-	uint64_t pfn;	 /* of the first page, or IOFLUSH_PFN_UNKNOWN: then the next four are 0 */
-	uint64_t clean;	 /* one bit a policy: flushed since, and nothing non-coherent reached it since */
+	uint64_t pfn;	 /* of the first page, or IOFLUSH_PFN_UNKNOWN: then the next four fields are 0 */
+	uint64_t clean;	 /* one bit a policy: flushed, and not reached by a non-coherent device since */
 	uint32_t pin;	 /* how often the frames are pinned */
 	uint32_t nc;	 /* mappings of the frames in non-coherent domains */
 	bool ever;	 /* nc has been above 0 since pin last rose from 0 */
 	bool held;	 /* an in-kernel access holds these indexes */
-	bool by_access;	 /* unpin: the release of an access let them go, not an unmap */
+	bool by_access;	 /* unpin: the release of an access unpins them, not an unmap */
 	enum ioflush_source source[IOFLUSH_STORAGE_RULES]; /* map only */
 };
 
@@ -97,11 +97,11 @@ struct ioflush_param {
 	const char *value; /* the default */
 };
 
-/* What events a policy cannot do without: without them in a trace its result says nothing. */
+/* The events that a policy needs: if a trace lacks them, the result of the policy says nothing. */
 enum ioflush_needs {
 	IOFLUSH_NEEDS_FILL = 1 << 0,	 /* area_fill, area_fill_end, area_add_domain, area_add_domain_end */
 	IOFLUSH_NEEDS_ACCESS = 1 << 1,	 /* access_add, access_remove */
-	IOFLUSH_NEEDS_SOURCE = 1 << 2,	 /* the above, and cut and domain_remove: where a fill's pages come from */
+	IOFLUSH_NEEDS_SOURCE = 1 << 2,	 /* the above, cut and domain_remove: where the pages of a fill come from */
 	IOFLUSH_NEEDS_COHERENT = 1 << 3, /* the coherent field of domain_add */
 };
 
@@ -113,13 +113,13 @@ struct ioflush_policy_ops {
 	const char *origin;		    /* where it was proposed */
 	const struct ioflush_param *params; /* ends with a NULL name; NULL: none */
 	unsigned needs;			    /* enum ioflush_needs */
-	bool clear_area_when_idle;	    /* the area mark falls for all areas of an iopt that has no domain left */
+	bool clear_area_when_idle;	    /* clear the area marks of an iopt that loses its last domain */
 
-	/* values: a text for each of params, in order. 0, or -1 and a sentence in err. May be NULL, so may fini. */
+	/* values: one text for each of params, in order. 0, or -1 and a sentence in err. init and fini may be NULL. */
 	int (*init)(struct ioflush_policy *self, const char *const *values, char *err, size_t err_len);
 	void (*fini)(struct ioflush_policy *self);
 
-	/* Each may be NULL: does nothing, does not flush. The names in brackets are those of the semantics. */
+	/* Each may be NULL: it then does nothing and does not flush. Names in brackets are those of semantics.md. */
 	void (*fill)(struct ioflush_policy *self, const struct ioflush_fill *f);   /* [B1, B2] */
 	bool (*map)(struct ioflush_policy *self, const struct ioflush_span *s);	   /* [H1, H2] */
 	bool (*unmap)(struct ioflush_policy *self, const struct ioflush_span *s);  /* [H3] */

@@ -15,7 +15,7 @@ void budget_init(struct budget *b, uint64_t limit, const char *may)
 	snprintf(b->refusal, sizeof(b->refusal), "more than the %s of memory that %s", size_text(size, limit), may);
 }
 
-/* What malloc() takes for a block: its own word, in steps of 16 bytes. */
+/* What malloc() takes for a block: the size plus one word, in steps of 16 bytes. */
 static uint64_t cost(uint64_t size)
 {
 	return (size + 8 + 15) & ~15ull;
@@ -56,7 +56,7 @@ void *budget_resize(struct budget *b, void *p, size_t old, size_t size)
 	void *grown;
 
 	if (old)
-		budget_give(b, old); /* while it is copied there are both, for a moment */
+		budget_give(b, old); /* not counted: both blocks exist while realloc() copies */
 	if (!budget_take(b, size)) {
 		if (old)
 			budget_take(b, old);

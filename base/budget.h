@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A bound on memory. Whoever makes what input may make large takes it from a budget and gives it back when it is freed,
- * so that a few bytes of input cannot cost gigabytes: beyond the limit nothing is given, and that is an error in words.
- * Each file that is read has one (source.h), and so has the model.
+ * A bound on memory. Everything that input may make large is taken from a budget and given back when it is freed, so
+ * that a few bytes of input cannot cost gigabytes: beyond the limit an allocation fails with an error message. Each
+ * file that is read has a budget (source.h), and so has the model.
  *
- * used is never above limit. It counts what malloc() takes for a block, and is kept at growth, never for each event.
- * A budget belongs to one thread. NULL stands for no bound, and costs nothing.
+ * used is never above limit. It counts what malloc() takes for a block, and is updated when something grows, not per
+ * event. A budget belongs to one thread. NULL is no bound, and costs nothing.
  */
 #ifndef IOFLUSH_BASE_BUDGET_H
 #define IOFLUSH_BASE_BUDGET_H
@@ -16,18 +16,18 @@
 
 #include "base/error.h"
 
-#define BUDGET_HASHED 16 /* beside an object that is in a hash table of uthash: its share of the table */
+#define BUDGET_HASHED 16 /* added for each object in a uthash table: its share of the table */
 
 struct budget {
 	uint64_t limit, used; /* bytes */
-	bool over;	      /* something was refused */
-	char refusal[256];    /* what is said then */
+	bool over;	      /* an allocation was refused */
+	char refusal[256];    /* the message about that */
 };
 
-/* may: what the limit is of, as in "more than the 256 MiB of memory that MAY". */
+/* may: whose limit it is, as in "more than the 256 MiB of memory that MAY". */
 void budget_init(struct budget *b, uint64_t limit, const char *may);
 
-/* For memory that somebody else allocates. False: it is refused. */
+/* For memory that a library allocates. False: it is refused. */
 bool budget_take(struct budget *b, uint64_t size);
 void budget_give(struct budget *b, uint64_t size);
 
@@ -36,7 +36,7 @@ void *budget_alloc(struct budget *b, size_t size);
 void *budget_resize(struct budget *b, void *p, size_t old, size_t size);
 void budget_free(struct budget *b, void *p, size_t size);
 
-/* Why nothing was given: the limit is reached, or "out of memory". */
+/* Why an allocation failed: the limit is reached, or "out of memory". */
 const char *budget_failure(const struct budget *b);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See child.h. The child closes every descriptor but its three, so that it holds nothing of ours: no socket, no ring
- * buffer. It dies with the thread that started it (PR_SET_PDEATHSIG). Between fork and exec only functions that are safe
- * after fork in a program with threads are called.
+ * See child.h. The child closes all descriptors but its three, so that it holds no socket and no ring buffer of ours.
+ * It dies with the thread that started it (PR_SET_PDEATHSIG). Between fork and exec only functions are called that are
+ * safe after fork in a program with threads.
  */
 #include "base/child.h"
 
@@ -22,8 +22,8 @@
 #include "base/clock.h"
 
 #define NICE 10
-#define TAIL 2048	/* of standard error that is looked at */
-#define GRACE_SLACK_S 2 /* processor time beyond the timeout before the kernel ends it by itself */
+#define TAIL 2048	/* bytes at the end of standard error that are read */
+#define GRACE_SLACK_S 2 /* processor time beyond the timeout after which the kernel ends it */
 #define EXEC_FAILED 127
 #define ERRORS_MAX (1 << 20) /* standard error shares the limit of file sizes; this much is always allowed */
 
@@ -33,10 +33,10 @@ struct child {
 	uint64_t deadline, output_max;
 	bool timed_out;
 	int status;		 /* of waitpid() */
-	char failure[TAIL + 64]; /* with all of a line that was the last */
+	char failure[TAIL + 64]; /* room for a whole last line */
 };
 
-/* A file without a name. Memory does where the folder for temporary files cannot be written. */
+/* A file without a name; in memory if the folder for temporary files cannot be written. */
 static int unnamed_file(void)
 {
 	const char *dir = getenv("TMPDIR");
@@ -53,8 +53,8 @@ static void limit(int what, uint64_t value)
 }
 
 /*
- * In the child: when memory is short, it goes before the recorder. A process that has changed its user is not dumpable, and
- * its files in /proc are root's; exec would make it dumpable anyway.
+ * In the child: if memory is short, the kernel shall kill it before the recorder. A process that changed its user is
+ * not dumpable, and its files in /proc belong to root; exec would make it dumpable anyway.
  */
 static void be_first_to_go(void)
 {
@@ -66,7 +66,7 @@ static void be_first_to_go(void)
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		n = write(fd, most, sizeof(most) - 1);
-		(void)n; /* refused, it is one of many */
+		(void)n; /* if this fails it is killed like any other process */
 		close(fd);
 	}
 	prctl(PR_SET_DUMPABLE, 0);
@@ -87,13 +87,13 @@ static _Noreturn void become(char *const argv[], char *const env[], const struct
 		signal(caught[i], SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	setpgid(0, 0); /* what a terminal sends us is not for it */
+	setpgid(0, 0); /* signals of our terminal are not for it */
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
 		_exit(EXEC_FAILED);
 	close_range(3, ~0u, 0);
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_CPU, l->timeout_ms / 1000 + GRACE_SLACK_S);
-	/* one more than is taken: output that was cut off shows */
+	/* one byte more than allowed, to detect output that was cut off */
 	limit(RLIMIT_FSIZE, (l->output > ERRORS_MAX ? l->output : ERRORS_MAX) + 1);
 	limit(RLIMIT_AS, l->memory);
 	setpriority(PRIO_PROCESS, 0, NICE);
@@ -141,7 +141,7 @@ fail:
 	return NULL;
 }
 
-/* The end of standard error, with a 0 byte behind. Returns its length. */
+/* Reads the end of standard error and adds a 0 byte. Returns its length. */
 static size_t read_tail(const struct child *c, char buf[TAIL + 1])
 {
 	struct stat st;
@@ -157,7 +157,7 @@ static size_t read_tail(const struct child *c, char buf[TAIL + 1])
 	return n > 0 ? (size_t)n : 0;
 }
 
-/* The last line of standard error that is not about progress; buf is cut up. "": there is none. */
+/* The last line of standard error that is not about progress; modifies buf. "": there is none. */
 static const char *last_words(char *buf)
 {
 	const char *found = "";
@@ -204,10 +204,10 @@ bool child_poll(struct child *c)
 			return false;
 		c->timed_out = true;
 		kill(c->pid, SIGKILL);
-		got = waitpid(c->pid, &c->status, 0); /* it was killed: this does not last */
+		got = waitpid(c->pid, &c->status, 0); /* it was killed: this returns soon */
 	}
 	if (got < 0)
-		c->status = EXEC_FAILED << 8; /* somebody else took its status */
+		c->status = EXEC_FAILED << 8; /* its status was collected elsewhere */
 	c->pid = 0;
 	explain(c);
 	return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Clocks, in nanoseconds unless the name has another unit; without a name it is the monotonic one. How long ago something was is asked with clock_since()
- * and never by a subtraction of two times: of these one may have been taken before the other, and the difference would
- * wrap to centuries.
+ * Clocks, in nanoseconds unless the name has another unit, and monotonic unless the name has another clock. To ask how
+ * long ago something was, use clock_since(), never a subtraction: if the times were taken in the other order, the
+ * difference would wrap to centuries.
  */
 #ifndef IOFLUSH_BASE_CLOCK_H
 #define IOFLUSH_BASE_CLOCK_H
@@ -33,7 +33,7 @@ static inline uint64_t clock_s(void)
 	return clock_ns() / 1000000000u;
 }
 
-/* From then until now; 0 if then is yet to come. */
+/* The time since then; 0 if then is in the future. */
 static inline uint64_t clock_since(uint64_t then)
 {
 	uint64_t now = clock_ns();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Errors are values: a function that can fail takes a struct error, fills it with one sentence that names what failed,
- * where (file, offset or line, field) and what to do, and returns -1 (or NULL). Whoever calls main's library prints it,
- * once. An error already set is kept: the first cause is the one that counts.
+ * Errors are values. A function that can fail takes a struct error, fills it with one sentence that names what failed,
+ * where (file, offset or line, field) and what to do, and returns -1 (or NULL). The caller at the top prints it, once.
+ * An error that is already set is kept: the first cause counts.
  */
 #ifndef IOFLUSH_BASE_ERROR_H
 #define IOFLUSH_BASE_ERROR_H
@@ -20,7 +20,7 @@ int error_set(struct error *e, const char *fmt, ...) __attribute__((format(print
 /* The same with ": " and strerror(errno) appended. */
 int error_errno(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Up to 40 bytes of the input for a message: what is no printable ASCII is '?', so that a terminal takes no harm. */
+/* Up to 40 bytes of the input for a message; anything but printable ASCII becomes '?', for safe terminals. */
 struct quoted {
 	char text[44];
 };

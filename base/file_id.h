@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A file, whatever its name: a name may come to mean another one while a process has the first open, or is started for it.
- * As text it is DEVICE:INODE, two numbers.
+ * The identity of a file, independent of its name: the name may get another file while a process has the first one
+ * open. As text it is DEVICE:INODE, two numbers.
  */
 #ifndef IOFLUSH_BASE_FILE_ID_H
 #define IOFLUSH_BASE_FILE_ID_H
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 struct file_id {
-	uint64_t dev, ino; /* ino 0: not known */
+	uint64_t dev, ino; /* ino 0: unknown */
 };
 
 static inline struct file_id file_id_of(const struct stat *st)

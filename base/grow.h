@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Arrays that get longer by one: grow(array, n) makes room behind the n elements and gives the new one, all zero. NULL: out
- * of memory, and the array is as it was. The caller counts.
- *
- * grow_within(budget, array, n, cap, first) is for long ones: room for one more element behind the n, which is not cleared, in
- * an array with room for cap of them, which doubles, and begins with first. Whether there is: see budget_failure().
+ * Arrays that grow by one element: grow(array, n) makes room behind the n elements and returns the new one, all zero.
+ * NULL: out of memory, and the array is unchanged. The caller keeps the count.
  */
 #ifndef IOFLUSH_BASE_GROW_H
 #define IOFLUSH_BASE_GROW_H

@@ -2,9 +2,9 @@
 /*
  * Interned strings; see intern.h.
  *
- * Texts lie in blocks that are never moved, each after its length. Ids find them through chunks of pointers that hang
- * off a table of fixed size. A hash table of ids with open addressing finds the id of a text; only the thread that interns
- * looks at it, so it may be rebuilt while other threads read texts.
+ * Texts lie in blocks that never move, each after its length. A table of fixed size points to chunks of pointers, which
+ * lead from an id to its text. A hash table with open addressing leads from a text to its id; only the thread that
+ * interns uses it, so it may be rebuilt while other threads read texts.
  */
 #include "base/intern.h"
 
@@ -14,7 +14,7 @@
 
 #define CHUNK_BITS 12
 #define CHUNK_SIZE (1u << CHUNK_BITS)
-#define CHUNKS 1040u /* a little more than four million: a full database may get some more causes of loss */
+#define CHUNKS 1040u /* slightly more than four million: a full database may still get causes of loss */
 #define MAX_STRINGS (CHUNKS * CHUNK_SIZE - 1)
 #define BLOCK_SIZE 65536u
 #define FIRST_SLOTS 256u
@@ -32,7 +32,7 @@ struct intern {
 	uint32_t *slot; /* ids; 0: free */
 	uint32_t slots; /* power of two, at most half of them used */
 	struct block *blocks;
-	size_t room; /* left in the first block */
+	size_t room; /* bytes left in the first block */
 	char *fill;
 };
 
@@ -125,7 +125,7 @@ static bool grow(struct intern *s)
 	return true;
 }
 
-/* A copy of the text that stays where it is, after its length. NULL: no memory for it. */
+/* A copy of the text that never moves, after its length. NULL: no memory. */
 static const char *keep(struct intern *s, const char *text, size_t len)
 {
 	size_t need = (sizeof(len) + len + 1 + sizeof(len) - 1) & ~(sizeof(len) - 1);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Interned strings: commands, devices, causes of loss. An event holds a small number in place of a string; number 0 is
+ * Interned strings: commands, devices, causes of loss. An event holds a small number instead of a string; 0 is
  * "unknown". Numbers are given in order of first use, so the same trace gives the same numbers.
  *
- * One thread interns. Other threads may read any id that was handed to them through a lock: texts never move, and the
- * chunk table is never reallocated.
+ * One thread interns. Other threads may read any id that they got through a lock: texts never move, and the table of
+ * chunks is never reallocated.
  */
 #ifndef IOFLUSH_BASE_INTERN_H
 #define IOFLUSH_BASE_INTERN_H
@@ -16,7 +16,7 @@
 
 struct intern;
 
-/* Within a budget (NULL: no bound), which must live as long. NULL: out of memory, or over the budget. */
+/* Uses memory of the budget (NULL: no bound), which must outlive it. NULL: out of memory, or over the budget. */
 struct intern *intern_new_within(struct budget *b);
 struct intern *intern_new(void); /* without a bound */
 void intern_free(struct intern *s);
@@ -29,7 +29,7 @@ const char *intern_keep(struct intern *s, const char *text);
 
 /* The id of a text that is there, or 0. For the thread that interns. */
 uint32_t intern_find(const struct intern *s, const char *text, size_t len);
-/* Why the last string was not kept: over four million different ones, over the budget, or out of memory. */
+/* Why the last string was not kept: more than four million strings, over the budget, or out of memory. */
 const char *intern_failure(const struct intern *s);
 
 /* The text of an id, owned by s, or NULL for 0 and for ids that were never given. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * JSON documents by cJSON; see json.h. What cJSON takes lightly is done here around it: a value is a cJSON node, but
- * whole numbers are raw text, for cJSON keeps a number as a double.
+ * JSON documents by cJSON; see json.h. This file adds what cJSON is too lax about. A value is a cJSON node, but an
+ * integer is raw text, as cJSON keeps numbers as doubles.
  *
- * What is read goes through json_check.c first. In the copy that cJSON gets from there, numbers are strings with a mark.
+ * Input goes through json_check.c first. In the copy that cJSON gets from it, numbers are strings with a mark.
  *
- * A container that could not get one of its values has BROKEN in valueint, which cJSON does not use there.
+ * A container that lost one of its values has BROKEN in valueint, which cJSON does not use there.
  */
 #include "base/json.h"
 
@@ -23,7 +23,7 @@
 #define NUMBER_MARK '\xff'
 #define REAL_TEXT 32
 
-/* The node of a value, and back: struct json is never more than a cJSON node. */
+/* The node of a value, and back: a struct json is just a cJSON node. */
 static cJSON *node(const struct json *v)
 {
 	return (cJSON *)(uintptr_t)v;
@@ -79,7 +79,7 @@ void json_put(struct json *into, const char *key, struct json *v)
 	put_node(into, key, node(v));
 }
 
-/* The container that was put in last, or NULL if it was not: whatever is put into that gets lost, but into is broken. */
+/* The container just put into into; NULL if that failed: what is put into it is lost, but into is marked broken. */
 static struct json *put_container(struct json *into, const char *key, cJSON *n)
 {
 	put_node(into, key, n);
@@ -190,7 +190,7 @@ void json_put_compact(struct json *into, const char *key, const char *text)
 
 /* ---- printing ---- */
 
-/* Whether something is not in there that was put. */
+/* Whether a value is missing that was put there. */
 static bool is_broken(const cJSON *n)
 {
 	if (!n || ((n->type & (cJSON_Object | cJSON_Array)) && n->valueint == BROKEN))
@@ -201,7 +201,7 @@ static bool is_broken(const cJSON *n)
 	return false;
 }
 
-/* A string with its quotes; returns its last byte. The digits of \u00.. are upper case. */
+/* Writes a string with its quotes; returns its last byte. The digits of \u00.. are upper case. */
 static const char *put_string(FILE *out, const char *p)
 {
 	putc_unlocked(*p++, out);
@@ -224,7 +224,7 @@ static void new_line(FILE *out, int layout, int depth)
 		fprintf(out, "\n%*s", layout * depth, "");
 }
 
-/* Text without blanks, laid out. */
+/* Prints JSON that has no blanks, laid out. */
 static void lay_out(FILE *out, const char *p, int layout)
 {
 	int depth = 0;
@@ -300,7 +300,7 @@ static int by_key(const void *a, const void *b)
 	return strcmp((*x)->string, (*y)->string);
 }
 
-/* 0, or -1: a key is there twice. */
+/* 0, or -1: a key occurs twice. */
 static int check_keys(const cJSON *object, struct error *e)
 {
 	size_t n = json_count((const struct json *)object), i = 0;
@@ -322,7 +322,7 @@ static int check_keys(const cJSON *object, struct error *e)
 	return err;
 }
 
-/* Makes the marked strings numbers again, and looks for keys that are there twice. 0 or -1. */
+/* Turns the marked strings into numbers again, and checks that no key occurs twice. 0 or -1. */
 static int settle(cJSON *n, struct error *e)
 {
 	if (cJSON_IsString(n) && n->valuestring[0] == NUMBER_MARK) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The grammar of JSON, to the letter (RFC 8259), in one pass that also makes the copy; see json_check.h. Each function
- * begins at r->p and leaves it behind what it read, or at what is wrong.
+ * The grammar of JSON, exactly (RFC 8259), in one pass that also makes the copy; see json_check.h. Each function starts
+ * at r->p and leaves it behind what it read, or at the mistake.
  */
 #include "base/json_check.h"
 
@@ -16,7 +16,7 @@
 
 struct reader {
 	const char *text, *p, *end;
-	char *out;	  /* the copy; there is room for all of it */
+	char *out;	  /* the copy; it has room for everything */
 	char number_mark; /* or 0 */
 	unsigned depth;
 	struct error *error;
@@ -24,7 +24,7 @@ struct reader {
 
 static int read_value(struct reader *r);
 
-/* What is wrong at r->p. */
+/* Reports what is wrong at r->p. */
 static int wrong(struct reader *r, const char *what)
 {
 	const char *line = r->text;
@@ -145,7 +145,7 @@ static int hex4(const struct reader *r, const char *p)
 	return n;
 }
 
-/* What \ begins, a pair of surrogates as one. */
+/* An escape that \ begins; a pair of surrogates is one. */
 static int read_escape(struct reader *r)
 {
 	size_t left = (size_t)(r->end - r->p), len = 2;
@@ -255,7 +255,7 @@ static int read_value(struct reader *r)
 
 char *json_check(const char *text, size_t len, char number_mark, struct error *e)
 {
-	/* three bytes more for each number; another byte stands between two */
+	/* three more bytes for each number; there is another byte between two numbers */
 	char *out = malloc(len + 3 * (len / 2 + 1) + 1);
 	struct reader r = {.text = text, .p = text, .end = text + len, .out = out, .number_mark = number_mark, .error = e};
 	int err;

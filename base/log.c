@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one logging module; see log.h. A message is written by one write() a line, so lines of several threads do not mix;
- * a message of several lines becomes several entries, and what is not printable becomes '?', so that no text from
- * outside can forge an entry.
+ * The logging module; see log.h. Each line is one write(), so lines of different threads do not mix. A message of
+ * several lines becomes several entries, and unprintable characters become '?', so that no outside text can forge an
+ * entry.
  *
- * Level and form are the daemon's only mutable globals: set once by log_init(), and again by a reload; each is one
+ * Level and form are the daemon's only mutable globals: log_init() sets them, at the start and at a reload. Each is one
  * atomic word, so any thread may log meanwhile.
  */
 #include "base/log.h"
@@ -58,7 +58,7 @@ static const char *level_name(enum log_level level)
 	return "?";
 }
 
-/* What stands before each line: "<4>" for the journal, else the time and the level. */
+/* The prefix of each line: "<4>" for the journal, else the time and the level. */
 static void make_prefix(char *buf, size_t size, enum log_level level)
 {
 	struct timespec now;
@@ -87,7 +87,7 @@ static void put_line(const char *prefix, const char *line, size_t len)
 		if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)
 			out[i] = '?';
 	out[n++] = '\n';
-	/* Nobody is there to be told that this fails. */
+	/* If this fails, it cannot be reported anywhere. */
 	while (write(STDERR_FILENO, out, n) < 0 && errno == EINTR)
 		;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One logging module: standard error with <N> level prefixes for the journal, or plain with times in the foreground. */
+/* The logging module: standard error, with <N> level prefixes for the journal, or with times in the foreground. */
 #ifndef IOFLUSH_BASE_LOG_H
 #define IOFLUSH_BASE_LOG_H
 

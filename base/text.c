@@ -7,10 +7,10 @@
 #include <string.h>
 
 #define NUMBER_BUFFERS 16
-#define NUMBER_LENGTH 40 /* two hex numbers of 64 bits and what is between them */
-#define LABEL_WIDTH 10	 /* of text_item, after two blanks */
+#define NUMBER_LENGTH 40 /* two hex numbers of 64 bits and a separator */
+#define LABEL_WIDTH 10	 /* label of text_item(), after two blanks */
 
-/* One of a few buffers of the thread, so that one printf can show several numbers. */
+/* One of the thread's rotating buffers, so that one printf can show several numbers. */
 static char *number_buffer(void)
 {
 	static _Thread_local char buffer[NUMBER_BUFFERS][NUMBER_LENGTH];
@@ -131,7 +131,7 @@ void text_item(FILE *out, const char *label, const char *text)
 		col += fprintf(out, "%s%.*s", first ? "" : " ", n, text);
 		first = false;
 		text += n;
-		while (*text == ' ' && text[1] == ' ') { /* columns of an origin */
+		while (*text == ' ' && text[1] == ' ') { /* the columns of an origin */
 			col += fprintf(out, " ");
 			text++;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CPUs that come and go: the buffer of each that is there is opened, given to the ring, and watched by the loop. One that
- * has gone is tried again now and then.
+ * CPUs that come and go: the buffer of each present CPU is opened, given to the ring, and watched by the loop. A CPU
+ * whose buffer is gone is tried again now and then.
  */
 #include "daemon/impl.h"
 
@@ -12,12 +12,12 @@
 #include "base/grow.h"
 #include "base/log.h"
 
-#define CPU_RETRY_S 10 /* a CPU whose buffer has gone is tried again this often */
+#define CPU_RETRY_S 10 /* how often a CPU whose buffer is gone is tried again */
 
 struct cpu {
 	unsigned number;
 	bool open;	   /* the ring has its buffer */
-	bool said_gone;	   /* logged; not again until it has come back */
+	bool said_gone;	   /* logged; not logged again until it is back */
 	uint64_t retry_at; /* seconds */
 };
 
@@ -79,14 +79,14 @@ void cpus_gone(struct ioflushd *d, unsigned number)
 	cpu->said_gone = true;
 }
 
-/* Opens what is there and not open. first: at the start, where a CPU that cannot be opened is an error. */
+/* Opens buffers of present CPUs that are not open. first: at the start a failure is an error. */
 static int update_cpu(struct ioflushd *d, unsigned number, bool first, struct error *e)
 {
 	struct cpu *cpu = find_cpu(d, number);
 	struct error why = {0};
 
 	if (cpu && cpu->open) {
-		if (cpu->said_gone) /* it has lasted for a tick */
+		if (cpu->said_gone) /* it has been back for a whole tick */
 			log_notice("CPU %u is back", number);
 		cpu->said_gone = false;
 		return 0;
@@ -112,8 +112,8 @@ static int update_cpu(struct ioflushd *d, unsigned number, bool first, struct er
 }
 
 /*
- * A CPU that is offline keeps its buffer, and so do we: what it left is read, and when it is back nothing that it records
- * is late. Closed, it would be found again only at a later tick.
+ * The buffer of an offline CPU stays, and stays open here: what is left in it is read, and when the CPU is back nothing
+ * that it records is late. If it were closed, it would be opened again only at a later tick.
  */
 int cpus_update(struct ioflushd *d, bool first, struct error *e)
 {

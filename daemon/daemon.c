@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See daemon.h. One struct holds the whole recording process; it is made from the tracer's side inwards (probes, ring,
- * writer, HTTP) and taken down so that nothing outlives what it uses: tracing off, last drain, HTTP, writer, ring.
+ * See daemon.h. One struct holds the whole recording process. It is made in the order probes, ring, writer, HTTP, and
+ * ended so that nothing outlives what it uses: tracing off, last drain, HTTP, writer, ring.
  *
- * Threads: this one runs the loop and the ring, and alone interns strings; the writer and HTTP read strings by ids that
- * were handed to them under a lock.
+ * Threads: this one runs the loop and the ring, and it alone interns strings. The writer and HTTP threads read strings
+ * by ids that they got through a lock.
  */
 #include "daemon/impl.h"
 
@@ -26,11 +26,11 @@
 #include "daemon/daemon.h"
 #include "daemon/probes/check.h"
 
-#define DRAIN_PAGES 256	     /* of a CPU at once; then signals and timers have their turn */
+#define DRAIN_PAGES 256	     /* of a CPU at once; then signals and timers get their turn */
 #define STATUS_INTERVAL_S 10 /* systemd's status line */
-#define WATCH_INTERVAL_S 5   /* what the probes missed, and what others changed, is looked at */
+#define WATCH_INTERVAL_S 5   /* how often missed records and changes by other processes are checked */
 
-/* --- what the loop asks for */
+/* --- callbacks of the loop */
 
 static void fail(struct ioflushd *d, const struct error *e)
 {
@@ -51,7 +51,7 @@ static bool on_drain(void *ctx)
 		fail(d, &e);
 		return false;
 	}
-	return pages >= DRAIN_PAGES; /* some CPU may have more */
+	return pages >= DRAIN_PAGES; /* a CPU may have more */
 }
 
 static void stats(struct ioflushd *d, struct ring_stats *r, struct writer_stats *w)
@@ -73,7 +73,7 @@ static void tell_status(struct ioflushd *d, const struct ring_stats *r, const st
 		      w->failing[0] ? "; the database takes no rows: " : "", w->failing);
 }
 
-/* The watchdog is fed only when buffers were drained since it was fed last. */
+/* Feeds the watchdog only if buffers were drained since the last time. */
 static void tell_alive(struct ioflushd *d, const struct ring_stats *r)
 {
 	if (!d->notify.watchdog_us || clock_s() < d->alive_at || r->drains == d->drains)
@@ -83,7 +83,7 @@ static void tell_alive(struct ioflushd *d, const struct ring_stats *r)
 	d->alive_at = clock_s() + d->notify.watchdog_us / 2000000;
 }
 
-/* What the probes missed since recording began. */
+/* Counts what the probes missed since recording began. */
 static void look_for_missed(struct ioflushd *d)
 {
 	uint64_t total;
@@ -92,7 +92,7 @@ static void look_for_missed(struct ioflushd *d)
 		ring_missed(d->ring, total);
 }
 
-/* Whether others have turned off or restricted what is recorded: then nothing else would tell that events are missing. */
+/* Checks whether others turned off or restricted recording: nothing else would show that events are missing. */
 static void look_for_changes(struct ioflushd *d)
 {
 	struct error e = {0};
@@ -140,7 +140,7 @@ static void on_stop(void *ctx, int signal)
 	loop_stop(d->loop);
 }
 
-/* --- what HTTP asks for, on its thread */
+/* --- callbacks of HTTP, on its thread */
 
 static uint64_t live_drain_interval(void *ctx)
 {
@@ -186,7 +186,7 @@ static void sink_events(void *ctx, const struct event *ev, size_t n)
 
 /* --- start */
 
-/* The lines in use, one a line: a report that reads them knows which events the capture cannot have. */
+/* The probe lines in use. From them a report knows which events the capture cannot have. */
 static char *armed_lines(const struct priv_armed *a)
 {
 	size_t len;
@@ -248,7 +248,7 @@ static int start_writer(struct ioflushd *d, struct error *e)
 	return d->writer ? 0 : -1;
 }
 
-/* The decoder knows by the system that a probe is ours, whatever our group is called. A tracepoint's line has no blank. */
+/* For the decoder a probe of ours has a fixed system, whatever our group is. A tracepoint's line has no blank. */
 static bool is_tracepoint(const struct armed_event *a)
 {
 	return !strchr(a->line, ' ');
@@ -259,7 +259,7 @@ static const char *system_of(const struct armed_event *a)
 	return is_tracepoint(a) ? a->system : "ioflush";
 }
 
-/* Whether tracepoints stand in for probes. */
+/* Whether tracepoints replace probes. */
 static bool takes_tracepoints(const struct priv_armed *a)
 {
 	for (size_t i = 0; i < a->nevents; i++)
@@ -289,7 +289,7 @@ static int start_ring(struct ioflushd *d, struct error *e)
 	return 0;
 }
 
-/* Binds the address; nobody is answered before http_start(), when there is a writer to ask. */
+/* Binds the address. Requests are answered only after http_start(), when there is a writer to ask. */
 static int open_http(struct ioflushd *d, struct error *e)
 {
 	const struct api_live live = {d, live_capture, live_writer, &d->armed, live_kinds, live_drain_interval};
@@ -304,7 +304,7 @@ static int open_http(struct ioflushd *d, struct error *e)
 	return d->http ? 0 : -1;
 }
 
-/* What was missed before recording began does not count. */
+/* Records that were missed before recording began do not count. */
 static void begin_to_count_missed(struct ioflushd *d)
 {
 	bool has_kprobe = false;
@@ -323,7 +323,7 @@ static void begin_to_count_missed(struct ioflushd *d)
 		log_warning("what kprobes miss cannot be counted: kprobe_profile: %s", strerror(errno));
 }
 
-/* What can fail comes before the writer, which begins a capture in the database, as far as it can. */
+/* As far as possible, what can fail comes before the writer, which begins a capture in the database. */
 static int start(struct ioflushd *d, struct error *e)
 {
 	const struct loop_ops ops = {d, on_drain, on_tick, options_reload, on_stop};
@@ -347,7 +347,7 @@ static int start(struct ioflushd *d, struct error *e)
 
 /* --- stop */
 
-/* What the buffers hold. Not more: when the privileged process is gone, tracing cannot be turned off, and goes on. */
+/* Reads what is in the buffers now, and no more: without the privileged process tracing cannot be turned off. */
 static void drain_rest(struct ioflushd *d)
 {
 	uint64_t most = d->cpus.n * (d->config.buffer_size / 4096 + 2), done = 0;
@@ -368,7 +368,7 @@ static void drain_rest(struct ioflushd *d)
 		log_error("last drain: %s", e.text);
 }
 
-/* why: recording failed, so the capture is not what was asked for; NULL: it was told to end. */
+/* why: recording failed, so the capture is not complete; NULL: it was told to end. */
 static int stop_recording(struct ioflushd *d, const char *why)
 {
 	struct ring_stats r;
@@ -410,7 +410,7 @@ static void free_all(struct ioflushd *d)
 	free(d->cpus.cpu);
 }
 
-/* In the child: all that records. Its exit status becomes that of ioflushd. */
+/* The child: everything that records. Its exit status becomes that of ioflushd. */
 static int record(struct ioflushd *d)
 {
 	int rc = DAEMON_EXIT_OK;
@@ -433,15 +433,15 @@ static int record(struct ioflushd *d)
 }
 
 /*
- * The API's socket lives in a folder under /run, which is empty after each boot. Where nobody has made it (systemd would
- * have), it is made before the rights to do so are dropped, and given to who will listen there. Its parent must be there;
- * if it cannot be made, listening says why.
+ * The API's socket is in a folder under /run, which is empty after each boot. If systemd has not made the folder, it is
+ * made here, before the privileges for that are dropped, and given to the user that will listen there. Its parent must
+ * exist. If this fails, the listener reports why.
  */
 static void make_socket_folder(const struct config *c)
 {
 	char *dir = NULL, *slash;
 	const struct passwd *pw;
-	struct error none = {""}; /* told by who listens */
+	struct error none = {""}; /* the listener reports it */
 	gid_t group;
 	int fd = -1;
 
@@ -458,7 +458,7 @@ static void make_socket_folder(const struct config *c)
 	pw = *c->user ? getpwnam(c->user) : NULL;
 	if (config_listen_group(c, &group, &none) <= 0)
 		group = pw ? pw->pw_gid : (gid_t)-1;
-	/* what may lie there instead by now is not given away */
+	/* if something else is at the path by now, it is not given away */
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fchown(fd, pw ? pw->pw_uid : (uid_t)-1, group))
 		log_warning("%s: giving it to %s: %s", dir, pw ? c->user : c->listen_group, strerror(errno));
@@ -468,7 +468,7 @@ out:
 	free(dir);
 }
 
-/* Before the loop takes them: a reload has nothing to reload, and a client that hangs up is not a reason to die. */
+/* Until the loop takes them: there is nothing to reload yet, and a client that hangs up must not kill us. */
 static void calm_signals(void)
 {
 	struct sigaction sa = {.sa_handler = SIG_IGN};
@@ -484,7 +484,7 @@ static int say_error(int status, const struct error *e)
 	return status;
 }
 
-/* What --check and --disarm do in tracefs is done as a whole: a signal that stops has to wait. */
+/* --check and --disarm must finish their work in tracefs: a signal to stop has to wait. */
 static int run_once(const struct config *c, struct error *e)
 {
 	unsigned removed;
@@ -537,7 +537,7 @@ int daemon_main(int argc, char **argv)
 	struct ioflushd d = {.argc = argc, .argv = argv};
 	int status;
 
-	umask(umask(0) | 027); /* whoever starts us: what is recorded is not for everybody */
+	umask(umask(0) | 027); /* recordings are not for everybody, whoever starts us */
 	status = run_daemon(&d);
 	config_free(&d.config);
 	return status;

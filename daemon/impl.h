@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The whole recording process, which these share:
+ * The whole recording process, shared by:
  *
  *	daemon.c	its life
  *	options.c	options, and their reload
@@ -47,10 +47,10 @@ struct ioflushd {
 	} cpus;
 	struct health health;
 	bool counts_missed;	       /* some probe is a kprobe, and the kernel counts what it misses */
-	uint64_t watch_at;	       /* seconds: when it is due to look again */
-	bool changed;		       /* others have changed how it is recorded */
+	uint64_t watch_at;	       /* seconds: when the next check is due */
+	bool changed;		       /* another process changed how the kernel records */
 	uint64_t alive_at, status_at;  /* seconds: when due */
-	uint64_t drains, events, lost; /* at the last sign of life / status line */
+	uint64_t drains, events, lost; /* at the last watchdog message / status line */
 	struct error failed;	       /* why recording did not begin, or ended without being told to */
 };
 
@@ -63,7 +63,7 @@ void options_reload(void *ctx); /* the loop calls it, with the struct ioflushd *
 
 /* --- cpus.c */
 
-/* Looks which CPUs there are, and opens what is not open. first: at the start, where one that cannot be is an error. */
+/* Opens the buffers of CPUs that are there and not open. first: at the start, where a failure is an error. */
 int cpus_update(struct ioflushd *d, bool first, struct error *e);
 void cpus_gone(struct ioflushd *d, unsigned number);
 

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-/* What is said behind the number of new ones. */
+/* The text behind the number of new ones. */
 static const struct {
 	const char *name, *advice;
 } causes[HEALTH_CAUSES] = {
@@ -74,7 +74,7 @@ void health_update(struct health *h, uint64_t now_s, const struct ring_stats *r,
 {
 	bool failing = w->failing[0];
 
-	/* A recovery is said at once; it is the next failure that has to wait. */
+	/* A recovery is logged at once; only the next failure has to wait. */
 	if (failing != h->failing && (!failing || now_s >= h->failing_due)) {
 		say_database(h, w);
 		if (failing)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See notify.h. The process that records is the child of the one that systemd started; the unit says NotifyAccess=all
- * so that it is heard.
+ * See notify.h. The recording process is a child of the one that systemd started; the unit has NotifyAccess=all, so
+ * that systemd listens to it.
  */
 #include "daemon/notify.h"
 

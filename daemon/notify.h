@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What systemd is told: ready, reloading, stopping, alive, and one line of status. Without systemd (no NOTIFY_SOCKET)
- * all of it does nothing.
+ * Messages to systemd: ready, reloading, stopping, alive, and one line of status. Without systemd (no NOTIFY_SOCKET)
+ * they do nothing.
  */
 #ifndef IOFLUSH_DAEMON_NOTIFY_H
 #define IOFLUSH_DAEMON_NOTIFY_H
@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct notify {
-	uint64_t watchdog_us; /* a sign of life is due this often; 0: no watchdog */
+	uint64_t watchdog_us; /* how often a sign of life is due; 0: no watchdog */
 };
 
 /* In the process that systemd started, before it forks: the watchdog is addressed to that process id. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The options, as they are read at the start, and again at SIGHUP. Some take effect under way (reloads()); a change of any
- * other is told, and waits for a restart.
+ * The options: read at the start, and again at SIGHUP. Some take effect at once (reloads()); a change of any other is
+ * logged, and needs a restart.
  */
 #include "daemon/impl.h"
 
@@ -31,7 +31,7 @@ static int set_path(char **option, struct error *e, const char *dir, const char 
 	return 0;
 }
 
-/* A build tree is run with IOFLUSH_DATA, the folder that holds probes/. */
+/* In a build tree IOFLUSH_DATA is the folder that holds probes/. */
 static int resolve_probes(struct config *c, struct error *e)
 {
 	const char *data = getenv("IOFLUSH_DATA");
@@ -41,7 +41,7 @@ static int resolve_probes(struct config *c, struct error *e)
 	return set_path(&c->probes, e, data && *data ? data : IOFLUSH_PKGDATADIR, "probes/auto.probes");
 }
 
-/* ioflush is beside this program, in a build tree as well as in some installations, or where make install puts it. */
+/* ioflush is beside this program (in a build tree, and some installations), or where make install puts it. */
 static int resolve_replay_program(struct config *c, struct error *e)
 {
 	char self[PATH_MAX], *slash;
@@ -115,6 +115,7 @@ static bool differs_u64(uint64_t a, uint64_t b)
 #define differs_MS differs_u64
 #define differs_BOOL differs_u64
 
+/* The key as users write it, with dashes. */
 static void say_change(const char *key)
 {
 	char name[CONFIG_NAME_MAX];
@@ -126,7 +127,7 @@ static void say_change(const char *key)
 		log_warning("reload: %s has changed; it takes effect when ioflushd is restarted", name);
 }
 
-/* Says what has changed, and what of it waits for a restart. */
+/* Logs what changed, and which changes need a restart. */
 static void say_changes(const struct config *old, const struct config *new)
 {
 	unsigned changes = 0;
@@ -150,7 +151,7 @@ static void swap_texts(char **a, char **b)
 	*b = text;
 }
 
-/* What may change under way, from one to the other. Texts change hands. */
+/* Moves the options that may change at once from one to the other; texts, too. */
 static void take_live(struct config *to, struct config *from)
 {
 	swap_texts(&to->log_level, &from->log_level);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The SQL migrations, made from schema/migrations/NNNN_*.sql by schema/embed.sh at build time. Version N of a database
- * is what migrations 1 to N make.
- */
+/* The SQL migrations, made from schema/migrations/NNNN_*.sql by schema/embed.sh. Migrations 1 to N make version N. */
 #ifndef IOFLUSH_SCHEMA_MIGRATIONS_H
 #define IOFLUSH_SCHEMA_MIGRATIONS_H
 

@@ -556,7 +556,7 @@ check_memory() {
 			"${words[@]}" --memory 100 "$trace"
 		status_is "${words[0]}: enough memory" 0 "${words[@]}" --memory 10M "$trace"
 		for value in 0 -1 many 1T 1.5G ""; do
-			bad "${words[0]}: --memory '$value'" 2 "--memory: a number of bytes" "${words[@]}" --memory "$value" "$trace"
+			bad "${words[0]}: --memory '$value'" 2 "it takes a number of bytes" "${words[@]}" --memory "$value" "$trace"
 		done
 	done
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs a fuzzer without libFuzzer, for "make check": each input of a folder, then random ones, the same each time, for
+ * Runs a fuzzer without libFuzzer, for "make check": each input of a folder, then random ones (the same every time) for
  * some seconds. usage: PROGRAM, with the folder FUZZ_CORPUS and FUZZ_SECONDS (5) in the environment. Prints TAP.
  */
 #include <dirent.h>

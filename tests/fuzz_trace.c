@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fuzzer for everything that parses a trace: the input's first bytes choose the format, as for any file, and what the
- * sources let through goes into the model under all policies. Nothing may crash, leak, or go out of bounds; an error
- * must have a text; events must pass event_check() and be in time order; where memory ends it must be said, and all of it
- * be given back. Run by "make fuzz".
+ * Fuzzer for everything that parses a trace. The first bytes of the input choose the format, as for any file; events
+ * that the sources accept go into the model under all policies. Nothing may crash, leak, or go out of bounds; an error
+ * must have a text; events must pass event_check() and be in time order; lack of memory must be reported, and all
+ * memory be given back. Run by "make fuzz".
  */
 #include <stdint.h>
 #include <stdio.h>

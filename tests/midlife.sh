@@ -93,7 +93,7 @@ is "gaps and replay count the same" ".policies.none.if_new == $pages" "$ioflush"
 says "verify: neither PASS nor FAIL" 0 'invariants: all hold midlife .* cannot verify: the recording began in mid-life' "$ioflush" verify "$part"
 is "verify: JSON" '.result == "cannot-verify" and .captures[0].midlife.event > 0 and .captures[0].broken == []' \
 	"$ioflush" verify --format json "$part"
-says "state says that there may be more" 0 'began in mid-life, so more may be there: 2 iopts' "$ioflush" state "$part"
+says "state says that there may be more" 0 'began in mid-life, so more objects may exist: 2 iopts' "$ioflush" state "$part"
 is "state: JSON" '.captures[0].midlife.name | length > 0' "$ioflush" state --format json "$part"
 says "explain says it" 0 'MID-LIFE: no gap is certain: .* SUMMARY' "$ioflush" explain --pfn 0x100000 "$part"
 is "explain: JSON" '.midlife.event > 0' "$ioflush" explain --pfn 0x100000 --format json "$part"

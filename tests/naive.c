@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive model. Read it beside the semantics: the objects, then the ten policies (section 7), the audit (section 6),
+ * The naive model. Read it beside semantics.md: the objects, then the ten policies (section 7), the audit (section 6),
  * and one function for each event (section 5).
  *
  * Tables: mapping (area, domain, idx), page (pages, idx) and frame (pfn). A page entry exists exactly while the index
- * is pinned, but for the short time between its last unmap and its H4. Areas, domains, pages and iopts are short lists.
- * A serial names an object for ever, so that a kernel pointer used again never meets the old object's pages.
+ * is pinned, except for the short time between its last unmap and its H4. Areas, domains, iopt_pages and iopts are
+ * short lists. A serial names an object for ever, so a reused kernel pointer never meets the old object's pages.
  */
 #include "tests/naive.h"
 

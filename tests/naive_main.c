@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * naive TRACE: the numbers of a trace by the naive model, as JSON to compare with what the project's own analyzer and
- * the cases' expected files say. One object a capture. A trace that breaks off prints nothing but the error.
+ * naive TRACE: the numbers of a trace by the naive model, as JSON, to compare with the analyzer and with the expected
+ * files of the cases. One object per capture. A trace that breaks off prints only the error.
  */
 #include <stdio.h>
 #include <stdlib.h>

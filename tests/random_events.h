@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random events of all kinds for tests: possible ones (event_check() takes them), extremes included. The same seed
- * gives the same events.
+ * Random possible events of all kinds (event_check() accepts them), extremes included. The same seed gives the same
+ * events.
  */
 #ifndef IOFLUSH_TESTS_RANDOM_EVENTS_H
 #define IOFLUSH_TESTS_RANDOM_EVENTS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Short random traces for property tests, whole as the generator makes them, and the reading of any source's first
- * capture. The same seed gives the same trace. Include it after cmocka.h.
+ * Short random traces for property tests, as the generator makes them, and a reader of the first capture of any source.
+ * The same seed gives the same trace. Include it after cmocka.h.
  */
 #ifndef IOFLUSH_TESTS_RANDOM_TRACES_H
 #define IOFLUSH_TESTS_RANDOM_TRACES_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The API without a socket: requests in, answers out, over a database made here, made-up live numbers, and the real
- * ioflush for what it is asked for (IOFLUSH; without it those tests are skipped).
+ * The API without a socket: requests in, answers out, with a database made here, made-up live numbers, and the real
+ * ioflush for its questions (IOFLUSH; without it those tests are skipped).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -624,7 +624,7 @@ static void test_another_file_replayed(void **state)
 	replace_database(t, away);
 	path = post_replay(t, "{\"capture\": 1}");
 	json = wait_replay(t, path, "failed");
-	assert_non_null(strstr(text(json, "error"), "is another file now"));
+	assert_non_null(strstr(text(json, "error"), "it is not the file that --inode names"));
 	json_free(json);
 	snprintf(gaps, sizeof(gaps), "%s/gaps", path);
 	refused(t, 503, gaps, "policy=none", NULL);

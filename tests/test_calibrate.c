@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What can be tested of a measurement: its shape. Figures are there and in order, the JSON has its keys, the thread may
- * run where it could before, and what cannot be measured is said.
+ * What can be tested of a measurement: its form. Figures exist and are ordered, the JSON has its keys, the thread may
+ * afterwards run where it could before, and an impossible measurement is reported.
  */
 #include <getopt.h>
 #include <sched.h>

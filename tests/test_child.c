@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A program run for an answer: that memory is taken from it first, whoever runs it. */
+/* A program that is run for its output: when memory is short it is killed first, whoever runs it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Names of commands out of saved_cmdlines: what is a line of the kernel's and what may be a part of a name. The property:
- * whatever threads call themselves, nobody gets a name that is not their own.
+ * Command names from saved_cmdlines: which lines are the kernel's, and which may be part of a name. The property:
+ * whatever names threads choose, no thread gets a name that is not its own.
  */
 #include <stdarg.h>
 #include <stddef.h>

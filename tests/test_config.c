@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The daemon's options: each source of them and which wins, values and their units, and that what is wrong is refused
- * with the place and what would be right. The sample file is read back: it must be the defaults.
+ * The daemon's options: their sources and which one wins, values and units, and that mistakes are refused with their
+ * place and what would be right. The sample file is read back and must give the defaults.
  */
 #include <stdarg.h>
 #include <stddef.h>

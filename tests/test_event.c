@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Strings, the event table, and what event_check() takes and refuses. */
+/* Strings, the event table, and what event_check() accepts and refuses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

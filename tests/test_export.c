@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What ioflush export makes of a file: it is on the disk before it takes the name, the name is before the end is told, and
- * it is not for everybody. The calls that see to that are watched, and made to fail.
+ * What ioflush export does to a file: the content is on the disk before the file gets its name, the name is on the disk
+ * before the end is reported, and the file is not for everybody. The system calls for this are watched, and made to
+ * fail.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Findings: from hand-made gaps, what is one finding, which event set it up, and why; then from the cases, that no page
- * of a gap is lost or counted twice on the way into findings.
+ * Findings: from hand-made gaps, which gaps are one finding, which event set it up, and why; then from the cases, that
+ * no page of a gap is lost or counted twice on the way into findings.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -428,7 +428,7 @@ static void test_bad_lines(void **state)
 		size_t before;
 		const char *error;
 	} bad[] = {
-		{GOOD "hello\n", 1, "text:2: is no line of ftrace text"},
+		{GOOD "hello\n", 1, "text:2: not a line of ftrace text"},
 		{GOOD L("1.4") "unpin: (x) pfn=12 npages=1\n", 1, "text:2: time 1400000000 ns lies before"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=99999999999999999999\n", 1,
 		 "text:2: unpin: npages: \"99999999999999999999\": is above 64 bits"},
@@ -438,13 +438,13 @@ static void test_bad_lines(void **state)
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1\x1b[31m\xff\n", 1, "npages: \"1?[31m?\": is not a number"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=\n", 1, "npages: \"\": is not a number"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=0x\n", 1, "npages"},
-		{GOOD L("1.6") "unpin: (x) pfn=12\n", 1, "text:2: unpin: npages: is not there"},
+		{GOOD L("1.6") "unpin: (x) pfn=12\n", 1, "text:2: unpin: npages: missing"},
 		{GOOD L("1.6") "unpin: (x pfn=12 npages=1\n", 1, "text:2: the place of the probe"},
 		{GOOD L("1.6") "unpin: (x) pfn=0xffffffffffffffff npages=1\n", 1, "text:2: unpin: pfn"},
 		{GOOD L("1.6") "map: (x) domain=1 iova=0 paddr=0 size=9223372036854775808 rc=0\n", 1, "text:2: map: size"},
-		{GOOD " churn-99999999999 [001] ..... 1.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: is no line"},
-		{GOOD " churn-80 [99999] ..... 1.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: is no line"},
-		{GOOD " churn-80 [001] ..... 99999999999999999.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: is no line"},
+		{GOOD " churn-99999999999 [001] ..... 1.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: not a line"},
+		{GOOD " churn-80 [99999] ..... 1.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: not a line"},
+		{GOOD " churn-80 [001] ..... 99999999999999999.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: not a line"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npag", 1, "text:2: the last line has no end"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1", 1, "text:2: the last line has no end"},
 		{"# entries-in-buffer/entries-written: 10/x\n", 0, "text:1: entries-in-buffer"},

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Generated traces are what they claim: the same for the same seed, valid, bounded, and true about unpins. The checker
- * here shares nothing with the generator: it keeps areas and domains in plain arrays and one hash table entry for each
- * mapped page, and fails at the first event that no kernel would have given.
+ * Generated traces are what they claim: the same for the same seed, valid, bounded, and right about unpins. The checker
+ * here shares nothing with the generator: it has areas and domains in plain arrays and a hash table entry for each
+ * mapped page, and fails at the first event that no kernel would give.
  */
 #include <inttypes.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the log says of losses and of a failing database: once a change, with sums, never more often than it may. */
+/* What the log says about losses and a failing database: once per change, with sums, never more often than allowed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

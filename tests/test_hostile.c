@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Databases that are made to harm who opens them: whatever is in the file or lies beside it, reading and writing end soon,
- * with an error in words or with the right rows, and nothing but the database is written, made or removed.
+ * Databases made to harm their readers: whatever is in the file or beside it, reading and writing end soon, with an
+ * error message or with the right rows, and nothing but the database is written, made or removed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -446,9 +446,9 @@ static void test_endless_pages(void **state)
 	e.text[0] = '\0';
 	assert_int_equal(count_events(f->db, &e), 100);
 	endless_schema(f);
-	refused_to_read(f, "opening: no end to be seen");
-	refused_to_api(f, "opening: no end to be seen");
-	refused_to_write(f, "opening: no end to be seen");
+	refused_to_read(f, "opening: it takes too long");
+	refused_to_api(f, "opening: it takes too long");
+	refused_to_write(f, "opening: it takes too long");
 }
 
 static unsigned char *put_varint(unsigned char *p, uint64_t v)
@@ -555,7 +555,7 @@ static void test_large_texts(void **state)
 	db = api_db_new(f->db);
 	OK(api_db_ready(db, &any, &e));
 	assert_int_equal(api_db_capture(db, 1, &c, &e), -1);
-	expect_text(e.text, f->db, "a text in it is longer than any of ours");
+	expect_text(e.text, f->db, "a text is longer than ioflush stores");
 	api_db_free(db);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The HTTP server as clients meet it, good and bad ones: raw sockets, so that what is sent is exactly what is meant.
- * Nothing is asserted of how long anything takes; waits only bound how long a failure takes to show.
+ * The HTTP server as good and bad clients meet it: raw sockets, so that exactly the intended bytes are sent. No test
+ * asserts how long anything takes; time limits only bound how long a failure takes to show.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* JSON documents: the bytes that are printed, what is read and refused, numbers of 64 bits, and memory that runs out. */
+/* JSON documents: the printed bytes, what is read and refused, numbers of 64 bits, and lack of memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* JSON Lines: what is written is canonical and reads back the same; what is wrong is refused with its place. */
+/* JSON Lines: the output is canonical and reads back the same; mistakes are refused with their place. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Offsets of struct members: from this kernel's BTF where it has one, held against another reader of it (the kernel's own
- * struct list_head, whose layout nobody doubts), and from the probe set's table where there is none.
+ * Offsets of struct members: from this kernel's BTF if it has one, compared with another reader of it (for the kernel's
+ * struct list_head, whose layout is certain), and from the probe set's table if there is none.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The capture's event loop: drains are asked for by readable buffers and by the timer, coalesced, repeated while there
- * is more; signals come through. Pipes stand for ring buffers. Nothing here depends on how fast the machine is: waits
- * end with the event waited for.
+ * The capture's event loop: readable buffers and the timer ask for drains, which are coalesced, and repeated while
+ * there is more; signals arrive. Pipes replace ring buffers. Nothing depends on the speed of the machine: waits end
+ * with the event waited for.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What input can make of memory: the worst of each kind, each given to every command that reads it. A file may cost
- * SOURCE_MEMORY and no more, however few bytes it has, and what is refused is said in words. What a command took is what
- * the kernel says of its process, which runs in an address space that ends the test before it ends the machine.
+ * What input can do to memory: the worst of each kind, given to every command that reads it. A file may cost
+ * SOURCE_MEMORY and no more, however few bytes it has, and a refusal has an error message. The memory of a command is
+ * what the kernel reports for its process, whose address space is limited, so that the test fails before the machine
+ * does.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Recordings that begin in mid-life (semantics, section 9): whole traces, the first N events cut off, for many N. What
- * the rest is said to prove is held against the whole trace, in which every gap is known, page by page:
+ * Recordings that begin in mid-life (semantics.md, section 9): complete traces with the first N events cut off, for
+ * many N. What the rest seems to prove is compared with the complete trace, in which every gap is known, page by page:
  *
- *  - where nothing shows that the recording began in mid-life, all gaps count as certain;
- *  - where something does, none does, and some are "if new": gaps if their memory was new to iommufd.
+ * - if nothing shows that the recording began in mid-life, all gaps count as certain;
+ * - if something does, none does, and some are "if new": gaps if their memory was new to iommufd.
  *
- * Either must be a gap of the same kind, for the same policy, at the same event and frame of the whole trace, unless the
- * memory was not new: an older pages object pinned the frame when the gap came, or the gap is of such a pages object; a
- * fill that was under way at the cut is older.
- * IOFLUSH_PROPERTY_SEEDS=FIRST-LAST runs other seeds than the default ones.
+ * Either must be a gap of the same kind, for the same policy, at the same event and frame of the complete trace, unless
+ * the memory was not new: an older iopt_pages pinned the frame when the gap came, or the gap is of such an iopt_pages;
+ * a fill that was under way at the cut is older. IOFLUSH_PROPERTY_SEEDS=FIRST-LAST runs other seeds than the default
+ * ones.
  */
 #include <dirent.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The model where the golden cases and the naive model do not reach: runs too long to walk page by page, what observers
- * are told, ranges flushed together, translation, ids that go stale, and what is older than the recording.
+ * are told, ranges flushed together, translation, stale ids, and objects older than the recording.
  */
 #include <setjmp.h>
 #include <stdarg.h>

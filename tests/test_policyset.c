@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which policies a run gets: lists, parameters, plugins, and that what is wrong is refused with a message that names
- * what would be right. Plugins that are wrong in one way each are compiled here; without a compiler those are skipped.
+ * Which policies a run gets: lists, parameters, plugins, and that mistakes are refused with a message that names what
+ * would be right. Plugins with one mistake each are compiled here; without a compiler these tests are skipped.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Probe sets: the two that are shipped, the directives, and that what is wrong is refused with its line.
- */
+/* Probe sets: the two shipped ones, the directives, and that mistakes are refused with their line. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The analyzer's model against the naive one (naive.h): many short random traces, whole and mutated, through both, and
- * every number must be the same. Mutations (an event dropped, doubled, moved, a field taken from another event, a loss
- * put in, the beginning cut off) make the traces that a complete recording never is, so that those rules are compared too. On whole traces the
- * known facts about the policies are checked as well.
+ * The analyzer's model against the naive one (naive.h): many short random traces, complete and mutated, go through
+ * both, and every number must be the same. Mutations (an event dropped, doubled or moved, a field taken from another
+ * event, a loss put in, the beginning cut off) make traces that a complete recording never is, so that those rules are
+ * compared, too. On complete traces the known facts about the policies are checked as well.
  *
- * A trace on which the two differ is shrunk and written as JSON Lines to TMPDIR; seed, shape, mutation and numbers are
+ * If the two differ on a trace, it is shrunk and written as JSON Lines to TMPDIR; seed, shape, mutation and numbers are
  * printed. IOFLUSH_PROPERTY_SEEDS=FIRST-LAST runs other seeds than the default ones.
  */
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions to a program, and above all which answers are given again: one of the same version, or one that is younger
- * than the time it took; never an older one, also not while the new one is being made.
+ * Questions to a program, and above all which answers are reused: one for the same version, or one that is younger than
+ * the time it took; never an older one, not even while the new one is being made.
  */
 #include <setjmp.h>
 #include <stdarg.h>

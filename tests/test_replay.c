@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pipeline of replay.c: a reader thread ahead of the model. Whoever consumes may stop at any event, input may break
- * off at any event, and the result does not depend on how the two threads take turns.
+ * The pipeline of replay.c: a reader thread ahead of the model. The consumer may stop at any event, input may break off
+ * at any event, and the result does not depend on how the two threads take turns.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Capture from ring buffer pages: recorded ones of a real kernel, fed through pipes and files, whole, cut off and
- * damaged; and, where this machine lets us, live ones from user-space probes on live_events, event for event and, with
+ * Capture from ring buffer pages: recorded pages of a real kernel, fed through pipes and files, whole, cut off and
+ * damaged; and, if this machine allows it, live ones from user-space probes on live_events, event for event and, with
  * tiny buffers, loss for loss.
  */
 #undef _FORTIFY_SOURCE /* read() is replaced below */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What source_open() makes of files, pipes and things that are no trace at all. */
+/* What source_open() makes of files, pipes and things that are not traces. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

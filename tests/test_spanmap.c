@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The span map against an array: random updates over a small range of keys, after each of which both must hold the same,
- * and the map must be in its one canonical form.
+ * The span map against an array: random updates over a small range of keys; after each both must hold the same, and the
+ * map must be in its one canonical form.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The database: what is stored reads back the same, views, migration, and damage that must not pass for data. */
+/* The database: what is stored reads back the same; views, migration, and damage that must not pass as data. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -660,7 +660,7 @@ static void test_changed_rows(void **state)
 		{"ALTER TABLE event RENAME f3 TO f33", "not a whole ioflush database"},
 		{"DROP TABLE task", "not a whole ioflush database"},
 		{"PRAGMA user_version = 99", "a database of version 99, made by a newer ioflush"},
-		{"PRAGMA user_version = 0", "damaged: an ioflush database of version 0"},
+		{"PRAGMA user_version = 0", "an ioflush database of version 0: the database is damaged"},
 		{"PRAGMA application_id = 5", "not of ioflush (application_id 0x5"},
 	};
 	struct fixture *f = *state;

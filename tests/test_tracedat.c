@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The source for trace.dat: recordings against tables of what they hold, and small files made here for all that the
- * recordings do not have: version 6, several buffers, losses, the other byte order, and every kind of damage.
+ * The source for trace.dat: recordings against tables of their content, and small files made here for what the
+ * recordings lack: version 6, several buffers, losses, the other byte order, and every kind of damage.
  */
 #include <fcntl.h>
 #include <setjmp.h>

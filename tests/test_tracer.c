@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Arming, cleaning and privilege separation against the real tracefs, by uprobes on functions of this program, so that
- * no kprobes and no iommufd are needed. Skipped, in words, where there is no tracefs or we are not root.
+ * Arming, cleaning and privilege separation against the real tracefs, with uprobes on functions of this program, so
+ * that neither kprobes nor iommufd are needed. Skipped, with a message, without tracefs or root.
  *
- * Others may use the tracefs at the same time: all that is made here has this process's number in its name, and only
- * what has it is compared.
+ * Others may use tracefs at the same time: everything made here has this process's id in its name, and only that is
+ * compared.
  */
 #include <stdarg.h>
 #include <stddef.h>

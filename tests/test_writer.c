@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The writer against real SQLite, and the faults it is made for: full disk, locked, read-only and moved databases, kill -9,
- * readers that stay. What counts in each: rows plus losses are what was put, each event once, and a reader finds a capture
- * that is whole or says what it lacks.
+ * The writer against real SQLite, and the faults it is made for: full disk, locked, read-only and moved databases, kill
+ * -9, readers that stay. In each test, rows plus losses must equal the input, each event must be there once, and a
+ * reader must find a capture that is complete or says what it lacks.
  *
- * "test_writer --read DB" reads a database as ioflush does, in a process of its own, as must be while it is written.
+ * "test_writer --read DB" reads a database as ioflush does, in a process of its own, as is necessary while it is
+ * written.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of a capture beside its events. Its texts are in a table, so that whoever copies, keeps, stores or sums
- * them up forgets none; the order is that of the check sums of a database, and does not change.
+ * What is known about a capture besides its events. The texts are in a table, so that code that copies, stores or
+ * hashes them forgets none. Their order is that of the check sums of a database, and never changes.
  */
 #ifndef IOFLUSH_TRACE_CAPTURE_H
 #define IOFLUSH_TRACE_CAPTURE_H
@@ -11,7 +11,7 @@
 
 #include "base/intern.h"
 
-/* Strings are the source's, until the next capture; "" where unknown. */
+/* Strings belong to the source and are valid until the next capture; "" if unknown. */
 struct capture {
 	uint64_t id;	    /* its number in a database, else counted from 1 */
 	const char *source; /* path it came from, "-" for standard input */
@@ -20,10 +20,10 @@ struct capture {
 	const char *host;
 	const char *kernel;
 	const char *clock;
-	const char *probes; /* the probe lines, newline separated */
+	const char *probes; /* the probe lines, separated by newlines */
 	const char *state;  /* "complete", "partial", "recording" or "cut-off" (the recorder died) */
-	const char *note;   /* why it is not complete */
-	uint64_t events;    /* how many it has, where that is known beforehand; else 0 */
+	const char *note;   /* why the capture is not complete */
+	uint64_t events;    /* how many it has, if known in advance; else 0 */
 };
 
 /* source, format, host, kernel, clock, probes, state, note; not origin */
@@ -40,10 +40,10 @@ static inline const char *capture_get(const struct capture *c, unsigned i)
 	return *(const char *const *)((const char *)c + capture_text_at[i]);
 }
 
-/* A complete one of which no more is known than this. */
+/* A complete capture of which nothing more is known. */
 void capture_init(struct capture *c, uint64_t id, const char *source, const char *format);
 
-/* Has its texts, "" for NULL, kept by texts. 0, or -1: intern_failure() says why. */
+/* Copies the texts of a capture into texts, "" for NULL. 0, or -1: intern_failure() says why. */
 int capture_keep(struct capture *c, struct intern *texts);
 
 #endif

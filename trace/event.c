@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The event table and what an event must satisfy to be possible at all; see event.h. What is checked here nobody
- * behind a source needs to check again: no range wraps, no size is 0, every index fits.
+ * The event table, and the conditions that every possible event satisfies; see event.h. Code behind a source need not
+ * check these again: no range wraps, no size is 0, every index fits.
  */
 #include "trace/event.h"
 
@@ -158,7 +158,7 @@ static int check_cut(const struct event *ev, struct error *e)
 	return 0;
 }
 
-/* What holds for every kind: unknown fields are optional ones and 0, and so is what is known of who did it. */
+/* For every kind: only optional fields, and cpu and tid of a lost event, may be unknown; unknown fields are 0. */
 static int check_common(const struct event *ev, struct error *e)
 {
 	const struct event_desc *d = &event_table[ev->kind];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one event type in the middle: sources and the decoder make it, the store keeps it, the model and the reports
- * consume it. Structs come from schema/events.def. An event is flat and of one size, so batches are plain arrays.
+ * The one event type that everything passes on: sources and the decoder make it, the store keeps it, the model and the
+ * reports consume it. The structs come from schema/events.def. An event is flat and of one size, so batches are arrays.
  *
- * Units: t in nanoseconds of the capture's trace clock; iova, paddr, last, size in bytes ("last" is inclusive);
- * first, last_index, npages in 4 KiB pages. Field i of the kind's table is f[i], whatever its name.
+ * Units: t in nanoseconds of the capture's trace clock; iova, paddr, last, size in bytes ("last" is inclusive); first,
+ * last_index, npages in 4 KiB pages. Field i of the kind's table is f[i], whatever its name.
  */
 #ifndef IOFLUSH_TRACE_EVENT_H
 #define IOFLUSH_TRACE_EVENT_H
@@ -19,7 +19,7 @@
 #define PAGE_SHIFT 12
 #define PAGE_SIZE_BYTES (1ull << PAGE_SHIFT)
 #define EVENT_MAX_FIELDS 11
-#define EVENT_MAX_STRING 255	/* bytes of a comm, device or cause: the kernel's are far shorter */
+#define EVENT_MAX_STRING 255	/* bytes of a comm, device or cause; the kernel's are far shorter */
 #define EVENT_NO_CPU UINT32_MAX /* cpu is unknown (lost only) */
 #define EVENT_NO_TID UINT32_MAX /* tid is unknown (lost only) */
 
@@ -72,7 +72,7 @@ struct event {
 	};
 };
 
-/* The bit of a field in missing: EVENT_BIT(domain_add, coherent); and whether an event of that kind has it. */
+/* The bit of a field in missing: EVENT_BIT(domain_add, coherent); and whether an event of that kind has the field. */
 #define EVENT_BIT(kind, field) (1u << offsetof(struct event_##kind, field) / sizeof(uint64_t))
 #define event_has(ev, kind, field) (!((ev)->missing & EVENT_BIT(kind, field)))
 
@@ -94,10 +94,10 @@ struct event_desc {
 /* By enum event_kind. */
 extern const struct event_desc event_table[EV_KINDS];
 
-/* The kind of a name of len bytes, or EV_NONE. */
+/* The kind with a name of len bytes, or EV_NONE. */
 enum event_kind event_kind_by_name(const char *name, size_t len);
 
-/* Nanoseconds from one time to a later one, or 0. Times are subtracted by this alone, so that no span wraps. */
+/* Nanoseconds from one time to a later one, or 0. Only this subtracts times, so that no difference wraps. */
 static inline uint64_t time_span(uint64_t from, uint64_t to)
 {
 	return to > from ? to - from : 0;
@@ -107,9 +107,8 @@ static inline uint64_t time_span(uint64_t from, uint64_t to)
 void event_lost(struct event *ev, uint64_t t, uint32_t cpu, uint32_t cause, uint64_t count, const uint64_t *since);
 
 /*
- * Whether the event can be true at all: sizes that are not 0, ranges that do not wrap, indexes that fit their area.
- * Every source calls it on every event that it yields. -1 and a message naming the field and its value (without the
- * place, which the source adds), else 0.
+ * Whether the event is possible: sizes are not 0, ranges do not wrap, indexes fit their area. Every source calls it for
+ * every event. -1 and a message with the field and its value (the source adds the place), else 0.
  */
 int event_check(const struct event *ev, struct error *e);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The causes of lost events, as schema/losses.def has them. What reads files has some of the recorder's. */
+/* The causes of lost events, from schema/losses.def. Sources that read files use some of the recorder's. */
 #ifndef IOFLUSH_TRACE_LOSSES_H
 #define IOFLUSH_TRACE_LOSSES_H
 
@@ -12,7 +12,7 @@ enum record_loss {
 
 struct loss_desc {
 	const char *name;	   /* the lost event's cause */
-	const char *text, *advice; /* of the log */
+	const char *text, *advice; /* for the log */
 };
 
 extern const struct loss_desc loss_table[LOSSES];

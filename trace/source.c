@@ -35,7 +35,7 @@ void source_take_head(const struct source_input *in, void *buf, size_t *len, uin
 	if (in->head_len)
 		memcpy(buf, in->head, in->head_len);
 	*len = in->head_len;
-	/* files of tracefs are regular ones that say they are empty */
+	/* files of tracefs are regular files with size 0 */
 	*size = !fstat(in->fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 ? (uint64_t)st.st_size : 0;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Measures page flushes as the kernel's clflush_cache_range() makes them: a full fence, an instruction for each cache
- * line, a full fence. Before each the page is brought into the cache, dirty (written) or clean (flushed, then read).
- * The time stamp counter is read between fences, so that nothing before or after is counted; what an empty measurement
- * takes is taken off. Samples are many, and the median is what counts: interrupts and other guests only move the max.
+ * Measures page flushes as the kernel's clflush_cache_range() does them: a full fence, one instruction per cache line,
+ * a full fence. Before each one the page is brought into the cache, dirty (written) or clean (flushed, then read). The
+ * time stamp counter is read between fences, so that nothing else is counted; the cost of an empty measurement is
+ * subtracted. The median of many samples is the result: interrupts and other guests change only the maximum.
  */
 #include "analyzer/calibrate/calibrate.h"
 
@@ -19,7 +19,7 @@
 #include "trace/event.h"
 
 #define RATE_NS 50000000 /* how long the TSC's rate is measured */
-#define RATE_TRIES 16	 /* readings of both clocks, of which the tightest is taken */
+#define RATE_TRIES 16	 /* readings of both clocks; the tightest is used */
 
 const char *const flush_instruction_names[FLUSH_INSTRUCTIONS] = {"clflush", "clflushopt", "clwb"};
 const char *const line_state_names[LINE_STATES] = {"dirty", "clean"};
@@ -222,7 +222,7 @@ static void measure_all(struct calibrate_result *r, char *buffer, uint64_t *samp
 	r->use = r->present[FLUSH_CLFLUSHOPT] ? FLUSH_CLFLUSHOPT : FLUSH_CLFLUSH;
 }
 
-/* Puts this thread on one CPU; was gets where it may run, to be put back. */
+/* Moves this thread to one CPU; *was: where it could run, to be restored. */
 static int pin(int cpu, cpu_set_t *was, int *on, struct error *e)
 {
 	cpu_set_t set;

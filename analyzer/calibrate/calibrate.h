@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What flushing a 4 KiB page costs on this CPU, in ticks of its time stamp counter (TSC). Ticks are not core cycles:
- * the TSC runs at one rate whatever the core's clock does, so ticks and the TSC's rate together give true times.
+ * the TSC runs at a constant rate, so ticks and that rate together give true times.
  */
 #ifndef IOFLUSH_ANALYZER_CALIBRATE_CALIBRATE_H
 #define IOFLUSH_ANALYZER_CALIBRATE_CALIBRATE_H
@@ -25,7 +25,7 @@ struct calibrate_options {
 	uint32_t rounds; /* 1 to CALIBRATE_MAX_ROUNDS */
 };
 
-/* Ticks a page: all its lines and the fences about them, less the cost of measuring. min <= q1 <= ... <= max. */
+/* Ticks per page: all its lines and the fences, minus the cost of measuring. min <= q1 <= ... <= max. */
 struct calibrate_figures {
 	uint64_t min, q1, median, q3, max;
 };
@@ -37,7 +37,7 @@ struct calibrate_result {
 	bool hypervisor;    /* this is a virtual machine */
 	bool tsc_invariant; /* the CPU says that its TSC always runs at one rate */
 	uint64_t tsc_khz;   /* measured against CLOCK_MONOTONIC_RAW */
-	uint64_t overhead;  /* ticks that measuring itself takes; taken off */
+	uint64_t overhead;  /* ticks that an empty measurement takes; subtracted */
 	uint64_t samples;   /* of each figure */
 	bool present[FLUSH_INSTRUCTIONS];
 	struct calibrate_figures pages[FLUSH_INSTRUCTIONS][LINE_STATES]; /* of those present */
@@ -45,8 +45,8 @@ struct calibrate_result {
 };
 
 /*
- * Measures for a part of a second, pinned to one CPU; the thread's affinity is put back. 0, or -1 and the error: no x86
- * CPU, no clflush, no such CPU, memory.
+ * Measures for part of a second, pinned to one CPU; then restores the thread's affinity. 0, or -1 and the error: no x86
+ * CPU, no clflush, no such CPU, no memory.
  */
 int calibrate_run(struct calibrate_result *out, const struct calibrate_options *o, struct error *e);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ioflush calibrate: what flushing a page costs here (calibrate.h), as a table and as the option values to use, with
- * what may be wrong with the figures said beside them.
+ * warnings about what may be wrong with the figures.
  */
 #include <getopt.h>
 
@@ -173,7 +173,7 @@ static int take_cpu(const struct command *cmd, const struct cli_option *opt, con
 
 	(void)opt;
 	if (parse_u64(text, 0, INT32_MAX, &v))
-		return cli_usage_error(cmd, "--cpu %s: it takes the number of a CPU", text);
+		return cli_usage_error(cmd, "--cpu '%s': it takes the number of a CPU", text);
 	o->calibrate.cpu = (int)v;
 	return STATUS_OK;
 }
@@ -185,7 +185,8 @@ static int take_rounds(const struct command *cmd, const struct cli_option *opt, 
 
 	(void)opt;
 	if (parse_u64(text, 1, CALIBRATE_MAX_ROUNDS, &v))
-		return cli_usage_error(cmd, "--rounds %s: it takes a whole number, 1 to %d", text, CALIBRATE_MAX_ROUNDS);
+		return cli_usage_error(cmd, "--rounds '%s': it takes a whole number from 1 to %d", text,
+				       CALIBRATE_MAX_ROUNDS);
 	o->calibrate.rounds = (uint32_t)v;
 	return STATUS_OK;
 }

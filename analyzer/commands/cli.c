@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The program around the commands: finds the command that the first argument names, and holds what they share, so
- * that every message, help text and number looks the same whichever command prints it.
+ * The program around the commands: finds the command that the first argument names. Also what all commands share, so
+ * that messages, help texts and numbers look the same everywhere.
  *
- * A command gets an argv that begins with its own name. It returns the exit status; nothing below main() calls exit().
+ * A command gets an argv that begins with its own name, and returns the exit status; nothing below main() calls exit().
  */
 #include "analyzer/commands/cli.h"
 
@@ -37,7 +37,7 @@ static void vmessage(const struct command *cmd, const char *fmt, va_list ap)
 		text = NULL;
 	if (text)
 		text_printable(text);
-	/* what was printed comes before what is said about it, also when both go to one file */
+	/* if both go to one file, the output must come before the message about it */
 	fflush(stdout);
 	fprintf(stderr, "ioflush%s%s: %s\n", cmd ? " " : "", cmd ? cmd->name : "", text ? text : "out of memory");
 	free(text);
@@ -161,7 +161,7 @@ int cli_main(int argc, char **argv)
 {
 	const struct command *cmd;
 
-	/* a closed pipe is an output error with a message and a status, like a full disk */
+	/* a closed pipe is an output error with message and status, like a full disk */
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2)
 		return cli_usage_error(NULL, "no command given");

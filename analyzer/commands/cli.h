@@ -24,7 +24,7 @@ struct cli_option;
 struct command {
 	const char *name;
 	const char *summary; /* one line, for ioflush --help */
-	/* of its own --help: after "usage: ioflush NAME ", what it does, its options, and what comes below them, or NULL */
+	/* --help of the command: after "usage: ioflush NAME "; what it does; the text below its options, or NULL */
 	const char *synopsis, *about;
 	const struct cli_option *options; /* options.h */
 	int column;			  /* where their texts begin */
@@ -44,10 +44,10 @@ int cli_main(int argc, char **argv);
 void cli_message(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int cli_usage_error(const struct command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Whether "-" stands among the traces at most once: standard input can be read once. STATUS_OK, or STATUS_USAGE. */
+/* STATUS_USAGE if "-" is among the traces more than once: standard input can be read only once. Else STATUS_OK. */
 int cli_traces(const struct command *cmd, char *const *paths, size_t n);
 
-/* Flushes standard output and says whether all that was printed got there: a full disk must not look like success. */
+/* Flushes standard output and reports a failed write: a full disk must not look like success. */
 int cli_flush(const struct command *cmd); /* STATUS_OK or STATUS_ERROR with a message */
 
 /* The exit status of a command that came to its end: failed, which it says, or cli_flush(). */

@@ -3,9 +3,9 @@
  * ioflush explain: the life of one page, event by event, with its pin count, non-coherent mappings, and each policy's
  * clean bit, flushes and gaps.
  *
- * The page is a PFN, or what DOMAIN:ADDR translated to over the trace: then the trace is read twice, first to find the
- * PFNs. Events are given to the model one at a time, so that the state printed is the state after that event. Lost
- * records are shown where they lie. A page that never appears is an answer, not an error: "never seen", exit status 0.
+ * The page is a PFN, or all that DOMAIN:ADDR translated to during the trace; for the latter the trace is read twice,
+ * first to find the PFNs. Events go to the model one at a time, so that the state printed is the state after that
+ * event. Lost records are shown at their place. A page that never appears is an answer, "never seen", and not an error.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -99,7 +99,7 @@ static void on_gap(void *ctx, const struct gap_span *g)
 
 /* Both passes */
 
-/* Rows for what the event did to the watched frames. */
+/* Prints rows for what the event did to the watched frames. */
 static int show_event(struct explain *x, const struct event *ev, const struct model *m)
 {
 	bool shown = false;
@@ -202,7 +202,7 @@ static void watch_add(struct explain *x, uint64_t pfn)
 	x->n++;
 }
 
-/* The first pass for an iova: the frames that it translates to. Only a map of that domain can change it. */
+/* The first pass for an iova: collects the frames it translates to. Only a map of that domain can change these. */
 static int find_batch(void *ctx, const struct event *ev, size_t n, struct model *m, struct error *e)
 {
 	struct explain *x = ctx;
@@ -223,7 +223,7 @@ static int find_batch(void *ctx, const struct event *ev, size_t n, struct model 
 	return 0;
 }
 
-/* Where no page is found there is no second pass to say that the trace breaks off. */
+/* If no page is found, there is no second pass that would report a trace that breaks off. */
 static int find_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	(void)s, (void)c, (void)m;
@@ -242,12 +242,12 @@ static int find_frames(struct explain *x)
 	return replay_run(&r, x->path, x->error);
 }
 
-/* What a page that was not found may still be in. */
+/* Where a page that was not found may still be. */
 static const char *doubt(const struct explain *x)
 {
 	return x->partial[0]  ? " in the part that is there" :
-	       x->ever_lost   ? " in what was recorded; records were lost" :
-	       x->midlife.seq ? " in what was recorded, from mid-life on" :
+	       x->ever_lost   ? " in the recording; records were lost" :
+	       x->midlife.seq ? " in the recording, which began in mid-life" :
 				"";
 }
 
@@ -318,10 +318,10 @@ static int take_iova(const struct command *cmd, const struct cli_option *o, cons
 
 	(void)o;
 	if (!colon || (size_t)(colon - text) >= sizeof(domain))
-		return cli_usage_error(cmd, "--iova: DOMAIN:ADDR, not \"%s\"", text);
+		return cli_usage_error(cmd, "--iova '%s': it takes DOMAIN:ADDR, both decimal or 0x hex", text);
 	snprintf(domain, sizeof(domain), "%.*s", (int)(colon - text), text);
 	if (parse_u64(domain, 0, UINT64_MAX, &x->domain) || parse_u64(colon + 1, 0, UINT64_MAX, &x->iova))
-		return cli_usage_error(cmd, "--iova: DOMAIN:ADDR, both decimal or 0x hex, not \"%s\"", text);
+		return cli_usage_error(cmd, "--iova '%s': it takes DOMAIN:ADDR, both decimal or 0x hex", text);
 	x->by_iova = true;
 	return STATUS_OK;
 }
@@ -333,7 +333,7 @@ static int take_pfn(const struct command *cmd, const struct cli_option *o, const
 
 	(void)o;
 	if (parse_u64(text, 0, UINT64_MAX >> PAGE_SHIFT, &pfn))
-		return cli_usage_error(cmd, "--pfn: a page frame number, decimal or 0x hex, not \"%s\"", text);
+		return cli_usage_error(cmd, "--pfn '%s': it takes a page frame number, decimal or 0x hex", text);
 	x->n = 0;
 	watch_add(x, pfn);
 	x->by_pfn = true;
@@ -358,7 +358,7 @@ static const struct cli_option options[] = {
 	{0},
 };
 
-/* Whether the trace at path can be read only once. What is not there gets its message from the reading. */
+/* Whether the trace at path can be read only once. A missing file is reported later, by the reader. */
 static bool read_once(const char *path)
 {
 	struct stat st;
@@ -369,7 +369,7 @@ static bool read_once(const char *path)
 static int take_operands(struct explain *x, int argc, char **argv)
 {
 	if (argc - optind != 1)
-		return cli_usage_error(x->cmd, "one TRACE, not %d", argc - optind);
+		return cli_usage_error(x->cmd, argc == optind ? "no trace given" : "more than one trace given");
 	if (x->by_pfn == x->by_iova)
 		return cli_usage_error(x->cmd, "which page: give one of --pfn and --iova");
 	x->path = argv[optind];

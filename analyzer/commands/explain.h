@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What ioflush explain knows while it goes through a trace, and the two ways to print it. */
+/* What ioflush explain knows while it reads a trace, and its two output formats. */
 #ifndef IOFLUSH_ANALYZER_COMMANDS_EXPLAIN_H
 #define IOFLUSH_ANALYZER_COMMANDS_EXPLAIN_H
 
@@ -8,11 +8,11 @@
 #include "analyzer/replay/replay.h"
 #include "base/json.h"
 
-#define MAX_FRAMES 64 /* that an iova's history is told of */
+#define MAX_FRAMES 64 /* of one iova; more are only counted */
 
 enum change { CHANGE_PINNED, CHANGE_EXPOSED, CHANGE_HIDDEN, CHANGE_RELEASED, CHANGES };
 
-/* A frame that is watched, and what the event under way did to it. */
+/* A watched frame, and what the current event did to it. */
 struct watch {
 	uint64_t pfn;
 	bool touched;
@@ -34,12 +34,12 @@ struct explain {
 	size_t n;
 	uint64_t not_shown; /* translations to frames beyond MAX_FRAMES */
 	const struct intern *strings;
-	uint64_t capture, seq;	/* of the event under way */
+	uint64_t capture, seq;	/* of the current event */
 	uint64_t touched;	/* rows printed */
-	uint64_t lost;		/* places since the last row */
-	bool ever_lost;		/* at any place */
+	uint64_t lost;		/* losses since the last row */
+	bool ever_lost;		/* at any place in the trace */
 	struct midlife midlife; /* of the first capture that has it */
-	char older[TEXT_MAX];	/* what that shows */
+	char older[TEXT_MAX];	/* text_midlife() of that */
 	bool first;		/* JSON: no element yet */
 	char partial[TEXT_MAX];
 };

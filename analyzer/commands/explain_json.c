@@ -9,7 +9,7 @@
  *		"clean": [NAME], "flushed": {HOOK: [NAME]}, "gaps": {KIND: [NAME]}}
  *		or, for lost records, without "pfn" and what follows it],
  *	 "touched": N, "pfns_not_shown": N, "midlife": {"event", "name", "t"} or null: of the first
- *	 capture that began so, "partial": sentence or null}
+ *	 capture that began in mid-life, "partial": sentence or null}
  */
 #include "analyzer/commands/explain.h"
 
@@ -81,7 +81,7 @@ int explain_add_element(struct explain *x, struct json *obj)
 	return json_print(stdout, obj, 2) ? no_memory(x) : 0;
 }
 
-/* Members without the brackets around them, and what follows. Takes doc. */
+/* Prints the members of doc without its brackets, then end. Takes doc. */
 static int print_members(struct explain *x, struct json *doc, const char *end)
 {
 	char *text = json_format(doc, JSON_LINE);

@@ -9,7 +9,7 @@
 #include "analyzer/findings/wording.h"
 #include "base/text.h"
 
-/* The names of policies, the short way: "-", "all", "all but x, y" or "x, y". */
+/* The names of policies, kept short: "-", "all", "all but x, y" or "x, y". */
 static void names_text(const struct explain *x, uint64_t mask, char *buf, size_t len)
 {
 	uint64_t all = x->set.n ? UINT64_MAX >> (64 - x->set.n) : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflush export: any trace as JSON Lines. What goes to a file is written beside it and renamed when it is on the disk, so a
- * failed export leaves what was there before, or nothing; it never leaves half a file that looks like one. What is no
- * regular file (a pipe, a device) is written as it goes, like standard output.
+ * ioflush export: any trace as JSON Lines. A regular file is written beside its target and renamed once it is on the
+ * disk. So a failed export leaves the old file or none, never half of a file that looks complete. Anything else (a
+ * pipe, a device) is written directly, like standard output.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ struct export
 	struct event *batch;
 	uint64_t capture; /* only this one; 0: all */
 	uint64_t found;
-	uint64_t moved; /* events that got a later time */
+	uint64_t moved; /* events that got a later time (struct dropped) */
 };
 
 static int export_events(struct export *x, struct error *e)
@@ -71,7 +71,7 @@ static int export_captures(struct export *x, struct error *e)
 	return error_set(e, "%s: it has no capture", x->source->path);
 }
 
-/* From an open source to a file as it is; the writer removes what it could not finish. */
+/* Writes an open source to a file. The writer removes what it could not finish. */
 static int export_to(struct export *x, const char *path, struct error *e)
 {
 	int ret;
@@ -85,7 +85,7 @@ static int export_to(struct export *x, const char *path, struct error *e)
 	return ret;
 }
 
-/* The file that a path names through its links, or the path itself while there is none. The caller frees it. */
+/* The path with its links resolved; the path itself if there is no such file. The caller frees it. */
 static char *real_target(const char *path, struct error *e)
 {
 	char *target = realpath(path, NULL);
@@ -97,7 +97,7 @@ static char *real_target(const char *path, struct error *e)
 	return target;
 }
 
-/* A new empty file beside target, for no more eyes than the database. The caller frees its name. */
+/* Makes a new empty file beside target, as private as the database. The caller frees its name. */
 static char *make_beside(const char *target, struct error *e)
 {
 	mode_t mask = umask(0);
@@ -121,12 +121,12 @@ static char *make_beside(const char *target, struct error *e)
 	return name;
 }
 
-/* Waits until a file, or a folder's names, are on the disk. what is for the message. */
+/* Waits until a file, or the names in a folder, are on the disk. what is for the message. */
 static int sync_path(const char *path, int flags, const char *what, struct error *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | flags), ret = 0;
 
-	if (fd < 0 && flags & O_DIRECTORY && errno == EACCES) { /* one that may be written, but not listed */
+	if (fd < 0 && flags & O_DIRECTORY && errno == EACCES) { /* it may be written, but not listed */
 		sync();
 		return 0;
 	}
@@ -149,8 +149,8 @@ static int sync_folder(const char *target, struct error *e)
 }
 
 /*
- * The name comes to mean the new file when that is on the disk; a machine that stops leaves the old one or the new one.
- * 1: it was renamed, but the name may not be on the disk.
+ * Renames the new file once it is on the disk, so a machine that stops leaves the old file or the new one. 1: it was
+ * renamed, but the name may not be on the disk.
  */
 static int put_in_place(const char *name, const char *target, struct error *e)
 {
@@ -172,7 +172,7 @@ static int export_beside(struct export *x, const char *path, struct error *e)
 	ret = export_to(x, name, e);
 	if (!ret)
 		ret = put_in_place(name, target, e);
-	/* the writer has removed it already, unless it is whole and could not be put in place */
+	/* the writer has removed it, unless it is complete and could not be renamed */
 	if (ret < 0)
 		unlink(name);
 out:
@@ -181,7 +181,7 @@ out:
 	return ret;
 }
 
-/* Whether what is read is the regular file at path: it would be replaced by its own copy. */
+/* Whether the source is the regular file at path: the export would replace it by its own copy. */
 static bool is_source(const struct export *x, const char *path)
 {
 	struct file_id there;
@@ -235,7 +235,7 @@ struct options {
 static int take_capture(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
 	if (parse_u64(text, 1, UINT64_MAX, cli_place(o, options)))
-		return cli_usage_error(cmd, "--capture '%s' is not a whole number from 1", text);
+		return cli_usage_error(cmd, "--capture '%s': it takes the number of a capture", text);
 	return STATUS_OK;
 }
 

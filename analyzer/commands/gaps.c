@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflush gaps: where one policy is wrong, as findings one can act on; printed by gaps_text.c and gaps_json.c.
- *
- * errors and warnings count findings. Exit status: 0 with or without findings; replay --fail-on is for scripts.
+ * ioflush gaps: where one policy is wrong, as findings to act on; gaps_text.c and gaps_json.c print them. Errors and
+ * warnings count findings.
  */
 #include <getopt.h>
 #include <string.h>
@@ -101,7 +100,7 @@ static int take_kinds(const struct command *cmd, const struct cli_option *o, con
 		while (k < GAPS && (strlen(gap_names[k]) != n || strncmp(gap_names[k], list, n)))
 			k++;
 		if (k == GAPS)
-			return cli_usage_error(cmd, "--kind: no gap \"%.*s\"; there are %s", (int)n, list,
+			return cli_usage_error(cmd, "unknown --kind '%.*s'; known kinds: %s", (int)n, list,
 					       cli_choices(o));
 		a->kinds |= 1u << k;
 		if (!list[n])
@@ -116,7 +115,7 @@ static int take_limit(const struct command *cmd, const struct cli_option *o, con
 	uint64_t limit;
 
 	if (parse_u64(text, 0, SIZE_MAX - 1, &limit))
-		return cli_usage_error(cmd, "--limit: a number of findings (0: all), not \"%s\"", text);
+		return cli_usage_error(cmd, "--limit '%s': it takes a number of findings (0: all)", text);
 	*(size_t *)cli_place(o, options) = limit ? (size_t)limit : SIZE_MAX;
 	return STATUS_OK;
 }
@@ -127,7 +126,7 @@ static int take_to(const struct command *cmd, const struct cli_option *o, const 
 
 	(void)o;
 	if (parse_u64(text, 0, UINT64_MAX, &a->replay.to))
-		return cli_usage_error(cmd, "--to: a time in nanoseconds, not \"%s\"", text);
+		return cli_usage_error(cmd, "--to '%s': it takes a time in nanoseconds", text);
 	a->replay.until = true;
 	return STATUS_OK;
 }
@@ -154,7 +153,7 @@ static const struct cli_option options[] = {
 static int take_operands(struct gaps *a, int argc, char **argv)
 {
 	if (argc - optind != 1)
-		return cli_usage_error(a->cmd, "one TRACE, not %d", argc - optind);
+		return cli_usage_error(a->cmd, argc == optind ? "no trace given" : "more than one trace given");
 	if (a->set.n != 1)
 		return cli_usage_error(a->cmd, "one policy (--policy or --plugin), not %zu: findings are of one policy",
 				       a->set.n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What ioflush gaps prints, gathered, and the two ways to print it. */
+/* What ioflush gaps prints, and its two output formats. */
 #ifndef IOFLUSH_ANALYZER_COMMANDS_GAPS_H
 #define IOFLUSH_ANALYZER_COMMANDS_GAPS_H
 
@@ -24,13 +24,13 @@ struct gaps {
 	uint64_t captures, events;
 	uint64_t health[HEALTH_COUNT];
 	struct midlife midlife; /* of the first capture that has it */
-	uint64_t lacking;	/* events that a capture has no probe for, and no policy can be judged without */
+	uint64_t lacking;	/* events that every policy needs, but some capture has no probe for */
 	char partial[TEXT_MAX];
 };
 
-#define MAX_CAUSES 64 /* more than there are combinations that can happen */
+#define MAX_CAUSES 64 /* more than the possible combinations */
 
-/* Findings that are alike in all but the objects. */
+/* Findings that differ only in their objects. */
 struct cause {
 	enum gap_kind kind;
 	enum finding_reason reason;
@@ -39,7 +39,7 @@ struct cause {
 	uint64_t pages;
 };
 
-/* What the findings come to, shown or not. */
+/* Totals of all findings, shown or not. */
 struct summary {
 	size_t findings, shown, errors, warnings, uncertain;
 	uint64_t pages[GAPS], new_pages[GAPS];

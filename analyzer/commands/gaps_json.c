@@ -24,7 +24,7 @@
  *		"uncertain": N, "if_new_pages": {"leak", ...},	uncertain findings; of the pages, as above
  *		"causes": [{"kind", "event": NAME, "within": NAME or null, "cause": words, "findings": N, "pages": N}],
  *		"health": {NAME: N}, "lacking": [NAME]: events that every policy needs and no probe gave,
- *		"midlife": {"event", "name", "t"} or null: of the first capture that began so,
+ *		"midlife": {"event", "name", "t"} or null: of the first capture that began in mid-life,
  *		"partial": sentence or null}}
  *
  * errors and warnings count findings.
@@ -70,7 +70,7 @@ static void put_objects(struct json *obj, const struct gaps *a, const struct fin
 	json_put_hex(obj, "area", g->area);
 }
 
-/* An origin, for more to be put in; null if o has no event. */
+/* An origin, to which more can be added; null if o has no event. */
 static struct json *put_side(struct json *obj, const char *key, const struct gaps *a, const struct origin *o)
 {
 	struct json *side;
@@ -176,7 +176,7 @@ static struct json *summary_json(const struct gaps *a, const struct summary *s)
 	return obj;
 }
 
-/* One finding in memory at a time: there can be many. */
+/* Only one finding is in memory at a time: there can be many. */
 int gaps_print_json(const struct gaps *a, const struct summary *s)
 {
 	size_t shown = 0;

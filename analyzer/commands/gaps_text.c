@@ -46,7 +46,7 @@ static void print_origin(const struct gaps *a, const char *label, const struct o
 	text_item(stdout, label, buf);
 }
 
-/* Both sides: what violates, what set it up, and what else is known of the frames. */
+/* Both sides: the event that violates, the one that set it up, and the rest of the frames' history. */
 static void print_sides(const struct gaps *a, const struct finding *g)
 {
 	char note[64] = "";
@@ -76,7 +76,8 @@ static void print_uncertain(const struct finding *g)
 	snprintf(fresh, sizeof(fresh), "%s", g->new_pages ? text_thousands(g->new_pages) : "none");
 	snprintf(buf, sizeof(buf),
 		 "the recording began in mid-life: of %s page%s, %s %s sure to be in gaps if their memory was new to "
-		 "iommufd then; what is older may have flushed a page that was not, or pin or expose it still",
+		 "iommufd then; objects older than the recording may have flushed a page that was not, or still pin or "
+		 "expose it",
 		 text_thousands(g->npages), text_s(g->npages), fresh, g->new_pages == 1 ? "is" : "are");
 	text_item(stdout, "uncertain", buf);
 }
@@ -146,7 +147,7 @@ static void print_notes(const struct gaps *a)
 	}
 }
 
-/* What many findings have in common, if they are more than their causes. */
+/* The causes, if there are fewer of them than findings. */
 static void print_causes(const struct summary *s)
 {
 	char buf[TEXT_MAX];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflush generate: a made-up trace (generator.h) as JSON Lines or, when the name of the output ends in ".db", into an
- * ioflush database. The output is whole or it is not there.
+ * ioflush generate: a made-up trace (generator.h) as JSON Lines or, if the name of the output ends in ".db", into an
+ * ioflush database. The output is complete or not there at all.
  */
 #include <getopt.h>
 #include <stddef.h>
@@ -19,11 +19,11 @@
 
 #define BATCH_EVENTS 512
 
-/* What the command line says, before the shape is known, which gives the defaults. */
+/* The command line, as it is before the shape is known, which gives the defaults. */
 struct arguments {
 	const char *shape, *output;
 	bool no_teardown;
-	const char *number[32]; /* by their rows among the options */
+	const char *number[32]; /* by row of the table of options */
 };
 
 /* Where the events go: one of the two. */
@@ -58,7 +58,7 @@ static int output_events(struct output *out, const struct event *ev, size_t n, c
 	return jsonl_write_events(out->jsonl, ev, n, s, e);
 }
 
-/* ok: all went well, keep what was written; else nothing of it stays. */
+/* ok: keep what was written; otherwise remove all of it. */
 static int output_close(struct output *out, bool ok, struct error *e)
 {
 	int ret = ok ? 0 : -1;
@@ -112,7 +112,7 @@ out:
 	return cli_end(cmd, ret, &e);
 }
 
-/* A number's place and range; the offset is in struct generate_options. Ranges that depend on others generate_open() checks. */
+/* A number's offset in struct generate_options, and its range. generate_open() checks ranges that depend on others. */
 #define WIDE(field, min, max) take_wide, offsetof(struct generate_options, field), NULL, min, max /* uint64_t */
 #define NARROW(field, from, to) \
 	.take = take_narrow, .offset = offsetof(struct generate_options, field), .min = from, .max = to
@@ -156,7 +156,7 @@ static const struct cli_option options[] = {
 
 _Static_assert(OPTIONS <= sizeof(((struct arguments *)0)->number) / sizeof(char *), "a text for each number");
 
-/* Only noted: its value is looked at once the defaults are there. */
+/* Only kept here: the value is checked when the defaults are known. */
 static int take_wide(const struct command *cmd, const struct cli_option *o, const char *text, void *arguments)
 {
 	(void)cmd;
@@ -174,7 +174,7 @@ static int set_number(const struct command *cmd, struct generate_options *g, con
 	uint64_t v;
 
 	if (parse_u64(text, o->min, o->max, &v))
-		return cli_usage_error(cmd, "--%s %s: it takes a whole number, %llu to %llu", o->name, text,
+		return cli_usage_error(cmd, "--%s '%s': it takes a whole number from %llu to %llu", o->name, text,
 				       (unsigned long long)o->min, (unsigned long long)o->max);
 	if (o->take == take_wide)
 		*(uint64_t *)cli_place(o, g) = v;

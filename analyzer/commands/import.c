@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflush import: traces of any form into a database, each capture of each source one capture of it. A source is one
- * transaction: all of it is stored or nothing. A database file that this run made and that got nothing is removed
- * again, so what is there can be trusted to be whole, or says that it is a part.
+ * ioflush import: traces of any form into a database; each capture of each source becomes one capture. A source is one
+ * transaction: all of it is stored or nothing. A new database file that got nothing is removed again. So what is in a
+ * database is complete, or says that it is a part.
  */
 #include <getopt.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ struct options {
 	bool allow_partial;
 };
 
-/* A capture that is stored, to be told about once the transaction is committed. */
+/* A stored capture, to be reported once the transaction is committed. */
 struct imported {
 	uint64_t id, events, moved;
 	bool partial;
@@ -55,7 +55,7 @@ static int remember(struct import *im, uint64_t id, uint64_t events, bool partia
 	return 0;
 }
 
-/* The events of the present capture. im->broken.text: the input broke off, and that will do. */
+/* The events of the current capture. im->broken.text: the input broke off, which is allowed. */
 static int import_events(struct import *im, uint64_t *events, struct error *e)
 {
 	struct source *s = im->source;
@@ -74,7 +74,7 @@ static int import_events(struct import *im, uint64_t *events, struct error *e)
 	return 0;
 }
 
-/* What is said of the copy: a part stays a part, and the copy of what is being recorded is cut off where it is now. */
+/* The state of the copy: a part stays a part; a capture still being recorded is cut off where it is now. */
 static int end_capture(struct import *im, const struct capture *c, struct error *e)
 {
 	struct dropped dropped;
@@ -194,7 +194,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	if (!o.db)
 		return cli_usage_error(cmd, "no database given: -o DB says where to");
 	if (optind == argc)
-		return cli_usage_error(cmd, "no source given");
+		return cli_usage_error(cmd, "no trace given");
 	if (cli_traces(cmd, argv + optind, (size_t)(argc - optind)))
 		return STATUS_USAGE;
 	return run_import(cmd, &o, argv + optind, (size_t)(argc - optind));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One table of options: to getopt_long(), to the lines of --help, and the values that several commands take. */
+/* The table of options: for getopt_long(), for --help, and the values that several commands take. */
 #include "analyzer/commands/options.h"
 
 #include <getopt.h>
@@ -14,7 +14,7 @@
 #include "base/number.h"
 
 #define MAX_OPTIONS 32
-#define LONG 256 /* getopt's value for the row LONG less; letters are below */
+#define LONG 256 /* getopt's value is LONG plus the row's number; letters are below it */
 
 /* The table, as getopt_long() has it. */
 struct arrays {
@@ -41,7 +41,7 @@ static void fill_arrays(struct arrays *a, const struct cli_option *o)
 	}
 }
 
-/* The row of what getopt_long() gave; NULL: it is --help. */
+/* The row for a value from getopt_long(); NULL: it is --help. */
 static const struct cli_option *find_option(const struct cli_option *o, int c)
 {
 	if (c == 'h')
@@ -103,7 +103,7 @@ static void label(char *buf, size_t len, const struct cli_option *o)
 	snprintf(buf, len, "  %s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
 }
 
-/* A label that is too long has a line of its own. */
+/* A label that is too long gets its own line. */
 static void print_option(const struct cli_option *o, int column)
 {
 	char buf[64];
@@ -119,7 +119,7 @@ static void print_option(const struct cli_option *o, int column)
 	}
 }
 
-/* Two a line, as far as there are two. */
+/* Two options a line. */
 static const struct cli_option *print_pair(const struct cli_option *o, int column)
 {
 	char buf[64];
@@ -219,7 +219,7 @@ int cli_take_format(const struct command *cmd, const struct cli_option *o, const
 int cli_take_capture(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
 	if (parse_u64(text, 1, INT64_MAX, cli_place(o, options)))
-		return cli_usage_error(cmd, "--capture: the number of a capture, not '%s'", text);
+		return cli_usage_error(cmd, "--capture '%s': it takes the number of a capture", text);
 	return STATUS_OK;
 }
 
@@ -232,7 +232,7 @@ int cli_take_inode(const struct command *cmd, const struct cli_option *o, const 
 	if (colon)
 		snprintf(dev, sizeof(dev), "%.*s", (int)(colon - text), text);
 	if (!colon || parse_u64(dev, 0, UINT64_MAX, &file->dev) || parse_u64(colon + 1, 1, UINT64_MAX, &file->ino))
-		return cli_usage_error(cmd, "--inode: DEVICE:INODE, two numbers, not '%s'", text);
+		return cli_usage_error(cmd, "--inode '%s': it takes DEVICE:INODE, two numbers", text);
 	return STATUS_OK;
 }
 
@@ -257,7 +257,8 @@ int cli_take_memory(const struct command *cmd, const struct cli_option *o, const
 	uint64_t size;
 
 	if (parse_size(text, &size) || !size)
-		return cli_usage_error(cmd, "--memory: a number of bytes, which may end in K, M or G, not '%s'", text);
+		return cli_usage_error(cmd, "--memory '%s': it takes a number of bytes, which may end in K, M or G",
+				       text);
 	budget_init(cli_place(o, options), size, MEMORY_MAY);
 	return STATUS_OK;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The options of a command are one table. What getopt() needs, the lines of --help and the completion of bash come from
- * it, so an option is one row, and its use.
+ * The options of a command are one table. getopt(), the lines of --help and the completion of bash are made from it, so
+ * a new option is one row, and its use.
  *
- * A row says how its value is taken: a function that puts it into the command's own struct, at the row's offset. The
- * commands have functions of their own for what only they take; those that several share are below.
+ * A row says how its value is taken: by a function that stores it in the command's own struct, at the row's offset.
+ * Functions that several commands share are below; the others are in the commands.
  */
 #ifndef IOFLUSH_ANALYZER_COMMANDS_OPTIONS_H
 #define IOFLUSH_ANALYZER_COMMANDS_OPTIONS_H
@@ -16,18 +16,18 @@
 #include "base/budget.h"
 
 struct cli_option {
-	const char *name;  /* without the dashes; NULL: a heading, below which --help has two options a line */
+	const char *name;  /* without the dashes; NULL: a heading; below it --help prints two options a line */
 	char letter;	   /* its short form, or 0; -h is always --help */
 	const char *value; /* what --help calls its value; NULL: it takes none */
 	const char *help;  /* lines; NULL ends the table */
 	/* STATUS_OK, or another status with a message. NULL: this is --help. */
 	int (*take)(const struct command *cmd, const struct cli_option *o, const char *text, void *options);
 	size_t offset;	     /* in the options */
-	const char *choices; /* "a b c": the words that its value is of */
+	const char *choices; /* "a b c": the allowed words */
 	uint64_t min, max;   /* of a number */
 };
 
-/* In a table: how a value is taken, and into which field of the command's CLI_OPTIONS; --help. */
+/* For a table: how a value is taken, into which field of the command's CLI_OPTIONS; --help. */
 #define TAKE(function, field) .take = function, .offset = offsetof(CLI_OPTIONS, field)
 #define CLI_HELP                                                   \
 	{                                                          \
@@ -40,19 +40,19 @@ struct cli_option {
 #define CLI_INODE_HELP "refuse a trace unless its file has these numbers, from stat -c %d:%i"
 
 /*
- * Takes all the options in argv, in their order, and leaves optind at the first operand. Returns -1 to go on, or the
- * status to end with: after --help, or what is wrong was said.
+ * Takes all options in argv, in their order, and leaves optind at the first operand. Returns -1 to go on, or the exit
+ * status: --help was printed, or an error message was.
  */
 int cli_options(const struct command *cmd, int argc, char **argv, void *options);
 
 /* Prints the help of a command to standard output; returns STATUS_OK or STATUS_ERROR. */
 int cli_help(const struct command *cmd);
 
-/* Which of the row's choices the text is, or -1; and all of them in a sentence: "a, b, c". */
+/* The index of text in the row's choices, or -1; and all choices for a sentence: "a, b, c". */
 int cli_choice(const struct cli_option *o, const char *text);
 const char *cli_choices(const struct cli_option *o);
 
-/* Where the value of an option goes. */
+/* Where the value of an option is stored. */
 void *cli_place(const struct cli_option *o, void *options);
 
 typedef int cli_take(const struct command *cmd, const struct cli_option *o, const char *text, void *options);
@@ -62,13 +62,13 @@ cli_take cli_take_format;  /* bool: of "text json", whether it is JSON */
 cli_take cli_take_capture; /* uint64_t: its number, from 1 */
 cli_take cli_take_memory;  /* struct budget: of the model */
 cli_take cli_take_inode;   /* struct file_id: DEVICE:INODE */
-cli_take cli_take_policy;  /* struct policy_set: policies by their names are added to it */
-cli_take cli_take_plugin;  /* struct policy_set: a shared object's is */
+cli_take cli_take_policy;  /* struct policy_set: adds policies by name */
+cli_take cli_take_plugin;  /* struct policy_set: adds the policy of a shared object */
 
 /*
- * What the model may take where --memory does not say: far more than recordings need, and no more than half of a small
- * machine, for there too much of it would end others than us. A limit of address space holds for all that the process has,
- * and what is refused should be the model's to say: CLI_BESIDE is for what is beside it, reading a file above all.
+ * Default of --memory, the limit of the model: far more than recordings need, at most half of the machine's memory, so
+ * that other processes survive. If the address space is limited, CLI_BESIDE of it is left for everything else, mainly
+ * reading a file, so that it is the model that hits its limit and says so.
  */
 #define CLI_MEMORY (4ull << 30)
 #define CLI_BESIDE (384ull << 20)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ioflush policies: which policies there are, where each was proposed, what it takes and what it needs. */
+/* ioflush policies: lists the policies, where each was proposed, its parameters and the events it needs. */
 #include <getopt.h>
 
 #include "analyzer/commands/cli.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflush recover: brings databases whose writer died back to their last commit. Reading commands do not write, not even
- * this; whoever writes next does it by itself.
+ * ioflush recover: brings a database whose writer died back to its last commit. Commands that read never write, not
+ * even this; the next writer does it by itself.
  */
 #include <getopt.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflush replay: the traces through all the policies in one pass, and the report. What the options ask is gathered in
- * struct options before anything is read; gaps and losses are judged after the report was printed, so that a failing
- * check always comes with its evidence.
+ * ioflush replay: runs the traces through all the policies in one pass, and prints the report. All options are read
+ * before any trace. Gaps and losses are judged after the report is printed, so that a failing check always comes with
+ * its evidence.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -51,7 +51,7 @@ static int add_fail_on(const struct command *cmd, const struct cli_option *o, bo
 			fail_on[i] = known = true;
 	}
 	if (!known)
-		return cli_usage_error(cmd, "unknown --fail-on '%s'; known: %s", word, cli_choices(o));
+		return cli_usage_error(cmd, "unknown --fail-on '%s'; known values: %s", word, cli_choices(o));
 	return STATUS_OK;
 }
 
@@ -86,7 +86,7 @@ static int take_format(const struct command *cmd, const struct cli_option *o, co
 static int take_number(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
 	if (parse_u64(text, o->min, o->max, cli_place(o, options)))
-		return cli_usage_error(cmd, "--%s '%s' is not a whole number from %llu to %llu", o->name, text,
+		return cli_usage_error(cmd, "--%s '%s': it takes a whole number from %llu to %llu", o->name, text,
 				       (unsigned long long)o->min, (unsigned long long)o->max);
 	return STATUS_OK;
 }
@@ -103,7 +103,7 @@ static int take_to(const struct command *cmd, const struct cli_option *o, const 
 	return take_number(cmd, o, text, options);
 }
 
-/* Policies are made when all is known. */
+/* Policies are made after all options are read. */
 static int take_spec(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
 	struct specs *specs = cli_place(o, options);
@@ -132,8 +132,8 @@ static int make_set(struct policy_set *set, const struct options *o, struct erro
 
 struct gathering {
 	struct report *report;
-	struct error first;    /* why the first capture that is left out is */
-	struct error left_out; /* why that cannot even be said */
+	struct error first;    /* why the first capture was left out */
+	struct error left_out; /* why a capture that was left out could not be reported */
 	bool until;
 	struct error *e;
 };
@@ -144,11 +144,11 @@ static int end_capture(void *ctx, struct source *s, const struct capture *c, str
 	struct dropped dropped;
 
 	source_dropped(s, &dropped);
-	/* where events are left out, the source was read beyond them, and how far is chance */
+	/* with --to the reader thread is ahead by a random number of events, so the counts would vary */
 	return report_add(g->report, c, m, partial, g->until && partial ? NULL : &dropped, g->e);
 }
 
-/* What cannot be read whole does not keep the other captures from being reported on. */
+/* A capture that cannot be read completely is left out; the others are still reported. */
 static void leave_out(void *ctx, const struct source *s, const struct capture *c, const struct error *why)
 {
 	struct gathering *g = ctx;
@@ -184,7 +184,7 @@ static int replay_traces(struct options *o, const struct policy_set *set, struct
 		if (gathering.left_out.text[0])
 			return error_set(e, "%s", gathering.left_out.text);
 	}
-	/* nothing to report on: it is the error */
+	/* nothing to report: the first reason is the error */
 	return report->n ? 0 : error_set(e, "%s", gathering.first.text);
 }
 
@@ -199,7 +199,7 @@ static int print_report(const struct report *report, enum format format, struct 
 	return 0;
 }
 
-/* Whether a policy's gaps of a kind fail the check. Those that are uncertain do only if asked, but are said. */
+/* Whether a policy's gaps of a kind fail the check. Uncertain gaps fail it only on request, but get a message. */
 static bool judge_gap(const struct command *cmd, const struct options *o, const char *policy,
 		      const struct policy_counts *c, int kind)
 {
@@ -224,8 +224,8 @@ static bool asks_for_gaps(const struct options *o)
 }
 
 /*
- * What captures that are left out, --fail-on and --fail-on-loss make of the report, said on standard error. An error
- * counts before a gap, and that before a loss.
+ * The exit status from left-out captures, --fail-on and --fail-on-loss, with messages on standard error. An error wins
+ * over a gap, a gap over a loss.
  */
 static int judge(const struct command *cmd, const struct options *o, const struct report *report)
 {
@@ -255,7 +255,7 @@ static int judge(const struct command *cmd, const struct options *o, const struc
 	return status;
 }
 
-/* All but the options: the policies are made, the traces replayed, the report printed and judged. */
+/* After the options: makes the policies, replays the traces, prints and judges the report. */
 static int run_options(const struct command *cmd, struct options *o, char **paths, size_t n)
 {
 	struct policy_set set = {0};

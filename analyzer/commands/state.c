@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * ioflush state: what exists at a time. No policy runs: the model alone is fed, up to the time asked for.
- */
+/* ioflush state: what exists at a time. No policy runs: only the model is fed, up to the time asked for. */
 #include <getopt.h>
 
 #include "analyzer/commands/cli.h"
@@ -33,7 +31,7 @@ static int end_capture(void *ctx, struct source *s, const struct capture *c, str
 
 static int gather(struct options *o, const char *path, struct state *state, struct error *e)
 {
-	/* an observer that observes nothing: devices are kept only for one that does */
+	/* does nothing, but the model keeps devices only if there is an observer */
 	static const struct model_observer watch;
 	const struct policy_set none = {0};
 	struct gathering g = {.o = o, .state = state, .e = e};
@@ -75,7 +73,7 @@ static int take_at(const struct command *cmd, const struct cli_option *opt, cons
 
 	(void)opt;
 	if (parse_u64(text, 0, UINT64_MAX, &o->at))
-		return cli_usage_error(cmd, "--at: a time in nanoseconds, not '%s'", text);
+		return cli_usage_error(cmd, "--at '%s': it takes a time in nanoseconds", text);
 	o->until = true;
 	return STATUS_OK;
 }
@@ -104,7 +102,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (argc - optind != 1)
-		return cli_usage_error(cmd, "one TRACE, not %d", argc - optind);
+		return cli_usage_error(cmd, argc == optind ? "no trace given" : "more than one trace given");
 	return run_options(cmd, &o, argv[optind]);
 }
 

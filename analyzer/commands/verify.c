@@ -7,8 +7,8 @@
  *   missing: derived more often than the kernel did. Violated: the model (or the trace) is wrong.
  *   not derived: the kernel did more often. Information: pages that only accesses pinned have no known PFN.
  *
- * A capture that began in mid-life explains what names older objects, and differences of either sign: what is older
- * may pin a page as well, or have pinned it before. The counters for that are not broken then.
+ * If a capture began in mid-life, the counters of older objects are not broken, and unpins may differ either way: an
+ * object older than the recording may also pin a page, or may have pinned it before.
  *
  * Result of a capture: PASS, FAIL, or "cannot verify" if the model derives unpins but the trace has no unpin event, or
  * if some are missing and the capture began in mid-life, or if no probe gave events that the model needs.
@@ -34,7 +34,7 @@
 #include "base/text.h"
 
 #define DIFFERENCES 10	     /* shown */
-#define CAPTURE_MEMORY 32768 /* what is kept of a capture in JSON, at most */
+#define CAPTURE_MEMORY 32768 /* most that the JSON of one capture takes */
 
 enum result { RESULT_PASS, RESULT_CANNOT, RESULT_FAIL };
 
@@ -57,13 +57,13 @@ struct verify {
 	struct replay replay;
 	const char *path;
 	bool json;
-	struct json *captures; /* of them, none as text */
+	struct json *captures; /* NULL: print text */
 	enum result worst;
 };
 
 static const char *const result_names[] = {"pass", "cannot-verify", "fail"};
 
-/* Counters that say nothing against a trace that began in mid-life. */
+/* Counters that may be above 0 if the trace began in mid-life. */
 static bool is_explained(const struct model_totals *t, int i)
 {
 	switch (i) {
@@ -125,7 +125,7 @@ static int add_difference(void *ctx, uint64_t lo, uint64_t hi, int64_t diff)
 	return 1;
 }
 
-/* What is missing first: only that is a failure. */
+/* Missing ones first: only these are a failure. */
 static int difference_order(const void *a, const void *b)
 {
 	const struct difference *x = a, *y = b;
@@ -186,8 +186,8 @@ static void print_unpins(const struct model_totals *t, const struct differences 
 		printf("            %s more range%s differ%s\n", text_thousands(x->more), text_s(x->more),
 		       x->more == 1 ? "s" : "");
 	if (t->midlife.seq && (t->missing_in_kernel || t->not_derived))
-		printf("            the recording began in mid-life: what is older may pin a page as well (missing), or\n"
-		       "            have pinned it before (info)\n");
+		printf("            the recording began in mid-life: an object older than the recording may also pin a page\n"
+		       "            (missing), or have pinned it before (info)\n");
 	if (t->missing_in_kernel && (t->health[HEALTH_lost_records] || t->health[HEALTH_lost_unknown]))
 		printf("            records were lost, which can explain it\n");
 }
@@ -324,7 +324,7 @@ static int verify_main(const struct command *cmd, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (optind == argc)
-		return cli_usage_error(cmd, "no TRACE given");
+		return cli_usage_error(cmd, "no trace given");
 	status = cli_traces(cmd, argv + optind, (size_t)(argc - optind));
 	if (status)
 		return status;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Gaps to findings. A gap comes as a span of frames; the history of the frames, a span map by PFN with who pinned,
- * exposed and hid them last, cuts it into pieces of one history each, and each piece is counted in the finding that
- * has its key. See findings.h.
+ * From gaps to findings; see findings.h. A gap is a span of frames. The history of frames is a span map by PFN: which
+ * events pinned, exposed and hid them last. It cuts the gap into pieces of one history each; each piece is counted in
+ * the finding with its key.
  *
- * The history holds pinned frames only: a release empties it, so it is as large as the live state. It relies on the
- * model's order of telling: the gap of an exposure comes before exposed(), that of a release before released(), and
- * hidden() before the gaps of the same unmap.
+ * The history holds pinned frames only (a release removes them), so it is as large as the live state. It relies on the
+ * order in which the model tells: the gap of an exposure comes before exposed(), that of a release before released(),
+ * and hidden() before the gaps of the same unmap.
  */
 #include "analyzer/findings/findings.h"
 
@@ -30,14 +30,14 @@ struct history {
 #define SPANMAP_EMPTY(v) (!(v)->pinned.seq && !(v)->exposed.seq && !(v)->hidden.seq)
 #include "analyzer/model/spanmap.h"
 
-/* Serials of pages: those of a finding, each once. */
+/* The serials of the iopt_pages in a finding, each once. */
 #define SPANMAP serial_set
 #define SPANMAP_VALUE bool
 #define SPANMAP_SAME(a, b) (*(a) == *(b))
 #define SPANMAP_EMPTY(v) (!*(v))
 #include "analyzer/model/spanmap.h"
 
-/* All of one size, so that there is no padding for the hash to read. */
+/* All members have one size, so the hash reads no padding. */
 struct finding_key {
 	uint64_t capture, kind, reason, hook, iopt, domain, device, event_kind, within_kind, setup_kind;
 };
@@ -47,7 +47,7 @@ struct entry {
 	struct finding_key key;
 	uint64_t domain_serial;
 	struct serial_set pages;
-	bool lost_entry; /* the hash had no memory for it */
+	bool lost_entry; /* no memory to enter it in the hash */
 	UT_hash_handle hh;
 };
 
@@ -57,8 +57,8 @@ struct findings {
 	struct budget *budget;
 	const struct ioflush_policy *policy;
 	struct model_observer obs;
-	const struct intern *from; /* of the present capture's events */
-	struct intern *strings;	   /* ours: the source's do not outlive it */
+	const struct intern *from; /* of the current capture's events */
+	struct intern *strings;	   /* our own, which outlive the source */
 	uint64_t capture;
 	struct history_map history;
 	struct entry *hash;
@@ -179,7 +179,7 @@ struct piece {
 	const struct origin *setup;
 };
 
-/* The fill that set the policy's bit, if that is set and was set before the fill that is under way. */
+/* The fill that set the policy's bit, if the bit is set and that was before the current fill. */
 static void piece_mark(struct piece *p, uint64_t bit)
 {
 	const struct gap_span *g = p->gap;
@@ -232,7 +232,7 @@ static struct finding_key piece_key(const struct findings *f, const struct piece
 	};
 }
 
-/* The id in our table of a string of the capture. */
+/* Our id for a string of the capture. */
 static uint32_t keep_string(struct findings *f, uint32_t id)
 {
 	const char *text = id && f->from ? intern_get(f->from, id) : NULL;
@@ -302,7 +302,7 @@ static struct entry *new_entry(struct findings *f, const struct finding_key *key
 	return e;
 }
 
-/* The iovas of a piece, whole pages; the last may end at the end of the address space. */
+/* The iovas of a piece, in whole pages; the last one may end the address space. */
 static void add_iovas(struct finding *g, const struct piece *p)
 {
 	uint64_t lo = (p->gap->iova & ~(PAGE_SIZE_BYTES - 1)) + ((p->lo - p->gap->pfn) << PAGE_SHIFT);
@@ -316,7 +316,7 @@ static void set_member(void *ctx, uint64_t lo, uint64_t hi, bool *member)
 	*member = true;
 }
 
-/* Counts the pages of a gap, but those of the first occurrence. */
+/* Counts the iopt_pages of a gap, except that of the first occurrence. */
 static void count_pages(struct findings *f, struct entry *e, uint64_t serial)
 {
 	if (!serial || serial_set_at(&e->pages, serial))

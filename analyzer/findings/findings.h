@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Findings: the gaps of one policy, grouped so that one cause is one finding, each with both of its sides: the event
- * that violates and the earlier event that set the state up.
+ * Findings: the gaps of one policy, grouped so that one cause is one finding, with both of its sides: the event that
+ * violates, and the earlier event that set the state up.
  *
  *	findings_new -> { findings_begin -> a model that runs with findings_observer() -> findings_end }...
  *		-> findings_sort -> read
  *
- * A finding is what has the same key: capture, gap kind, hook, iopt, domain (or its device, so that a device that
- * comes and goes is one cause), operation that violates, fill around it, reason, and kind of set-up event. Which pages
- * is not in it: what is wrong is how the policy treats an operation, or where it keeps its bit, not one more pages that
- * shows it; a workload that maps and unmaps all day has no more findings than one that did it once.
- * Its events and objects are those of its first occurrence. Memory: one struct a finding, one serial for each pages
- * in it, and one span a run of pinned frames with the same history; what is released is forgotten.
+ * Gaps with the same key are one finding. The key: capture, gap kind, hook, iopt, domain (or its device, so that a
+ * device that comes and goes is one cause), violating operation, fill around it, reason, and kind of set-up event. The
+ * pages are not in the key: the cause is how the policy treats an operation, or where it keeps its bit, so a workload
+ * that maps and unmaps all day has as many findings as one that did it once. Events and objects are those of the first
+ * occurrence. Memory: a struct per finding, a serial per iopt_pages in it, and a span per run of pinned frames with the
+ * same history.
  */
 #ifndef IOFLUSH_ANALYZER_FINDINGS_FINDINGS_H
 #define IOFLUSH_ANALYZER_FINDINGS_FINDINGS_H
@@ -31,21 +31,21 @@ struct finding_range {
 	uint64_t lo, hi;
 };
 
-/* Ranges merged as they touch: the first few, in order once sorted; spans outside of them are counted. */
+/* Ranges, merged where they touch: the first few (sorted at the end); spans outside of them are only counted. */
 struct finding_ranges {
 	struct finding_range r[FINDING_RANGES];
 	unsigned n;
 	uint64_t more;	 /* spans that lie in none of r */
-	uint64_t lo, hi; /* the lowest and the highest of all */
+	uint64_t lo, hi; /* the lowest and highest of all spans */
 };
 
-/* What about the earlier state makes it a gap. */
+/* What in the earlier state makes it a gap. */
 enum finding_reason {
 	REASON_PINNED,	/* leak: no flush since the frames were pinned */
 	REASON_PRE_PIN, /* leak: the policy's bit was set by a fill before the frames were pinned */
 	REASON_POST_PIN, /* leak: the policy's bit was set by a fill after the frames were pinned, but they got no flush */
 	REASON_HIDDEN,	/* reexpose: no flush since the frames were hidden */
-	REASON_EXPOSED, /* release, access: a device could write them, and no flush since they were hidden */
+	REASON_EXPOSED, /* release, access: a device could write to them, and no flush since they were hidden */
 };
 
 /* Which event set the state up, by reason. */
@@ -55,27 +55,27 @@ struct finding {
 	enum gap_kind kind;
 	enum finding_reason reason;
 	enum hook hook; /* where a flush would have prevented it */
-	bool filling;	/* exposures: a new area's fill; else a domain that joins */
+	bool filling;	/* exposures: by the fill of a new area; else by a joining domain */
 
 	uint64_t capture;
 	uint64_t iopt, domain, pages, area; /* ids, of the first occurrence; domain 0: none */
 	uint32_t device;		    /* findings_strings() id, 0: unknown */
-	bool more_domains;		    /* the device's other domains are in it too */
-	uint64_t more_pages;		    /* how many other pages are in it too */
-	bool mark_in_area;		    /* mark is the area's bit, else the pages' */
+	bool more_domains;		    /* other domains of the device are in it, too */
+	uint64_t more_pages;		    /* how many other iopt_pages are in it */
+	bool mark_in_area;		    /* mark is the bit of the area, else of the iopt_pages */
 
 	/* Of the first occurrence; comm is a findings_strings() id. seq 0: unknown or none. */
 	struct origin event;		       /* that violates */
 	struct origin within;		       /* the fill, unfill or removal around it */
 	struct origin setup;		       /* the earlier event that set the state up: one of the next four */
-	struct origin mark;		       /* set the policy's bit, if it was set before */
-	struct origin pinned, exposed, hidden; /* last did so to the frames */
+	struct origin mark;		       /* set the policy's bit, if it was set */
+	struct origin pinned, exposed, hidden; /* the last event that did so */
 	uint64_t lost;			       /* lost events before it */
 	bool uncertain;			       /* the recording began in mid-life; valid after findings_end() */
-	uint64_t new_pages;		       /* of an uncertain one: in gaps if their memory was new to iommufd */
+	uint64_t new_pages;		       /* if uncertain: in gaps if their memory was new to iommufd */
 
 	uint64_t last_seq, last_t; /* of the last occurrence */
-	uint64_t events;	   /* that violate so */
+	uint64_t events;	   /* that violate in this way */
 	uint64_t spans, npages;
 	struct finding_ranges pfn, iova; /* iova: of whole pages, in bytes */
 };
@@ -83,22 +83,22 @@ struct finding {
 struct findings;
 
 /*
- * policy is the one that the model runs, alone; the caller keeps it alive, and the budget, which is the model's (NULL: no
- * bound). NULL: no memory.
+ * policy: the only one of the model. It and the budget, the model's (NULL: no bound), must outlive the findings. NULL:
+ * no memory.
  */
 struct findings *findings_new(const struct ioflush_policy *policy, struct budget *budget);
 void findings_free(struct findings *f);
 
-/* A capture begins: its number, and the strings of its events. Forgets the frames of the one before. */
+/* A capture begins: its number, and the strings of its events. Forgets the frames of the previous one. */
 void findings_begin(struct findings *f, uint64_t capture, const struct intern *strings);
 
-/* The capture ends: only now it is known whether it began in mid-life, after model_finish(). */
+/* The capture ends; call it after model_finish(), when it is known whether it began in mid-life. */
 void findings_end(struct findings *f, const struct model_totals *t);
 
 /* For model_new(); valid as long as f. */
 const struct model_observer *findings_observer(const struct findings *f);
 
-/* What went wrong while observing: 0, or -1: no memory. */
+/* 0, or -1: there was no memory while observing. */
 int findings_check(const struct findings *f, struct error *e);
 
 /* Errors before warnings, then by first occurrence. Call it after the last model_finish(). */
@@ -111,7 +111,7 @@ const struct intern *findings_strings(const struct findings *f);
 /* "no flush since they were pinned" */
 const char *finding_reason_text(enum finding_reason r);
 
-/* Sentences: what happens, what flush was missing and where in the kernel it belonged, and why. Cut to len. */
+/* Sentences: what happens; which flush was missing, and where in the kernel it belongs; why. Cut to len. */
 const char *finding_what(const struct finding *g);
 void finding_missing(const struct finding *g, char *buf, size_t len);
 void finding_why(const struct finding *g, const char *policy, char *buf, size_t len);

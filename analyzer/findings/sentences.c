@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a finding is, why it is one, and what is missing, as sentences; see findings.h. */
+/* The sentences of a finding: what happens, why it is a gap, which flush is missing; see findings.h. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -37,13 +37,13 @@ const char *finding_what(const struct finding *g)
 	}
 }
 
-/* The calls that lead to batch_unpin(), by the operation that let go of the pages. */
+/* The calls that lead to batch_unpin(), by the operation that unpins. */
 static const char *unpin_path(const struct finding *g)
 {
 	if (g->event.kind == EV_access_remove)
 		return "iopt_area_remove_access() -> iopt_pages_unfill_xarray()";
 	switch (g->within.seq ? g->within.kind : EV_NONE) {
-	case EV_NONE: /* no operation on the area: its domain leaves, or failed to join */
+	case EV_NONE: /* no operation on the area: its domain leaves, or did not join */
 		return "iopt_area_unfill_domain(), from iopt_table_remove_domain() or the error path of iopt_fill_domain()";
 	case EV_domain_remove:
 		return "iopt_table_remove_domain() -> iopt_unfill_domain() -> iopt_area_unfill_domain()";

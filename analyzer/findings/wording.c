@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * How events and their origins are shown. See wording.h.
- */
+/* How events and their origins are shown; see wording.h. */
 #include "analyzer/findings/wording.h"
 
 #include <inttypes.h>
@@ -112,7 +110,7 @@ const char *text_moved(char *buf, size_t len, uint64_t n)
 	return buf;
 }
 
-/* A name of the trace; null if it is unknown. */
+/* A name in the trace; null if unknown. */
 static void put_name(struct json *into, const char *key, const struct intern *s, uint64_t id)
 {
 	const char *text = s && id <= UINT32_MAX ? intern_get(s, (uint32_t)id) : NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fills and their undoing: what enters a domain is pinned before it is mapped, what leaves it is unmapped before it is
- * unpinned, and what something else covers, storage or a hold, stays pinned. Numbers of errors are spelled out.
+ * Fills and their undoing. Pages that enter a domain are pinned before they are mapped, pages that leave it are
+ * unmapped before they are unpinned; pages that storage or a hold still covers stay pinned. Error numbers are literals:
+ * the same on every machine.
  */
 #include "analyzer/generator/impl.h"
 
@@ -17,7 +18,7 @@ void sim_set_storage(struct area *a, struct domain *d)
 	a->storage = d;
 }
 
-/* If a cover [first, last] holds *lo, moves *lo behind it (true); else keeps *hi before it. */
+/* If a cover [first, last] contains *lo, moves *lo behind it (true); else limits *hi to before it. */
 static bool hole_cut(uint64_t first, uint64_t last, uint64_t *lo, uint64_t *hi)
 {
 	if (first <= *lo && *lo <= last) {
@@ -106,13 +107,13 @@ void sim_unpin_holes(struct sim *sim, const struct pages *p, uint64_t first, uin
 }
 
 /*
- * Indexes first to last of an area, which is not stored or has another domain as well, leave the domain; what nothing else
- * covers is unpinned, never before it is unmapped. An unmap cannot stop inside a contiguous run, so it reads ahead to
- * the end of the one that a batch of a hole ends in. What is covered is unmapped along with what lies about it.
+ * Indexes first to last of an area, which is not stored or has another domain, leave the domain. What nothing else
+ * covers is unpinned, never before it is unmapped. An unmap cannot stop inside a contiguous run, so it extends to the
+ * end of the run in which a batch ends. Covered indexes are unmapped together with those around them.
  */
 void sim_unfill(struct sim *sim, const struct area *a, const struct domain *d, uint64_t last)
 {
-	uint64_t unmapped = a->first, from = a->first, lo, hi, to, end, pfn; /* [first, unmapped) is */
+	uint64_t unmapped = a->first, from = a->first, lo, hi, to, end, pfn; /* [first, unmapped) is unmapped */
 
 	while (from <= last && next_hole(sim, a->pages, from, last, &lo, &hi)) {
 		for (; lo <= hi; lo = to + 1) {
@@ -132,7 +133,7 @@ void sim_unfill(struct sim *sim, const struct area *a, const struct domain *d, u
 
 /* --- fill --- */
 
-/* When a fill is to fail: at this map, or when it has pinned so many batches. */
+/* When a fill must fail: at this map, or after this many pinned batches. */
 struct failure {
 	uint64_t maps, batches;
 };
@@ -164,8 +165,8 @@ static uint64_t map_batch(struct sim *sim, const struct area *a, const struct do
 }
 
 /*
- * Undoes a fill that failed: domains before k have all before end, the others all before from. Only the last domain's
- * unmaps unpin.
+ * Undoes a failed fill: domains before k have all indexes before end, the others all before from. Only the unmaps of
+ * the last domain unpin.
  */
 static void fill_undo(struct sim *sim, const struct area *a, struct domain *const *d, unsigned n, unsigned k,
 		      uint64_t from, uint64_t end)
@@ -183,7 +184,7 @@ static void fill_undo(struct sim *sim, const struct area *a, struct domain *cons
 	}
 }
 
-/* Maps all of an area into n domains, batch by batch, each batch into all of them. The return code. */
+/* Maps an area into n domains, batch by batch, each batch into all of them. Returns the return code. */
 int64_t sim_fill(struct sim *sim, const struct area *a, struct domain *const *d, unsigned n, bool fail)
 {
 	static const unsigned sizes[4] = {RUNS_MAX, RUNS_MAX, 32, 3};

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Generated traces: a small simulation of what iommufd does, read like any other source. The same options give the same
- * events on any machine (own generator of random numbers, whole numbers only), and what is alive at one time does not
- * grow with the number of events.
+ * Generated traces: a small simulation of iommufd, read like any other source. The same options give the same events on
+ * any machine (own random numbers, integers only). The live state does not grow with the number of events.
  */
 #ifndef IOFLUSH_ANALYZER_GENERATOR_GENERATOR_H
 #define IOFLUSH_ANALYZER_GENERATOR_GENERATOR_H
@@ -14,7 +13,7 @@
 #include "trace/source.h"
 
 enum generate_shape {
-	GENERATE_VMBOOT, /* VMs boot one after the other: gigabytes in large runs, then small windows come and go */
+	GENERATE_VMBOOT, /* VMs boot one after another: gigabytes in large runs, then small windows that come and go */
 	GENERATE_CHURN,	 /* many small maps, unmaps, copies, attaches and detaches */
 	GENERATE_MIXED,	 /* everything iommufd does: failures, accesses, cuts, offsets, sharing, unknown coherency */
 	GENERATE_SHAPES
@@ -25,21 +24,21 @@ extern const char *const generate_shape_names[GENERATE_SHAPES]; /* "vmboot", "ch
 /* Shares are in thousandths. generate_defaults() fills all of it in. */
 struct generate_options {
 	uint64_t seed;
-	uint64_t events; /* at least so many, then the trace winds down: all is unmapped and removed */
+	uint64_t events; /* at least this many; then everything is unmapped and removed */
 	enum generate_shape shape;
-	bool no_teardown;      /* stop without winding down */
+	bool no_teardown;      /* stop without unmapping */
 	uint32_t live;	       /* most live areas, 1 to GENERATE_MAX_LIVE (vmboot: windows beside the RAM) */
 	uint32_t iopts;	       /* 1 to 64; vmboot: 1 */
 	uint32_t domains;      /* most in one iopt, 1 to 16 */
 	uint32_t accesses;     /* most in-kernel accesses held at one time, 0 to 64 */
 	uint32_t run_order;    /* physical runs of up to 2^run_order pages, 0 to 18 */
 	uint64_t area_pages;   /* most pages in an area, 1 to 2^24 */
-	uint64_t memory_pages; /* user memory that pages objects are made over, 1 to 2^28; little of it: much sharing */
+	uint64_t memory_pages; /* user memory under the iopt_pages, 1 to 2^28; little memory: much sharing */
 	uint32_t fail;	       /* share of fills and attaches that fail */
 	uint32_t coherent;     /* share of coherent domains */
 	uint32_t unknown;      /* share of domains whose coherency is unknown */
 	uint32_t offset;       /* share of areas that start inside a page */
-	uint32_t share;	       /* share of new pages objects made over memory that has one already */
+	uint32_t share;	       /* share of new iopt_pages over memory that has one already */
 	bool cuts;
 };
 
@@ -51,10 +50,10 @@ struct generate_options {
 void generate_defaults(struct generate_options *o, enum generate_shape shape, uint64_t seed, uint64_t events);
 
 /*
- * Opens a source of one capture, format "generated". 0, or -1 and the error: an option out of range, or memory. The
- * order of events within an operation is the kernel's, and nothing of what "a complete trace never shows" occurs.
- * Unpin events are those of the kernel: to each page that the model derives as unpinned with a known PFN there is one;
- * pages that were pinned but never mapped (held by accesses only, or by a fill that failed) have one beside.
+ * Opens a source of one capture, format "generated". 0, or -1 and the error: an option out of range, or no memory.
+ * Events of an operation come in the kernel's order, and nothing occurs that "a complete trace never shows". Unpin
+ * events are those of the kernel: one for each page that the model derives as unpinned with a known PFN, and one for
+ * each page that was pinned but never mapped (held only by accesses, or by a failed fill).
  */
 int generate_open(struct source **out, const struct generate_options *o, struct error *e);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The small iommufd: areas, accesses, domains and cuts. See iommufd.h for its objects and invariants. */
+/* The simulated iommufd: areas, accesses, domains and cuts. See iommufd.h for its objects and invariants. */
 #include <string.h>
 
 #include "analyzer/generator/impl.h"
@@ -166,7 +166,7 @@ void sim_hold(struct sim *sim, struct area *a)
 		h.first = a->first;
 		h.last = a->last_index;
 	}
-	if (!sim_below(sim, 4)) /* the same range as another, if this area has it all */
+	if (!sim_below(sim, 4)) /* the same range as another hold, if this area has all of it */
 		for (unsigned i = 0; i < sim->nholds; i++)
 			if (sim->holds[i].area->pages == a->pages && sim->holds[i].first >= a->first &&
 			    sim->holds[i].last <= a->last_index) {
@@ -377,7 +377,7 @@ static uint64_t cut_iova(struct sim *sim, const struct area *a)
 	}
 }
 
-/* false: refused, and the cuts after it are not made. */
+/* false: refused; the cuts after it are not made. */
 static bool split(struct sim *sim, struct area *a, uint64_t iova)
 {
 	uint64_t offset = iova + 1 - a->iova + a->page_offset, old = a->id;
@@ -387,7 +387,7 @@ static bool split(struct sim *sim, struct area *a, uint64_t iova)
 		return true;
 	if (a->nholds || offset % PAGE_SIZE_BYTES)
 		return false;
-	right = sim_pool_take(&sim->area_pool); /* sim_cut() saw to it that there is one */
+	right = sim_pool_take(&sim->area_pool); /* sim_cut() has checked that there is one */
 	if (!right)
 		return false;
 	a->id = sim_new_id(sim);

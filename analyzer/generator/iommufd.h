@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A small iommufd: user memory, pages objects over it, areas of it in iopts, domains that map it, accesses that hold it.
- * Each function below is one operation, as an ioctl would be: it changes the state and queues the events that the
- * kernel's probes would have fired, in the kernel's order (drivers/iommu/iommufd/pages.c and io_pagetable.c).
+ * A simulated iommufd: user memory, iopt_pages over it, areas of these in iopts, domains that map them, accesses that
+ * hold them. Each function below is one operation, like an ioctl: it changes the state and queues the events that the
+ * kernel's probes would fire, in the kernel's order (drivers/iommu/iommufd/pages.c and io_pagetable.c).
  *
- *	region	user memory: page i lies in the frame that its runs say. The frames go back to the allocator, and are
- *		used again, when no pages object lies over the region any more.
- *	pages	a slice of a region; several may lie over the same frames.
+ *	region	user memory: page i lies in the frame that its runs say. When no iopt_pages lies over the region any more,
+ *		its frames go back to the allocator and are used again.
+ *	pages	an iopt_pages: a slice of a region; several may lie over the same frames.
  *	area	[first, last_index] of an iopt_pages in an iopt; "stored" while it has a storage domain.
  *	hold	an access: [first, last] of an iopt_pages, taken through one area.
  *
- * Invariants: outside an operation an area is stored iff its iopt has a domain, and is then mapped whole in each domain
- * of it. An index is pinned iff a stored area or a hold covers it, so what an operation must unpin are the holes between
- * the covers. region.busy counts covers: only at 0 may the frames of a region change. All pools have a fixed size, so the
- * state does not grow with the number of events.
+ * Invariants: outside an operation an area is stored iff its iopt has a domain, and is then mapped completely in each
+ * domain of it. An index is pinned iff a stored area or a hold covers it, so an operation unpins only the indexes that
+ * nothing else covers. region.busy counts covers: only at 0 may the frames of a region change. All pools have a fixed
+ * size, so the state does not grow with the number of events.
  *
  * Part of shapes.c, which decides what happens when.
  */
@@ -32,7 +32,7 @@
 #define SIM_MAX_DOMAINS 16
 #define SIM_MAX_ACCESSES 64
 #define SIM_MAX_RUN_ORDER 18
-#define SIM_MAX_SHARE 12 /* areas of one pages */
+#define SIM_MAX_SHARE 12 /* areas of one iopt_pages */
 #define SIM_THREADS 6
 
 struct run {
@@ -45,7 +45,7 @@ struct region {
 	size_t nruns, cap;
 	size_t hint; /* the run that was looked up last */
 	uint64_t npages, uptr;
-	uint32_t users; /* pages objects over it */
+	uint32_t users; /* iopt_pages over it */
 	uint32_t busy;	/* covers: stored areas and holds */
 	bool kept;	/* whoever made it frees it */
 	size_t pos;	/* in gen.regions */
@@ -85,8 +85,8 @@ struct iopt {
 	unsigned ndomains;
 	struct area **area; /* by iova */
 	size_t nareas;
-	uint64_t freed_iova; /* where the area that went last was */
-	uint64_t attach_at;  /* no attach or detach before so many events */
+	uint64_t freed_iova; /* where the last removed area was */
+	uint64_t attach_at;  /* no attach or detach before this many events */
 };
 
 struct device {
@@ -98,7 +98,7 @@ struct thread {
 	uint32_t cpu, tid, comm;
 };
 
-/* Objects of one size, a fixed number of them; what is free is a list through their first word. */
+/* A fixed number of objects of one size; free ones are a list through their first word. */
 struct pool {
 	char *mem;
 	size_t size, cap, used;
@@ -152,37 +152,37 @@ void sim_free(struct sim *sim);
 /* A random number, 0 to n - 1; n is at most 2^32. */
 uint64_t sim_below(struct sim *sim, uint64_t n);
 
-/* true in so many of a thousand cases. */
+/* True in this many of a thousand cases. */
 bool sim_chance(struct sim *sim, uint32_t thousandths);
 
-/* An operation begins: some thread makes it, which may have moved to another cpu, some time after the last one. */
+/* An operation begins: in some thread, which may have moved to another cpu, some time after the last one. */
 void sim_begin(struct sim *sim);
 
 /* User memory with frames of its own. NULL: too many regions. */
 struct region *sim_region_new(struct sim *sim, uint64_t npages);
 
-/* Only without pages objects over it: its frames are used again. */
+/* Only without iopt_pages over it: its frames are used again. */
 void sim_region_free(struct sim *sim, struct region *r);
 
-/* Other frames for memory that nothing pins (busy is 0), as swapping or migration give. */
+/* New frames for memory that nothing pins (busy is 0), as after swapping or migration. */
 void sim_migrate(struct sim *sim, struct region *r);
 
-/* A pages object over a slice of a region. It must get an area, or be put. NULL: too many. */
+/* An iopt_pages over a slice of a region. It must get an area, or be put. NULL: too many. */
 struct pages *sim_pages_new(struct sim *sim, struct region *r, uint64_t start, uint64_t npages);
 
-/* If no area shows the pages they are gone; their memory may be, too. */
+/* Removes an iopt_pages without an area, and perhaps its memory. */
 void sim_pages_put(struct sim *sim, struct pages *p);
 
 /* Whether no area is in [iova, iova + size). */
 bool sim_iova_free(const struct iopt *t, uint64_t iova, uint64_t size);
 
-/* A new area shows bytes [byte, byte + size) of the pages at iova. NULL: the fill failed, or there was no room. */
+/* A new area maps bytes [byte, byte + size) of the iopt_pages at iova. NULL: the fill failed, or there was no room. */
 struct area *sim_map(struct sim *sim, struct iopt *t, struct pages *p, uint64_t byte, uint64_t size, uint64_t iova);
 
-/* An area is destroyed. An access is told to let go before that. */
+/* Destroys an area, after its accesses have released it. */
 void sim_unmap(struct sim *sim, struct area *a);
 
-/* An access takes some range of an area; there must be room for it in holds. */
+/* An access takes a range of an area; there must be room in holds. */
 void sim_hold(struct sim *sim, struct area *a);
 
 /* Hold i is released. */
@@ -194,13 +194,13 @@ void sim_attach(struct sim *sim, struct iopt *t);
 /* One more device on a domain that is there. */
 void sim_attach_more(struct sim *sim, struct iopt *t);
 
-/* A device leaves its domain; with the last one the domain goes. */
+/* A device leaves its domain; with the last device the domain ends. */
 void sim_detach(struct sim *sim, struct iopt *t);
 
 /* Cuts at one or two iovas, in or near the area. */
 void sim_cut(struct sim *sim, struct area *a);
 
-/* An iopt that is empty makes way for another one. */
+/* Replaces an empty iopt by a new one. */
 void sim_renew_iopt(struct sim *sim, struct iopt *t);
 
 #endif

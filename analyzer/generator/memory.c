@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The physical memory of the small iommufd: frames, and regions of user memory that they back, run by run. */
+/* The physical memory of the simulated iommufd: frames, and the regions of user memory they back, run by run. */
 #include <stdlib.h>
 
 #include "analyzer/generator/impl.h"
@@ -17,7 +17,7 @@ static uint64_t frames_take(struct sim *sim, unsigned order)
 	return pfn;
 }
 
-/* How long the next run may be. A VM's memory is huge pages, with parts that are fragmented. */
+/* The maximum length of the next run. A VM's memory is huge pages, with fragmented parts. */
 static unsigned pick_order(struct sim *sim, uint64_t rest)
 {
 	unsigned max = sim->o.run_order, order;
@@ -98,7 +98,7 @@ void sim_migrate(struct sim *sim, struct region *r)
 	region_back(sim, r);
 }
 
-/* The run that page at of the region lies in. */
+/* The run that contains page at of the region. */
 static size_t run_find(struct region *r, uint64_t at)
 {
 	size_t lo = 0, hi = r->nruns, mid;
@@ -116,7 +116,7 @@ static size_t run_find(struct region *r, uint64_t at)
 	return r->hint = lo;
 }
 
-/* How many pages from idx on, up to last, lie one after the other in memory; the first in *pfn. */
+/* How many pages from idx on, up to last, are contiguous in memory; *pfn: the first. */
 uint64_t sim_extent(const struct pages *p, uint64_t idx, uint64_t last, uint64_t *pfn)
 {
 	struct region *r = p->region;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Generated traces: what happens when, by shape, and the source that hands the events out. The operations, and the
- * events that they give, are those of the simulated iommufd (iommufd.h). Each step is one operation; reading drains
- * its queue before the next step.
+ * Generated traces: what happens when, by shape, and the source that returns the events. The simulated iommufd
+ * (iommufd.h) does the operations and makes the events. Each step is one operation; its events are read before the next
+ * step.
  */
 #include "analyzer/generator/generator.h"
 
@@ -14,7 +14,7 @@
 
 #define MAX_AREA_PAGES (1ull << 24)
 #define MAX_MEMORY_PAGES (1ull << 28)
-#define IDLE_LIMIT 10000	      /* steps that give no event before we say that the options leave nothing to do */
+#define IDLE_LIMIT 10000	      /* steps without an event after which the options leave nothing to do */
 #define VM_LOW_END 786432ull	      /* 3 GiB in pages: where RAM goes on above 4 GiB */
 #define VM_WINDOWS_IOVA 0x10000000000 /* 1 TiB */
 
@@ -57,7 +57,7 @@ static struct area *pick_area(struct sim *sim)
 	return sim->nareas ? sim->areas[sim_below(sim, sim->nareas)] : NULL;
 }
 
-/* Makes room in user memory: regions that nobody uses go. */
+/* Makes room in user memory: frees unused regions. */
 static void evict(struct sim *sim, uint64_t npages)
 {
 	for (unsigned tries = 0; tries < 16 && sim->nregions; tries++) {
@@ -70,7 +70,7 @@ static void evict(struct sim *sim, uint64_t npages)
 	}
 }
 
-/* Memory for a new pages object: new memory, or memory that another one lies over too. */
+/* Memory for a new iopt_pages: new memory, or memory that another one shares. */
 static struct region *pick_region(struct sim *sim)
 {
 	uint64_t npages = 1 + sim_below(sim, sim_min(sim->o.area_pages, sim->o.memory_pages));
@@ -146,7 +146,7 @@ static void map_new_op(struct sim *sim)
 	map_somewhere(sim, pick_iopt(sim), p, 0, n);
 }
 
-/* A copy shows a slice of an area's pages once more. */
+/* A copy: a second area over a slice of an area's iopt_pages. */
 static void copy_op(struct sim *sim)
 {
 	struct area *a = pick_area(sim);
@@ -171,7 +171,7 @@ static void migrate_op(struct sim *sim)
 		sim_migrate(sim, r);
 }
 
-/* Devices come and go seldom when that is much work, so that it does not crowd out the rest. */
+/* If it is much work, devices come and go rarely, so that other operations get their share. */
 static void domain_op(struct sim *sim, bool attach)
 {
 	struct iopt *t = pick_iopt(sim);
@@ -271,7 +271,7 @@ static void window_toggle(struct gen *g, struct window *w)
 	}
 }
 
-/* The RAM's memory and the windows' are the VM's for as long as it runs. */
+/* The memory of the RAM and of the windows belongs to the VM while it runs. */
 static void vm_memory(struct gen *g)
 {
 	struct vm *vm = &g->vm;
@@ -311,7 +311,7 @@ static void vm_boot(struct gen *g)
 				  .window = vm->window};
 }
 
-/* Remaps of the RAM and hot-plug are rare; the rest is windows. */
+/* Remaps of the RAM and hot-plug are rare; all else is windows. */
 static void vm_run(struct gen *g)
 {
 	struct vm *vm = &g->vm;
@@ -341,7 +341,7 @@ static void vm_run(struct gen *g)
 	}
 }
 
-/* The VM shuts down: all is unmapped, the devices go, and its memory is the next one's. */
+/* The VM shuts down: everything is unmapped, the devices leave, and the next VM gets the memory. */
 static void vm_stop(struct gen *g)
 {
 	struct vm *vm = &g->vm;
@@ -402,7 +402,7 @@ static bool wind_down(struct sim *sim)
 	return false;
 }
 
-/* Queues at least one event. 1, 0: the trace is at its end, or -1. */
+/* Queues at least one event. 1, 0: the trace has ended, or -1. */
 static int advance(struct gen *g, struct error *e)
 {
 	struct sim *sim = &g->sim;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the small iommufd stands on: random numbers, its own memory, ids, and the queue of events; its begin and its end.
- * All arithmetic is spelled out here: the same options give the same bytes everywhere.
+ * What the simulated iommufd stands on: random numbers, its own memory, ids, the queue of events, its begin and end.
+ * Only fixed-width integer arithmetic is used: the same options give the same bytes on every machine.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +68,7 @@ static bool pool_init(struct pool *p, size_t size, size_t cap)
 	return p->mem;
 }
 
-/* Zeroed, or NULL: all are in use. The one freed last comes first, as from a slab. */
+/* A zeroed object, or NULL: all are in use. The one freed last comes first, as from a slab. */
 void *sim_pool_take(struct pool *p)
 {
 	void *obj = p->free;
@@ -89,8 +89,8 @@ void sim_pool_give(struct pool *p, void *obj)
 }
 
 /*
- * Kernel pointers of objects: one cache for all kinds, the one freed last given first, so that an address that named a
- * pages may name an area next.
+ * Kernel pointers of objects: one cache for all kinds, the one freed last comes first, so that the address of an
+ * iopt_pages may be that of an area next.
  */
 uint64_t sim_new_id(struct sim *sim)
 {
@@ -192,7 +192,7 @@ static bool init_pools(struct sim *sim)
 			return false;
 		sim->iopts[i].id = sim_new_id(sim);
 	}
-	/* one pages more than areas: it is made before the area that shows it */
+	/* one iopt_pages more than areas: it is made before its area */
 	return pool_init(&sim->area_pool, sizeof(struct area), n) &&
 	       pool_init(&sim->pages_pool, sizeof(struct pages), n + 1) &&
 	       pool_init(&sim->region_pool, sizeof(struct region), sim->max_regions) &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What happens to frames, step by step; see frames.h. */
+/* The steps of frames; see frames.h. */
 #include "analyzer/model/frames.h"
 
 void frames_init(struct frames *f, struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs,
@@ -43,7 +43,7 @@ static void count_flush(struct frames *f, enum hook hook, uint64_t mask, uint64_
 		f->counts[i].ranges += !(*open >> i & 1) || f->next[i] != key;
 		f->next[i] = key + n;
 	}
-	/* a policy that skips these pages may still go on where it left off: its next page tells */
+	/* a policy that skips these pages may still continue its range: its next page decides */
 	*open |= mask;
 	if (unknown)
 		f->open &= ~mask;
@@ -51,7 +51,7 @@ static void count_flush(struct frames *f, enum hook hook, uint64_t mask, uint64_
 		f->open_unknown &= ~mask;
 }
 
-/* Asks the policies of a hook about the step's span as it stands; the bits of those that flush. */
+/* Asks the policies of a hook about the step's span. Returns the bits of those that flush. */
 static uint64_t ask(const struct hook_list *l, const struct ioflush_span *span)
 {
 	uint64_t mask = 0;
@@ -63,7 +63,7 @@ static uint64_t ask(const struct hook_list *l, const struct ioflush_span *span)
 	return mask;
 }
 
-/* The hook for frames lo to hi in one state: flushes are counted, and set clean bits unless a device may dirty again. */
+/* Calls the hook for frames lo to hi in one state, counts flushes, sets clean bits unless a device may dirty again. */
 static void flush(struct step *s, enum hook hook, uint64_t lo, uint64_t hi, struct frame *v)
 {
 	struct frames *f = s->frames;
@@ -88,7 +88,7 @@ static void flush(struct step *s, enum hook hook, uint64_t lo, uint64_t hi, stru
 		f->obs->flushed(f->obs->ctx, lo, hi, hook, mask, &f->now);
 }
 
-/* Counts a gap of frames lo to hi, all as v, for the policies in mask, and tells of it. */
+/* Counts a gap of frames lo to hi, all in state v, for the policies in mask, and tells the observer. */
 static void gap(const struct step *s, enum gap_kind kind, enum hook hook, uint64_t mask, uint64_t lo, uint64_t hi,
 		const struct frame *v)
 {
@@ -139,7 +139,7 @@ static void touched(const struct frames *f, uint64_t lo, uint64_t hi)
 		f->obs->touched(f->obs->ctx, lo, hi, &f->now);
 }
 
-/* nc rises or falls by one; whether that exposed or hid the frames. */
+/* nc rises or falls by one. Returns whether that exposed or hid the frames. */
 static bool expose(struct frames *f, uint64_t lo, uint64_t hi, struct frame *v)
 {
 	v->bits |= FRAME_EVER;

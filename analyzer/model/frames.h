@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Frames: how often each is pinned and exposed, what the policies flush, and where they are wrong (semantics, sections 4
- * to 7). This is the heart of the audit, and the only place that counts flushes and gaps.
+ * Frames: how often each is pinned and exposed, what the policies flush, and where they are wrong (semantics.md,
+ * sections 4 to 7). This is the heart of the audit, and the only place that counts flushes and gaps.
  *
- * A step is one thing that happens to a range of frames within one event. It is described once, then applied span by
- * span: the span map hands over maximal runs of frames in one state, and for each run every policy is asked once.
+ * A step is one thing that happens to a range of frames within one event, such as a map. It is applied span by span:
+ * the span map hands over maximal runs of frames in one state, and every policy is asked once for each run.
  *
- * Invariants: a frame without an entry has pin 0, and one with pin 0 nothing but "suspect"; nc is never above the number of its mappings, so pin 0 means nc 0; bit
- * i of clean belongs to policy i.
+ * Invariants: nc is never above the number of mappings of the frame, so pin 0 means nc 0. A frame without an entry has
+ * pin 0. An entry with pin 0 has no bit but "suspect". Bit i of clean belongs to policy i.
  */
 #ifndef IOFLUSH_ANALYZER_MODEL_FRAMES_H
 #define IOFLUSH_ANALYZER_MODEL_FRAMES_H
@@ -19,7 +19,7 @@ struct frame {
 	uint32_t pin;
 	uint32_t nc : 30;
 	uint32_t tainted : 1; /* since pin rose from 0: touched through what may be older than the recording */
-	uint32_t suspect : 1; /* events showed an older pages to pin it; kept while pin is 0 */
+	uint32_t suspect : 1; /* events showed that an older iopt_pages pins it; kept while pin is 0 */
 	uint64_t bits;	      /* clean bits, and FRAME_EVER */
 };
 #define FRAME_EVER (1ull << 63)
@@ -55,12 +55,12 @@ struct frames {
 	const struct model_observer *obs; /* never NULL */
 	struct origin now;		  /* the event under way; kept up only if someone observes */
 
-	/* ranges flushed together: policies with one open, and the PFN (index, for unknown frames) that would go on */
+	/* ranges flushed together: policies with one open, and the PFN (index, for unknown frames) that continues it */
 	uint64_t open, open_unknown;
 	uint64_t next[MODEL_MAX_POLICIES];
 };
 
-/* What is the same for all pages of a step. */
+/* What all pages of a step have in common. */
 struct step {
 	struct frames *frames;
 	struct area *area;
@@ -72,27 +72,27 @@ struct step {
 	bool ask;		  /* map: the policies are asked */
 	bool filling;		  /* map: a fill of all domains */
 	bool tainted;		  /* through an iopt_pages or iopt that may be older than the recording */
-	struct ioflush_span span; /* what policies are told; the fields of the frame and the place are filled in */
+	struct ioflush_span span; /* what policies are told; frames.c fills in the fields of the frame and the place */
 };
 
-/* Frames are of the budget, which may be NULL. */
+/* Memory for frames comes from the budget, which may be NULL. */
 void frames_init(struct frames *f, struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs,
 		 struct budget *budget);
 
-/* Before each event, and between its unmaps and unpins: flushes on either side are not made together. */
+/* Call it before each event, and between its unmaps and unpins: flushes before and after do not make one range. */
 void frames_break(struct frames *f);
 
-/* Each takes the frames lo to hi (inclusive) through one step. 0, or -1: no memory. */
+/* Each applies one step to the frames lo to hi (inclusive). 0, or -1: no memory. */
 int frames_map(struct step *s, uint64_t lo, uint64_t hi);			   /* [pin], H1 or H2, exposure, nc */
 int frames_unmap(struct step *s, uint64_t lo, uint64_t hi);			   /* nc, H3, access */
 int frames_unpin(struct step *s, uint64_t lo, uint64_t hi);			   /* H4, release, pin */
 int frames_access(struct step *s, uint64_t lo, uint64_t hi);			   /* H5, access */
 int frames_drop(struct step *s, uint64_t lo, uint64_t hi, bool unmap, bool unpin); /* no hook, no audit */
 
-/* Events show that something older than the recording pins these frames, too, or (not still) did until now. 0 or -1. */
+/* Events show that an object older than the recording also pins these frames, or (not still) did until now. 0 or -1. */
 int frames_taint(struct frames *f, uint64_t lo, uint64_t hi, bool still);
 
-/* H4 for npages of unknown frames from index on: the flush is counted, and there is nothing to audit. */
+/* H4 for npages of unknown frames from index on: counts the flush; there is nothing to audit. */
 void frames_unpin_unknown(struct step *s, uint64_t index, uint64_t npages);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the model share, and nobody else sees: one model, and one step of it. model.c takes the events and has
- * the totals; lifetimes.c knows which iopts, domains and areas there are; mappings.c what is pinned and mapped; midlife.c
- * what is older than the recording; visit.c answers what exists.
+ * What only the files of the model share: one model, and one step of it. model.c takes events and keeps totals;
+ * lifetimes.c begins and ends iopts, domains and areas; mappings.c knows what is pinned and mapped; midlife.c what is
+ * older than the recording; visit.c lists what exists.
  */
 #ifndef IOFLUSH_ANALYZER_MODEL_IMPL_H
 #define IOFLUSH_ANALYZER_MODEL_IMPL_H
@@ -16,7 +16,7 @@
 #include "analyzer/model/objects.h"
 #include "analyzer/model/older.h"
 
-/* Derived unpins less the kernel's own, by frame. */
+/* Derived unpins minus the kernel's own, by frame. */
 struct balance {
 	int64_t diff;
 };
@@ -26,7 +26,7 @@ struct balance {
 #define SPANMAP_EMPTY(v) (!(v)->diff)
 #include "analyzer/model/spanmap.h"
 
-/* Indexes that an event unpinned, to be let go after all its pages. */
+/* Indexes that an event unpinned; they are released after all pages of the event. */
 struct dying {
 	struct area *area;
 	const struct domain *domain; /* NULL: by access */
@@ -64,7 +64,7 @@ static inline void count(struct model *m, enum health h, uint64_t n)
 	m->totals.health[h] += n;
 }
 
-/* Keeps the first failure; everything after it is void. */
+/* Keeps the first failure; whatever follows it does not count. */
 static inline void check(struct model *m, int err)
 {
 	if (err)
@@ -72,20 +72,20 @@ static inline void check(struct model *m, int err)
 }
 
 /*
- * Whether all that a policy may ask of the iopt is known in a step through an area (NULL: of a fill that begins). Before
- * the proof it is in a fill beside a known non-coherent domain, whatever older one may be there, too: cnt is not 0.
+ * Whether a policy gets right answers about the iopt in a step through an area (NULL: a fill that begins). Before the
+ * iopt is proven this holds in a fill with a known non-coherent domain: cnt is not 0, whatever older domains there are.
  */
 static inline bool iopt_known(const struct iopt *iopt, const struct area *a)
 {
 	return iopt->proven || (!iopt->older && iopt->pub.noncoherent && (!a || a->filling));
 }
 
-/* What each event does. Without one of them the model does not link. */
+/* The handler of each event. If one is missing, the model does not link. */
 #define EVENT(num, name, fields, doc) void model_on_##name(struct model *m, const struct event *ev);
 #include "schema/events.def"
 #undef EVENT
 
-/* A step through an area, in a domain or none; and its place: index lo of the pages is frame pfn. (mappings.c) */
+/* Begins a step through an area, in a domain or none; sets its place: index lo of the iopt_pages is frame pfn. */
 void run_init(struct run *r, struct model *m, struct area *a, const struct domain *d);
 
 static inline void run_at(struct run *r, uint64_t lo, uint64_t pfn)
@@ -96,23 +96,23 @@ static inline void run_at(struct run *r, uint64_t lo, uint64_t pfn)
 
 /* midlife.c */
 
-/* An event names a domain that is not there; and one that the iopt has, or had until now. */
+/* An event names an unknown domain; the second: one that the iopt has, or had until now. */
 void midlife_domain(struct model *m, uint64_t id);
 void midlife_domain_of(struct model *m, uint64_t id);
 
-/* An event names an area that is not there, and its pages and iopt; or nothing but the area. */
+/* An event names an unknown area, with its iopt_pages and iopt; the second: without them. */
 void midlife_area(struct model *m, uint64_t id, uint64_t pages, uint64_t iopt);
 void midlife_area_alone(struct model *m, uint64_t id);
 
-/* A domain of iommufd in whose iopt there is no area; and a map of it, or of a domain that is not there. */
+/* An iommufd domain maps or unmaps a range without a known area; the second: such a map. */
 void midlife_range(struct model *m, const struct domain *d);
 void midlife_ignored_map(struct model *m, const struct event_map *f);
 void midlife_map(struct model *m, const struct event *ev);
 
-/* A map or unmap (of no pages) of a domain that is not there: whether it is known to be one of iommufd. */
+/* A map, or an unmap (pages 0), of an unknown domain. Returns whether it is known to be an iommufd domain. */
 bool midlife_stranger(struct model *m, uint64_t domain, uint64_t pages);
 
-/* The end of a fill that went well: what it proves of the iopt's domains. */
+/* A fill ended well: what that proves about the domains of the iopt. */
 void midlife_fill_proves(struct model *m, struct iopt *iopt, const struct older_fill *f);
 
 #endif

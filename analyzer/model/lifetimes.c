@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which iopts, domains and areas there are: events that begin and end them. In a whole trace nothing is left in what ends;
- * in one that is not, what is left is dropped and counted.
+ * Events that begin and end iopts, domains and areas. In a complete trace an object that ends has no mapping or access
+ * left. In any other trace, what is left is dropped and counted.
  */
 #include "analyzer/model/impl.h"
 
-/* ---- leftovers: what ends with mappings or accesses in a trace that is not whole ---- */
+/* ---- leftovers: objects that end with mappings or accesses, in a trace that is not complete ---- */
 
 static void drop_map_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 {
@@ -30,7 +30,7 @@ static void drop_link(struct model *m, struct area *a, struct link *l)
 	area_link_drop(a, l);
 }
 
-/* Ends an area, and its pages if it was the last, with whatever is still there. */
+/* Ends an area, with whatever it still has; also its iopt_pages, if this was the last area. */
 static void end_area(struct model *m, struct area *a)
 {
 	struct pages *p = a->pages;
@@ -53,7 +53,7 @@ static void end_area(struct model *m, struct area *a)
 		pages_end(&m->objects, p);
 }
 
-/* The mappings of a domain in all areas of its iopt: none are left in a whole trace. */
+/* Drops the mappings of a domain in all areas of its iopt; in a complete trace there are none. */
 static void drop_mappings(struct model *m, struct domain *d)
 {
 	const struct areamap_span *s;
@@ -74,7 +74,7 @@ static void end_domain(struct model *m, struct domain *d)
 	domain_end(&m->objects, d);
 }
 
-/* Area marks of those policies that forget them when no domain is left. */
+/* Clears the area marks of policies that forget them when no domain is left. */
 static void clear_idle(struct model *m, const struct iopt *iopt)
 {
 	const struct areamap_span *s;
@@ -100,7 +100,7 @@ void model_on_domain_add(struct model *m, const struct event *ev)
 		end_domain(m, d);
 	}
 	older_forget(&m->older, OLDER_DOMAIN, f->domain);
-	older_forget(&m->older, OLDER_STRANGER, f->domain); /* another domain had the id */
+	older_forget(&m->older, OLDER_STRANGER, f->domain); /* the id belonged to another domain */
 	count(m, HEALTH_unknown_coherency, unknown);
 	iopt = iopt_get(&m->objects, f->iopt);
 	d = iopt ? domain_new(&m->objects, iopt, f->domain, unknown || !f->coherent) : NULL;
@@ -112,7 +112,7 @@ void model_on_domain_add(struct model *m, const struct event *ev)
 	iopt->pub.noncoherent += d->pub.noncoherent;
 }
 
-/* The live domain that the event names, or NULL: counted, and older than the recording. */
+/* The live domain that the event names. NULL: it is unknown; counted, and taken as older than the recording. */
 static struct domain *known_domain(struct model *m, uint64_t id)
 {
 	struct domain *d = domain_find(&m->objects, id);
@@ -124,7 +124,7 @@ static struct domain *known_domain(struct model *m, uint64_t id)
 	return d;
 }
 
-/* The same for an event that names the domain's iopt. */
+/* The same for an event that also names the domain's iopt. */
 static struct domain *known_domain_of(struct model *m, uint64_t id, uint64_t iopt)
 {
 	struct domain *d = known_domain(m, id);
@@ -153,7 +153,7 @@ void model_on_domain_add_end(struct model *m, const struct event *ev)
 	if (d->joining)
 		iopt_storage_drop(d->iopt, d);
 	else
-		domain_leaves(d); /* its removal and another domain_add were lost */
+		domain_leaves(d); /* its removal, and another domain_add, were lost */
 	clear_idle(m, d->iopt);
 	end_domain(m, d);
 }
@@ -182,7 +182,7 @@ void model_on_domain_remove_end(struct model *m, const struct event *ev)
 
 /* ---- areas ---- */
 
-/* B1 or B2: tells the policies that a fill begins, and remembers it where one of them took note. */
+/* B1 or B2: tells the policies that a fill begins; remembers the event wherever a policy set its bit. */
 static void begin_fill(struct model *m, struct area *a, const struct domain *d)
 {
 	const struct ioflush_fill fill = {&a->iopt->pub, d ? &d->pub : NULL, &a->pub, &a->pages->pub};
@@ -321,12 +321,12 @@ void model_on_area_add_domain_end(struct model *m, const struct event *ev)
 	}
 	a->pub.req = 0;
 	a->fill = (struct origin){0};
-	/* a domain of another iopt would outlive its use here */
+	/* storage in a domain of another iopt could outlive that domain */
 	if (d && d->iopt == a->iopt && !f->rc && !a->iopt->pub.domains)
 		area_storage_set(&m->objects, a, d);
 }
 
-/* One cut; whether later ones of the event may follow. */
+/* One cut of an event. Returns whether the next ones may follow. */
 static bool cut_at(struct model *m, struct iopt *iopt, uint64_t cut)
 {
 	struct area *a = area_at(&m->objects, iopt, cut);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is mapped and pinned: maps, unmaps, accesses, and the kernel's own unpins held against those that follow from them.
+ * What is mapped and pinned: maps, unmaps, accesses, and the comparison of the kernel's own unpins with the derived
+ * ones.
  *
- * objects.h says what an id names, frames.h what happens to a frame; this file is between: it turns one event into runs
- * of page indexes, and those, through what is known of each index, into runs of frames. Everything is done by runs: an
- * event costs as many steps as there are runs that differ in state, whatever their length.
+ * objects.h says what an id names, frames.h what happens to a frame. This file stands between them: it turns one event
+ * into runs of page indexes, and these into runs of frames. An event costs one step per run of pages in the same state,
+ * however long.
  *
- * Invariants, for every pages and index: maps is the number of (area, domain) whose link set holds it; the frame's pin
- * counts it once if maps or held is not 0 and the frame is known; nc counts its maps in non-coherent domains.
+ * Invariants, for every iopt_pages and index: maps is the number of (area, domain) pairs whose link set holds it. If
+ * the frame is known, its pin counts the index once while maps or held is not 0; its nc counts the maps in non-coherent
+ * domains.
  */
 #include <string.h>
 
@@ -43,7 +45,7 @@ static void balance_span(void *ctx, uint64_t lo, uint64_t hi, struct balance *v)
 	const struct unpin *u = ctx;
 
 	v->diff += u->by;
-	/* the kernel let go of what nothing known held: if it is still pinned, something else pinned it too */
+	/* the kernel unpinned a page that no known object held: if it is still pinned, an older object pins it, too */
 	if (u->by < 0 && v->diff < 0)
 		check(u->m, frames_taint(&u->m->frames, lo, hi, false));
 }
@@ -61,7 +63,7 @@ void model_on_unpin(struct model *m, const struct event *ev)
 	verify_unpin(m, ev->unpin.pfn, ev->unpin.npages, -1);
 }
 
-/* ---- letting go ---- */
+/* ---- release ---- */
 
 static void dying_add(struct run *r, uint64_t lo, uint64_t hi, uint64_t pfn)
 {
@@ -73,7 +75,7 @@ static void dying_add(struct run *r, uint64_t lo, uint64_t hi, uint64_t pfn)
 		m->failed = true;
 }
 
-/* H4 and the release of all indexes that the event unpinned. */
+/* H4, then the release, of all indexes that the event unpinned. */
 static void dying_release(struct model *m)
 {
 	frames_break(&m->frames);
@@ -99,7 +101,7 @@ static void dying_release(struct model *m)
 
 /* ---- map ---- */
 
-/* H1 belongs to the first mapping of an index in its fill: how far from lo the answer is the same, and whether due. */
+/* H1 is due for the first mapping of an index in its fill. Sets *due; returns the last index with the same answer. */
 static uint64_t map_due(const struct run *r, uint64_t lo, uint64_t hi, bool *due)
 {
 	const struct idxset_span *s;
@@ -121,7 +123,7 @@ static enum ioflush_source storage_source(const struct domain *d)
 	return d->pub.noncoherent ? IOFLUSH_SOURCE_NONCOHERENT : IOFLUSH_SOURCE_COHERENT;
 }
 
-/* Where the page numbers of a fill come from, for the policies that ask: how far from lo the answer is the same. */
+/* Where a fill's page numbers come from, for policies that need it. Returns the last index with the same answer. */
 static uint64_t map_source(struct run *r, const struct idx *v, uint64_t lo, uint64_t hi)
 {
 	enum ioflush_source *source = r->step.span.source;
@@ -140,7 +142,7 @@ static uint64_t map_source(struct run *r, const struct idx *v, uint64_t lo, uint
 	return last < hi ? last : hi;
 }
 
-/* Indexes that enter a domain and are in one state. */
+/* A run of indexes in one state enters a domain. */
 static void map_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 {
 	struct run *r = ctx;
@@ -243,7 +245,7 @@ static void unmap_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 		dying_add(r, lo, hi, pfn);
 }
 
-/* What d maps of indexes first to last through a leaves it. */
+/* Unmaps from d those of the indexes first to last that it maps through area a. */
 static void unmap_indexes(struct model *m, struct area *a, struct domain *d, uint64_t first, uint64_t last)
 {
 	struct link *l = area_link(a, d);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is older than the recording (semantics, section 9): events that name what no event introduced. It is remembered, so
- * that each counts once, and what it leaves open is: an iopt whose domains are not all known, pages and frames that
- * something unknown may hold.
+ * Events that name an object that no event introduced: it is older than the recording (semantics.md, section 9). Each
+ * such object is counted once. What it leaves open is remembered: an iopt may have more domains than are known, and an
+ * unknown object may pin an iopt_pages or a frame.
  */
 #include "analyzer/model/impl.h"
 
-/* An event names what no event introduced: older than the recording, unless the introduction may have been lost. */
+/* An event names an object that no event introduced: older than the recording, unless its introduction may be lost. */
 static bool meet(struct model *m, enum older_kind kind, uint64_t id)
 {
 	static const enum health counter[] = {
@@ -30,7 +30,7 @@ static bool meet(struct model *m, enum older_kind kind, uint64_t id)
 	return true;
 }
 
-/* What the domain did so far was counted as foreign. */
+/* So far the events of the domain were counted as foreign. */
 void midlife_domain(struct model *m, uint64_t id)
 {
 	struct older_stranger s;
@@ -42,7 +42,7 @@ void midlife_domain(struct model *m, uint64_t id)
 	count(m, HEALTH_midlife_map_pages, s.pages);
 }
 
-/* The iopt has, or had until now, a domain that is not known. */
+/* The iopt has, or had until now, an unknown domain. */
 void midlife_domain_of(struct model *m, uint64_t id)
 {
 	struct iopt *iopt = iopt_find(&m->objects, id);
@@ -54,7 +54,7 @@ void midlife_domain_of(struct model *m, uint64_t id)
 	iopt->proven = false;
 }
 
-/* An event names an area that is not there, and its pages and iopt. */
+/* An event names an unknown area, its iopt_pages and its iopt. */
 void midlife_area(struct model *m, uint64_t id, uint64_t pages, uint64_t iopt)
 {
 	struct pages *p = pages_find(&m->objects, pages);
@@ -67,27 +67,27 @@ void midlife_area(struct model *m, uint64_t id, uint64_t pages, uint64_t iopt)
 	meet(m, OLDER_IOPT, iopt);
 }
 
-/* The same of an event that names nothing but the area. */
+/* The same for an event that names only the area. */
 void midlife_area_alone(struct model *m, uint64_t id)
 {
 	count(m, HEALTH_unknown_area, 1);
 	meet(m, OLDER_AREA, id);
 }
 
-/* A domain of iommufd in whose iopt there is no area. */
+/* An iommufd domain maps or unmaps a range without a known area. */
 void midlife_range(struct model *m, const struct domain *d)
 {
 	count(m, HEALTH_unknown_area, 1);
 	meet(m, OLDER_IOPT, d->iopt->pub.id);
 }
 
-/* A map that the model ignores: what it maps is pinned all the same. */
+/* A map that the model ignores: the frames are pinned all the same. */
 void midlife_ignored_map(struct model *m, const struct event_map *f)
 {
 	check(m, frames_taint(&m->frames, f->paddr >> PAGE_SHIFT, (f->paddr + f->size - 1) >> PAGE_SHIFT, true));
 }
 
-/* A map or unmap (of no pages) of a domain that is not there: whether it is known to be one of iommufd. */
+/* A map, or an unmap (pages 0), of an unknown domain. Returns whether it is known to be an iommufd domain. */
 bool midlife_stranger(struct model *m, uint64_t domain, uint64_t pages)
 {
 	if (older_has(&m->older, OLDER_DOMAIN, domain)) {
@@ -110,9 +110,9 @@ void midlife_map(struct model *m, const struct event *ev)
 }
 
 /*
- * The end of a fill that went well. An unknown domain into which the thread mapped all of the range is one of the iopt;
- * less than all may be the DMA API's, from an interrupt. With none at all the iopt has no domain that is not known. The
- * order of its array is known too, unless an unknown one left it, so that another took its place, beside two or more.
+ * A fill ended well. An unknown domain into which the thread mapped the whole range belongs to the iopt; if it mapped
+ * less, the map may be one of the DMA API, in an interrupt. If there is no such domain, all domains of the iopt are
+ * known. So is the order of its array, unless an unknown domain left it (another took its slot) and two or more remain.
  */
 void midlife_fill_proves(struct model *m, struct iopt *iopt, const struct older_fill *f)
 {

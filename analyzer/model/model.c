@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The model as a whole (semantics, sections 4 and 5); see model.h: it takes the events, each to its handler, and keeps the
- * totals. Handlers are in lifetimes.c and mappings.c, but those of events that neither begin nor map anything.
+ * The model as a whole (semantics.md, sections 4 and 5); see model.h. It gives each event to its handler and keeps the
+ * totals. The handlers of maps and lifetimes are in mappings.c and lifetimes.c, all others are here.
  */
 #include "analyzer/model/model.h"
 
@@ -35,7 +35,7 @@ void model_on_attach(struct model *m, const struct event *ev)
 
 void model_on_detach(struct model *m, const struct event *ev)
 {
-	(void)m; /* informative: the domain_remove that may follow is what counts */
+	(void)m; /* only information: what counts is the domain_remove that may follow */
 	(void)ev;
 }
 
@@ -108,7 +108,7 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 							.kind = ev->kind};
 		frames_break(&m->frames);
 		handlers[ev->kind](m, ev);
-		/* who observes takes from the same budget */
+		/* the observer uses the same budget */
 		if (m->failed || (m->budget && m->budget->over))
 			return error_set(e, "event %" PRIu64 " (%s, t=%" PRIu64 "): %s", m->totals.events,
 					 event_table[ev->kind].name, ev->t, budget_failure(m->budget));
@@ -116,7 +116,7 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 	return 0;
 }
 
-/* In a recording that began in mid-life no gap is certain; in any other all are. */
+/* If the recording began in mid-life no gap is certain; otherwise all are. */
 static void settle_uncertain(struct model *m)
 {
 	for (size_t i = 0; i < m->n; i++) {

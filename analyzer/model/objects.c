@@ -271,7 +271,7 @@ static void areamap_set(void *ctx, uint64_t lo, uint64_t hi, struct areap *v)
 	v->area = ctx;
 }
 
-/* Gives the area its id; whoever had it is found by iova only from now on. */
+/* Gives the area its id; an area that had it is found only by iova from now on. */
 static int area_bind(struct objects *o, struct area *a, uint64_t id)
 {
 	struct area *old = area_by_id(o, id);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The objects of iommufd as a trace shows them (semantics, section 2): iopts, domains, pages, areas; how they come and
- * go, how an id finds them, which storage domain an area has, and where a fill's pages come from.
+ * The objects of iommufd as a trace shows them (semantics.md, section 2): iopts, domains, iopt_pages, areas; how they
+ * come and go, how an id finds them, which storage domain an area has, and where the pages of a fill come from.
  *
- * Ids are kernel pointers and are reused: an object is found by its id from the event that introduces it to the one that
- * ends it. Serials are never reused. Frames are not known here: pinning and exposure are frames.h.
+ * Ids are kernel pointers and are reused: an id names an object from the event that introduces it to the event that
+ * ends it. Serials are never reused. This file knows no frames: pinning and exposure are in frames.h.
  */
 #ifndef IOFLUSH_ANALYZER_MODEL_OBJECTS_H
 #define IOFLUSH_ANALYZER_MODEL_OBJECTS_H
@@ -29,13 +29,13 @@ struct member {
 #include "analyzer/model/spanmap.h"
 
 /*
- * What is known of an index of an iopt_pages. It is pinned iff maps or held is not 0. The frame, once known, is kept as the
- * distance between PFN and index, which is the same for a whole physical run.
+ * State of an index of an iopt_pages. It is pinned iff maps or held is not 0. A known frame is kept as the distance
+ * from index to PFN, which is the same for a whole physical run.
  */
 struct idx {
 	uint64_t delta; /* pfn - index; 0 while unknown */
-	uint32_t maps;	/* by how many (area, domain) it is mapped */
-	uint32_t held;	/* by how many accesses */
+	uint32_t maps;	/* how many (area, domain) pairs map it */
+	uint32_t held;	/* how many accesses hold it */
 	uint64_t known; /* whether the frame is known */
 };
 #define SPANMAP idxmap
@@ -66,7 +66,7 @@ struct iopt {
 	size_t cap;
 	struct budget *budget;
 	uint32_t live; /* domains that name this iopt, joining and leaving ones included */
-	bool older;    /* it had a domain that is not known, since proven */
+	bool older;    /* since it was last proven: it had an unknown domain */
 	bool proven;   /* a fill showed that all its domains are known (semantics, section 9) */
 	struct areamap areas;
 	UT_hash_handle hh;
@@ -82,7 +82,7 @@ struct domain {
 	UT_hash_handle hh;
 };
 
-/* One area that could be the source of an index; see objects_source(). */
+/* One area that may be the source of an index; see objects_source(). */
 struct source_area {
 	uint64_t first, last, max_last; /* max_last: highest last of this and all earlier entries */
 	const struct area *area;
@@ -98,8 +98,8 @@ struct pages {
 	size_t nsource, source_cap;
 	struct budget *budget;
 	bool source_stale;
-	bool tainted;	    /* it, or a domain that it was mapped into, may be older than the recording */
-	uint32_t unsure;    /* fills under way whose end tells whether that is so */
+	bool tainted;	    /* it, or a domain it was mapped into, may be older than the recording */
+	uint32_t unsure;    /* fills under way whose end may show that */
 	struct origin mark; /* the fill that last set a policy's bit here */
 	UT_hash_handle hh;
 };
@@ -118,12 +118,12 @@ struct area {
 	uint64_t first, last_index;
 	uint64_t page_offset;
 	bool filling;					     /* between area_fill and its end */
-	bool unsure;					     /* filling, and counted in pages->unsure */
-	bool unfilling;					     /* from area_unfill on: it has no storage any more */
+	bool unsure;					     /* filling, and counted in unsure of its iopt_pages */
+	bool unfilling;					     /* from area_unfill on: it has no storage */
 	const struct domain *storage[IOFLUSH_STORAGE_RULES]; /* all NULL or none */
-	uint64_t storage_since; /* order of when it last got one after having none, or of the cut */
+	uint64_t storage_since; /* serial of when it last got storage after having none, or of the cut */
 	uint64_t accesses;	/* made through it and not released */
-	struct idxset hooked;	/* indexes that had their hook in this fill */
+	struct idxset hooked;	/* indexes whose hook was called in this fill */
 	struct link *link;
 	size_t nlinks, links_cap;
 	struct budget *budget;
@@ -131,7 +131,7 @@ struct area {
 	UT_hash_handle hh;	  /* by pub.id, when that is not 0 */
 };
 
-/* A device last attached to a domain. The attach comes before the domain_add, so it is kept by id. */
+/* The device last attached to a domain. The attach comes before the domain_add, so it is kept by id. */
 struct device {
 	uint64_t domain;
 	uint32_t name; /* strings id */
@@ -139,14 +139,14 @@ struct device {
 };
 
 struct objects {
-	struct budget *budget; /* of all of it; set it before the first event */
+	struct budget *budget; /* for everything here; set it before the first event */
 	struct iopt *iopts;
 	struct domain *domains;
 	struct pages *pages;
 	struct area *areas;
 	struct device *devices;
 	uint64_t serial;     /* last given */
-	struct area *recent; /* found last: events come in runs */
+	struct area *recent; /* the area found last: events come in runs */
 };
 
 void objects_clear(struct objects *o);

@@ -3,13 +3,13 @@
  * Span maps: ordered maps from ranges of 64-bit keys to small values, for everything that is counted by page. A run of
  * a million pages with one value is one span and costs one step.
  *
- * Vocabulary: a span is [lo, hi], both inclusive. Keys without a span have the empty value, all zero bytes.
- * Invariants: spans are sorted, never overlap, never hold an empty value, and neighbours that touch differ in value
- * (so a map has one form for one content, and the same trace gives the same spans).
+ * Vocabulary: a span is [lo, hi], both inclusive. Keys without a span have the empty value, all zero bytes. Invariants:
+ * spans are sorted, never overlap, never hold an empty value, and neighbours that touch differ in value (so a map has
+ * one form for one content, and the same trace gives the same spans).
  *
  * Spans lie in leaves: arrays of at most SPANMAP_LEAF spans, found through a sorted directory of the leaves' lowest
- * keys. An update walks the range once, splitting at its ends and merging as it goes. The leaf used last is tried first,
- * since events come in runs. A map of one leaf, which most are, has no directory, and its leaf starts small.
+ * keys. An update walks the range once, splitting at its ends and merging as it goes. The leaf used last is tried
+ * first, since events come in runs. A map of one leaf, which most are, has no directory, and its leaf starts small.
  *
  * This file is a template. Define, then include; it undefines them again:
  *	SPANMAP			name of the type and prefix of the functions
@@ -17,7 +17,7 @@
  *	SPANMAP_SAME(a, b)	whether *a and *b are equal
  *	SPANMAP_EMPTY(v)	whether *v is the empty value
  *
- * It gives, for SPANMAP foo:
+ * It defines, for SPANMAP foo:
  *	struct foo			zero-initialised is an empty map; set budget after that to bound its memory
  *	struct foo_span			{ lo, hi, v }
  *	foo_update(m, lo, hi, fn, ctx)	calls fn(ctx, lo, hi, &v) for each maximal span in the range, in order, spans of
@@ -97,7 +97,7 @@ static inline size_t SM(_leaf_of)(const struct SPANMAP *m, uint64_t key)
 	return lo;
 }
 
-/* The first span with hi >= key; it may lie one past the end of its leaf, which SM(_get) puts right. */
+/* The first span with hi >= key. The position may be one past the end of its leaf; SM(_get) corrects that. */
 static inline struct SM(_pos) SM(_find)(const struct SPANMAP *m, uint64_t key)
 {
 	struct SM(_pos) p = {0, 0};
@@ -189,7 +189,7 @@ static inline int SM(_dir_insert)(struct SPANMAP *m, size_t l, struct SM(_leaf) 
 	return 0;
 }
 
-/* Makes room in the full leaf at p: grows it, or splits it and moves p along. A leaf filled at its end stays full. */
+/* Makes room in the full leaf at p: grows it, or splits it and adjusts p. A leaf that fills at its end stays full. */
 static inline int SM(_make_room)(struct SPANMAP *m, struct SM(_pos) * p)
 {
 	struct SM(_dirent) *d = SM(_dir)(m) + p->l;
@@ -260,7 +260,7 @@ static inline void SM(_erase)(struct SPANMAP *m, struct SM(_pos) * p)
 	memmove(f->s + p->i, f->s + p->i + 1, (f->n - p->i) * sizeof(f->s[0]));
 	if (f->n)
 		d[p->l].low = f->s[0].lo;
-	if (f->n || m->nleaf == 1) /* the last leaf is kept, empty: maps fill and empty in turns */
+	if (f->n || m->nleaf == 1) /* the last leaf stays, empty: maps often fill and empty in turns */
 		return;
 	SM(_leaf_free)(m, f);
 	m->nleaf--;
@@ -322,7 +322,7 @@ static inline int SM(_update_span)(struct SPANMAP *m, struct SM(_pos) * p, uint6
 
 		if (SM(_split)(m, &rest, hi + 1))
 			return -1;
-		/* the leaf may have been split under p: the rest's predecessor is the span */
+		/* the leaf at p may have been split: the span is the one before the rest */
 		s = SM(_prev)(m, &rest);
 		if (rest.i) {
 			*p = rest;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Storage: the domain that an area reads page numbers back from (semantics, section 4); and source: which area of a pages
- * that is, for any index. A pages keeps its areas that have storage in order of their first index, each with the largest
- * last index up to it, so that a search finds the one to use; what does not keep that order is collected anew when asked.
+ * Storage is the domain that an area reads page numbers back from (semantics.md, section 4). Source is the area whose
+ * storage serves a given index of an iopt_pages. An iopt_pages keeps its areas with storage sorted by first index, each
+ * with the largest last index so far, for a binary search. If the order is lost, the next search collects the list
+ * again.
  */
 #include <stdlib.h>
 
@@ -46,7 +47,7 @@ void iopt_storage_prefer(struct iopt *iopt, const struct domain *d)
 	}
 }
 
-/* Sets max_last from entry i on, until nothing changes any more after it. */
+/* Sets max_last from entry i on, until it no longer changes. */
 static void source_settle(struct pages *p, size_t i)
 {
 	for (bool first = true; i < p->nsource; i++, first = false) {
@@ -59,7 +60,7 @@ static void source_settle(struct pages *p, size_t i)
 	}
 }
 
-/* Enters an area that has just got storage; most come in order, at the end. Without memory it is collected later. */
+/* Enters an area that just got storage; most come in order, at the end. Without memory the list is collected later. */
 static void source_insert(struct area *a)
 {
 	struct pages *p = a->pages;
@@ -75,7 +76,7 @@ static void source_insert(struct area *a)
 		for (lo = 0; lo < hi;) {
 			size_t mid = (lo + hi) / 2;
 
-			if (p->source[mid].first <= a->first) /* of those that begin alike, the newest comes last */
+			if (p->source[mid].first <= a->first) /* of the same first index, the newest comes last */
 				lo = mid + 1;
 			else
 				hi = mid;

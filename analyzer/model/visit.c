@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What exists at a time, for those who ask; nothing here changes the model. */
+/* Lists what exists at a time. Nothing here changes the model. */
 #include <inttypes.h>
 
 #include "analyzer/model/impl.h"
@@ -27,7 +27,7 @@ uint64_t model_translate(const struct model *m, uint64_t domain, uint64_t iova)
 
 /* ---- what exists ---- */
 
-/* Of the indexes of an iopt_pages, how many are in frames that a non-coherent domain maps. */
+/* How many of these indexes of an iopt_pages lie in frames that a non-coherent domain maps. */
 static uint64_t exposed_pages(const struct model *m, const struct pages *p, const struct idxset *set)
 {
 	const struct idxset_span *s;
@@ -60,7 +60,7 @@ static uint64_t set_pages(const struct idxset *set)
 	return n;
 }
 
-/* An area as it is now, a page counted once however many domains map it. 0, or -1: no memory. */
+/* An area as it is now; a page counts once, however many domains map it. 0, or -1: no memory. */
 static int area_state(const struct model *m, const struct area *a, struct model_area *out)
 {
 	const struct idxset_span *s;
@@ -98,7 +98,7 @@ static int area_state(const struct model *m, const struct area *a, struct model_
 	return err;
 }
 
-/* The areas of an iopt, in order of iova; what they come to is added to the iopt. */
+/* The areas of an iopt, in order of iova; their totals are added to the iopt. */
 static int visit_areas(const struct model *m, const struct iopt *iopt, struct model_iopt *sum,
 		       const struct model_visitor *v)
 {

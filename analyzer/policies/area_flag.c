@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * area-flag: a bit in the area, as vfio type1 has it in the vfio_dma. It says that the area was mapped non-coherently; the
- * fill that sets it flushes, and unmaps through the area flush before they unpin. It falls when the iopt's last domain
- * goes. What an in-kernel access lets go is not flushed, for no area is at hand there.
+ * area-flag: one bit in the area, like the one of vfio type1 in vfio_dma: the area was mapped non-coherently. The fill
+ * that sets it flushes; with the bit set, unmaps through the area flush before they unpin. The bit is cleared when the
+ * iopt loses its last domain. Pages that an in-kernel access releases are not flushed: no area is known there.
  */
 #include "analyzer/policies/policies.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * counter: flush while the iopt counts a non-coherent domain, at fills and before unpins. The count falling to zero does
- * not mean that the pages were flushed: whatever else still holds them lets them go unflushed later.
+ * counter: flush at fills and before unpins while the iopt has a non-coherent domain. When the count falls to 0, the
+ * pages are not flushed; whatever still pins them then may unpin them later without a flush.
  */
 #include "analyzer/policies/policies.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ideal: knows each frame's state and flushes only where a gap would open otherwise. No kernel could know so much; it is
- * the least that any policy without gaps can flush.
+ * ideal: knows the state of each frame, and flushes only where a gap would open otherwise. No kernel can know so much.
+ * It is the lower bound: no policy without gaps can flush less.
  */
 #include "analyzer/policies/policies.h"
 

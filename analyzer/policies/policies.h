@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The policies that ioflush brings, each in a file of its own and a line of policies.def. */
+/* The built-in policies: each is a file here and a line in policies.def. */
 #ifndef IOFLUSH_ANALYZER_POLICIES_POLICIES_H
 #define IOFLUSH_ANALYZER_POLICIES_POLICIES_H
 

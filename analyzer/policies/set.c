@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The policies of one run. A built-in policy is a file here and a line in policies.def; nothing else names it. A spec, NAME:key=value..., is split in a copy; values live until init returns. Everything about a policy is
- * checked before it joins the set, so the set never holds one that is half made.
+ * The policies of one run. A built-in policy is a file here and a line in policies.def; nothing else names it. Specs,
+ * NAME:key=value..., are split in a copy; values live until init returns. A policy is checked before it joins: the set
+ * holds no half-made ones.
  */
 #include "analyzer/policies/set.h"
 
@@ -13,7 +14,7 @@
 #include "analyzer/model/model.h"
 #include "analyzer/policies/policies.h"
 
-#define NAME_MAX_LENGTH 23 /* what the report's first column has room for */
+#define NAME_MAX_LENGTH 23 /* the width of the report's first column */
 
 const struct ioflush_policy_ops *const builtin_policies[] = {
 #define POLICY(name) &policy_##name,
@@ -228,7 +229,7 @@ int policy_set_add(struct policy_set *set, const char *names, struct error *e)
 	return ret;
 }
 
-/* dlopen() searches the system's folders for a path without a slash; a plugin is a file, like any other argument. */
+/* dlopen() searches the system's folders if a path has no slash; a plugin is a file, like any other argument. */
 static void *open_plugin(const char *path, struct error *e)
 {
 	size_t len = strlen(path) + sizeof("./");
@@ -276,7 +277,7 @@ static int check_name(const char *path, const char *name, struct error *e)
 	return 0;
 }
 
-/* Nothing of the plugin but its version is read before the version is known to be right. */
+/* The version is checked before anything else of the plugin is read. */
 static const struct ioflush_policy_ops *plugin_ops(const char *path, void *handle, struct error *e)
 {
 	const struct ioflush_plugin *plugin = dlsym(handle, "ioflush_plugin");

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The policies of one run: which of the built-in ones, which from shared objects, with which parameters, each with its
- * bit. Built-in policies register in one place, set.c's table.
- */
+/* The policies of one run: built-in ones and those of shared objects, with their parameters, each with its own bit. */
 #ifndef IOFLUSH_ANALYZER_POLICIES_SET_H
 #define IOFLUSH_ANALYZER_POLICIES_SET_H
 
@@ -21,9 +18,9 @@ struct policy_set {
 };
 
 /*
- * Adds policies by a comma-separated list of names, each NAME or "all". A name with parameters is
- * NAME:key=value[:key=value]. Asking for the same policy twice (same name) is an error, but "all" skips what is there.
- * Unknown names, parameters and versions are errors that name the known ones. 0 or -1.
+ * Adds policies from a comma-separated list; each item is NAME, NAME:key=value[:key=value] or "all". The same name
+ * twice is an error, but "all" skips policies that are there already. An unknown name, parameter or version is an error
+ * that lists the known ones. 0 or -1.
  */
 int policy_set_add(struct policy_set *set, const char *names, struct error *e);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * span: no tracking in the pages. A fill for a non-coherent domain flushes, except for pages that the kernel reads back
- * from a non-coherent storage domain: those are exposed already. Each unmap from a non-coherent domain flushes.
+ * span: keeps no state. A fill for a non-coherent domain flushes, except for pages that the kernel reads back from a
+ * non-coherent storage domain: those are exposed already. Every unmap from a non-coherent domain flushes.
  */
 #include "analyzer/policies/policies.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* span-prefer-noncoherent: span, where an area takes a non-coherent domain as its storage whenever there is one. */
+/* span-prefer-noncoherent: span, but an area takes a non-coherent domain as its storage whenever there is one. */
 #include "analyzer/policies/policies.h"
 
 static bool map(struct ioflush_policy *self, const struct ioflush_span *s)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sticky-always: flush every fill for a non-coherent domain; a bit in the pages, once set by such a fill, makes every
- * unpin flush. The bit only ever adds flushes, so it cannot be wrong about pages that came later.
+ * sticky-always: flush every fill for a non-coherent domain. Such a fill sets a bit in the iopt_pages; once it is set,
+ * every unpin flushes. The bit only adds flushes, so it cannot be wrong about pages that are pinned later.
  */
 #include "analyzer/policies/policies.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sticky-max: a bit in the pages, set by the first fill for a non-coherent domain, makes every later map and unmap flush,
- * whatever the domain. The simplest thing that is safe, and the one that flushes most.
+ * sticky-max: the first fill for a non-coherent domain sets a bit in the iopt_pages; from then on every map and unmap
+ * flushes, whatever the domain. The simplest safe policy, and the one that flushes most.
  */
 #include "analyzer/policies/policies.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sticky-v1: one bit in the pages says "flushed for a non-coherent domain"; the fill that sets it flushes, later fills do
- * not, and with the bit set every page is flushed before it is unpinned. The bit speaks for the whole pages although
- * fills are partial and pages are unpinned in between, so it promises what was never done.
+ * sticky-v1: one bit in the iopt_pages says "flushed for a non-coherent domain". The fill that sets it flushes, later
+ * fills do not; with the bit set, every page is flushed before it is unpinned. The bit covers the whole iopt_pages, but
+ * fills are partial and pages are unpinned in between, so it promises flushes that never happened.
  */
 #include "analyzer/policies/policies.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The progress line; see progress.h. Costs one clock reading a batch on a terminal, nothing otherwise. */
+/* The progress line; see progress.h. On a terminal it costs one clock reading per batch, otherwise nothing. */
 #include "analyzer/replay/progress.h"
 
 #include <inttypes.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One line on standard error that says how far long work is: title, events, rate and share done. Only when standard
- * error is a terminal; five times a second at most; cleared at the end, so nothing of it stays on the screen.
+ * One line on standard error that shows the progress of long work: title, events, rate and share done. It is shown only
+ * on a terminal, at most five times a second, and cleared at the end.
  *
- * For a program that runs ioflush: with IOFLUSH_PROGRESS=lines in the environment it is lines "progress SHARE EVENTS",
+ * For programs that run ioflush: with IOFLUSH_PROGRESS=lines in the environment it is lines "progress SHARE EVENTS",
  * share from 0 to 1, or "-" when unknown.
  */
 #ifndef IOFLUSH_ANALYZER_REPLAY_PROGRESS_H

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One way through: a source's captures, each into a fresh model.
+ * One pass over a source: its captures, each into a fresh model.
  *
- * A reader thread decodes ahead into a ring of batches; the caller's thread feeds the model from it. The ring is made
- * once, bounded, and handing a batch over is two counters under a lock: made (by the reader) and used (by the
- * consumer), made - used <= RING_SLOTS. A batch belongs to the reader while it fills it, and to the consumer from
- * "made" until "used". The reader ends at the end of the capture, at an error, or when the consumer says stop; it is
- * joined before anything else touches the source. So the result does not depend on the scheduling.
+ * A reader thread decodes ahead into a ring of batches; the caller's thread feeds the model from it. The ring is
+ * bounded and made once. Two counters under a lock hand batches over: made (by the reader) and used (by the consumer),
+ * with made - used <= RING_SLOTS. A batch belongs to the reader until it is counted in made, then to the consumer until
+ * it is counted in used. The reader ends at the end of the capture, at an error, or when the consumer says stop, and is
+ * joined before anything else uses the source. So the result does not depend on scheduling.
  */
 #include "analyzer/replay/replay.h"
 
@@ -39,7 +39,7 @@ struct ring {
 	struct error error;
 };
 
-/* What one capture's replay needs, beside the ring. */
+/* What the replay of one capture needs, besides the ring. */
 struct pass {
 	const struct replay *r;
 	struct ring *ring;
@@ -48,7 +48,7 @@ struct pass {
 	struct model *model;
 	bool cut;	/* an event after replay.to was seen: it and what follows are left out */
 	bool broken;	/* the capture is not whole, and that is an error */
-	char note[128]; /* which is said so */
+	char note[128]; /* the text of partial for that */
 };
 
 static int ring_init(struct ring *ring, struct source *s, struct error *e)
@@ -143,7 +143,7 @@ static void *reader(void *arg)
 		b = ring_wait_room(ring);
 		if (!b)
 			break;
-		/* fill it up: sources may give few at a time, and each hand-over costs */
+		/* fill it: a source may return few events at a time, and each hand-over costs */
 		b->n = 0;
 		while (b->n < BATCH_EVENTS) {
 			n = source_read(ring->source, b->ev + b->n, BATCH_EVENTS - b->n, &ring->error);
@@ -158,7 +158,7 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-/* How many of the batch's events are not after the time that the replay ends at. Times never decrease. */
+/* How many events of the batch are not later than the end of the replay. Times never decrease. */
 static size_t events_until(const struct batch *b, uint64_t to)
 {
 	size_t lo = 0, hi = b->n;
@@ -174,7 +174,7 @@ static size_t events_until(const struct batch *b, uint64_t to)
 	return lo;
 }
 
-/* What the model could not do, with where, and how far the replay came. */
+/* An error of the model, with its place, and how far the replay got. */
 static int model_error(const struct pass *p, const char *why, struct error *e)
 {
 	double share = source_progress(p->ring->source); /* the reader is ahead by what the ring holds */
@@ -202,7 +202,7 @@ static int consume_batch(struct pass *p, const struct batch *b, struct error *e)
 	return ret && why.text[0] ? model_error(p, why.text, e) : ret;
 }
 
-/* All events of the capture through the model. 0, -1, or what a callback returned; ring->failed: the input broke off. */
+/* Feeds the whole capture to the model. 0, -1, or what a callback returned; ring->failed: the input broke off. */
 static int pump(struct pass *p, struct error *e)
 {
 	struct ring *ring = p->ring;
@@ -227,7 +227,7 @@ static int pump(struct pass *p, struct error *e)
 	return ret;
 }
 
-/* A capture that was stored as a part: an error unless parts will do; said before time is spent on it. */
+/* A capture that was stored as a part: an error unless parts are allowed; checked before time is spent on it. */
 static int check_state(struct pass *p, const char **partial, struct error *e)
 {
 	const struct capture *c = &p->capture;
@@ -243,7 +243,7 @@ static int check_state(struct pass *p, const char **partial, struct error *e)
 			 (unsigned long long)c->id, *partial);
 }
 
-/* The same for input that broke off while it was read. What comes after the time asked for does not matter. */
+/* The same for input that broke off while it was read. What comes after the requested time does not matter. */
 static int check_broken(struct pass *p, const char **partial, struct error *e)
 {
 	const struct ring *ring = p->ring;
@@ -294,7 +294,7 @@ out:
 	return ret;
 }
 
-/* The same, but one that is broken may be left out. */
+/* The same, but a broken capture may be left out. */
 static int replay_or_leave_out(struct pass *p, struct error *e)
 {
 	struct error why = {0};
@@ -326,7 +326,7 @@ static int replay_captures(struct pass *p, uint64_t *found, struct error *e)
 			continue;
 		ret = replay_or_leave_out(p, e);
 		(*found)++;
-		/* a source that failed may give nothing more; ids are unique */
+		/* a failed source may have no more captures; ids are unique */
 		ended = p->r->capture || (p->ring->failed && !p->cut && !p->ring->source->ops->goes_on);
 	}
 	return ret;
@@ -346,7 +346,7 @@ int replay_run(const struct replay *r, const char *path, struct error *e)
 	if (ret)
 		goto out;
 	if (r->file.ino && !same_file(&r->file, &source->file)) {
-		ret = error_set(e, "%s: is another file now than the one that is meant (--inode)", path);
+		ret = error_set(e, "%s: it is not the file that --inode names", path);
 		goto out;
 	}
 	ret = ring_init(&ring, source, e);

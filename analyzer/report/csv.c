@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A report as CSV: a line for each policy, and one of titles. */
+/* A report as CSV: a line of titles, and one for each policy. */
 #include <inttypes.h>
 
 #include "analyzer/report/impl.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a report gathers of captures, and what follows from the counts. All arithmetic is on integers, so the same trace
- * gives the same bytes; sums and products that would wrap stay at the largest value.
+ * What a report gathers from captures, and what follows from the counts. All arithmetic is on integers, so the same
+ * trace gives the same bytes; sums and products that would wrap stay at the largest value.
  */
 #include <stdlib.h>
 #include <string.h>

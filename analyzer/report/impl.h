@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of a report share: report.h is for others. */
+/* What only the files of a report share; report.h is for others. */
 #ifndef IOFLUSH_ANALYZER_REPORT_IMPL_H
 #define IOFLUSH_ANALYZER_REPORT_IMPL_H
 
@@ -21,10 +21,10 @@ const struct policy_counts *report_ideal(const struct report *r);
 
 /* ---- text.c: lines ---- */
 
-/* Prints label, then text from column indent on, broken between words at REPORT_LINE. Takes text, which may be NULL. */
+/* Prints label, then text from column indent on, broken between words at REPORT_LINE. Frees text, which may be NULL. */
 void report_wrapped(FILE *out, const char *label, size_t indent, char *text);
 
-/* The same of a header's or health line. */
+/* The same for a line of the header or of the health. */
 void report_say(FILE *out, const char *label, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- table.c ---- */

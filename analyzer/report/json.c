@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * A report as JSON. Cycles stay at the largest of 63 bits, which stands for "that or more", and cost.saturated says that
- * some do.
- */
+/* A report as JSON. Cycles stop at 2^63 - 1, which means "that or more"; cost.saturated says if some did. */
 #include "analyzer/findings/wording.h"
 #include "analyzer/report/impl.h"
 #include "analyzer/report/lacking.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which events a policy needs, and which a capture cannot have, because its probes are known and none gives them. Without some of these no policy
- * can be judged: what is mapped where, and why, is not known then, and every policy would look flawless.
+ * Which events a policy needs, and which a capture cannot have: its probes are known, and none gives them. Without some
+ * events no policy can be judged: it is then unknown what is mapped where, and every policy would look flawless.
  */
 #ifndef IOFLUSH_ANALYZER_REPORT_LACKING_H
 #define IOFLUSH_ANALYZER_REPORT_LACKING_H
@@ -15,13 +15,13 @@
 
 #define LACKING_TEXT 512 /* enough for lacking_text() */
 
-/* Bit k: no event of kind k came, and no probe is for it. probes: the capture's lines; "" (not known) lacks nothing. */
+/* Bit k: no event of kind k came, and no probe gives it. probes: the capture's lines; "" (unknown) lacks nothing. */
 uint64_t lacking_kinds(const char *probes, const struct model_totals *t);
 
-/* Of these, the ones that no policy can be judged without. */
+/* Those of them that every policy needs. */
 uint64_t lacking_needed(uint64_t lacking);
 
-/* What a policy can need (enum ioflush_needs), and which events that means. */
+/* What a policy can need (enum ioflush_needs), and the events that this means. */
 struct need {
 	unsigned need;
 	const char *name;	 /* in JSON */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a replay has to say, gathered over captures and printed once at the end: as text for a person at 100 columns, as
- * JSON and as CSV (ioflush-replay(1) documents both). Pages are 4 KiB. Counts of several captures are added up.
+ * What a replay reports, gathered over captures and printed once at the end: as text of 100 columns, as JSON and as CSV
+ * (ioflush-replay(1) documents both). Pages are 4 KiB. The counts of captures are added up.
  */
 #ifndef IOFLUSH_ANALYZER_REPORT_REPORT_H
 #define IOFLUSH_ANALYZER_REPORT_REPORT_H
@@ -38,7 +38,7 @@ struct report {
 	struct policy_counts *counts; /* by policy */
 	struct model_totals totals;   /* peak_exposed is the highest of any capture */
 	struct dropped dropped;
-	bool dropped_unknown; /* of some capture: only a part of it was looked at */
+	bool dropped_unknown; /* of some capture: only a part of it was read */
 	struct report_capture *capture;
 	size_t n, captures_cap;
 	const char **left_out; /* captures that could not be read whole: which, and why */
@@ -50,13 +50,13 @@ int report_init(struct report *r, const struct policy_set *set, struct error *e)
 void report_clear(struct report *r);
 
 /*
- * Adds a capture whose model is finished. partial: NULL, or why not all of its events are there. dropped: the records that
- * gave no events, or NULL if that is not known of the events that are there. 0 or -1.
+ * Adds a capture whose model is finished. partial: NULL, or why events are missing. dropped: the records that gave no
+ * events; NULL if that is not known for these events. 0 or -1.
  */
 int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
 	       const struct dropped *dropped, struct error *e);
 
-/* Says in the report that a capture is not in it: which, and why. 0 or -1. */
+/* Names in the report a capture that is not in it, and why. 0 or -1. */
 int report_leave_out(struct report *r, const char *what, struct error *e);
 
 /* Pages that a policy flushes. */
@@ -65,7 +65,7 @@ uint64_t report_flushed(const struct policy_counts *c);
 /* Whether some capture began in mid-life. */
 bool report_midlife(const struct report *r);
 
-/* Whether a capture has no probe for events without which no policy can be judged. */
+/* Whether a capture has no probe for events that every policy needs. */
 bool report_unjudged(const struct report *r);
 
 /* Whether the traces say that records were lost. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Gathering and printing what exists; see state.h. Texts are copied: the source that owns them is closed before. */
+/* Gathers and prints what exists; see state.h. Texts are copied: their source is closed before printing. */
 #include "analyzer/report/state.h"
 
 #include <inttypes.h>
@@ -131,7 +131,7 @@ static const char *coherency(int coherent)
 	return coherent < 0 ? "unknown" : coherent ? "coherent" : "non-coherent";
 }
 
-/* text, which is of the trace, as far as it fits into buf */
+/* text from the trace, made printable and cut to buf */
 static const char *shown(char *buf, size_t len, const char *text)
 {
 	snprintf(buf, len, "%s", text);
@@ -181,7 +181,7 @@ void state_text(const struct state *s, FILE *out)
 			fprintf(out, "a part: %s\n", shown(text, sizeof(text), c->partial));
 		if (c->midlife.seq) {
 			text_midlife(text, sizeof(text), &c->midlife, c->health);
-			fprintf(out, "began in mid-life, so more may be there: %s\n", text);
+			fprintf(out, "began in mid-life, so more objects may exist: %s\n", text);
 		}
 		for (int h = 0; h < HEALTH_COUNT; h++) {
 			if (!c->health[h] || health_table[h].severity == 'i')

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What exists at a time: the iopts, domains and areas of a capture as the model knows them after its last event (or the
- * last one up to a given time), gathered to be printed.
+ * last one up to a given time).
  */
 #ifndef IOFLUSH_ANALYZER_REPORT_STATE_H
 #define IOFLUSH_ANALYZER_REPORT_STATE_H

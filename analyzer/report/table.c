@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The table of a report: one wide table, cut into groups of columns: groups share a line as long as it has at most
- * REPORT_LINE columns.
- */
+/* The table of a report, in groups of columns; groups share a line while it has at most REPORT_LINE columns. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -168,7 +165,7 @@ size_t report_name_width(const struct report *r)
 	return width;
 }
 
-/* "  --- title ---" over a group's columns, so that it is seen what belongs together. */
+/* " --- title ---" over the columns of a group. */
 static void print_group_title(const struct report *r, const struct column_group *g, FILE *out)
 {
 	size_t width = group_width(r, g) - 2;
@@ -192,7 +189,7 @@ static void print_cells(const struct report *r, size_t policy, const struct colu
 	}
 }
 
-/* The groups first to end, end not included, beside each other. */
+/* Prints the groups first to end - 1 beside each other. */
 static void print_groups(const struct report *r, size_t first, size_t end, FILE *out)
 {
 	int name = (int)report_name_width(r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A report as text at 100 columns: what was read, the table (table.c), what of it is in doubt, and verdicts (verdict.c).
+ * A report as text of 100 columns: what was read, the table (table.c), what makes the numbers doubtful, and verdicts
+ * (verdict.c).
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@ void report_wrapped(FILE *out, const char *label, size_t indent, char *text)
 	char *save = NULL;
 	bool first = true;
 
-	/* text from a trace must not steer the terminal */
+	/* text from a trace must not control the terminal */
 	for (char *p = text; p && *p; p++) {
 		if (*p == '\n' || *p == '\t')
 			*p = ' ';
@@ -113,9 +114,9 @@ static void print_verify(const struct report *r, FILE *out)
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
 	else if (midlife)
 		report_say(out, "verify",
-			   "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right where "
-			   "something older than the recording pins the page, too; %s of the kernel's %s not derived: pinned "
-			   "before the recording began, or held only by accesses",
+			   "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right if an object "
+			   "older than the recording pins the page, too; %s of the kernel's %s not derived: pinned before the "
+			   "recording began, or held only by accesses",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
 			   text_thousands(t->missing_in_kernel), text_thousands(t->not_derived),
 			   text_thousands(t->kernel_unpins));
@@ -137,7 +138,7 @@ static void print_verify(const struct report *r, FILE *out)
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
 }
 
-/* Records that are no events, and rightly so: information. */
+/* Records that are not events, as expected: information. */
 static void print_dropped(const struct report *r, FILE *out)
 {
 	const struct dropped *d = &r->dropped;
@@ -167,7 +168,7 @@ static void print_dropped(const struct report *r, FILE *out)
 		report_say(out, "", "note: %s", text_moved(text, sizeof(text), d->moved));
 }
 
-/* What a beginning in mid-life means for the gaps of a capture, and what to do. */
+/* What it means for the gaps of a capture that it began in mid-life, and what to do. */
 static void print_midlife(const struct report *r, FILE *out)
 {
 	char what[TEXT_MAX], which[48] = "";
@@ -183,10 +184,9 @@ static void print_midlife(const struct report *r, FILE *out)
 			snprintf(which, sizeof(which), " of capture %zu here", i + 1);
 		text_midlife(what, sizeof(what), &c->midlife, c->health);
 		report_say(out, "midlife",
-			   "the recording%s began in mid-life: %s. What those had pinned, exposed or flushed before is not in "
-			   "the trace, so no gap%s is certain. One that would be a gap if its memory had been new to iommufd "
-			   "is counted as such, \"if new\". To be certain, start recording before the first device is "
-			   "attached.",
+			   "the recording%s began in mid-life: %s. The trace does not say what these pinned, exposed or flushed "
+			   "before, so no gap%s is certain. \"if new\" counts those that are gaps if their memory was new to "
+			   "iommufd. To be certain, start recording before the first device is attached.",
 			   which, what, r->n > 1 ? " of it" : "");
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One sentence a policy: where it is wrong, what it costs, and what speaks against believing this. */
+/* One sentence per policy: where it is wrong, what it costs, and why this may be wrong. */
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -25,7 +25,7 @@ static const char *missing_event(const struct report *r, unsigned needs)
 	return NULL;
 }
 
-/* Text that grows; a failure to grow shows as a NULL text. */
+/* Text that grows; without memory it is NULL from then on. */
 struct text {
 	char *s;
 };
@@ -48,7 +48,7 @@ static void text_add(struct text *t, const char *fmt, ...)
 	t->s = joined;
 }
 
-/* Those that a beginning in mid-life makes uncertain, by kind: "uncertain: 12 leak (8 if new), 3 access (none if new)" */
+/* The gaps of captures that began in mid-life, by kind: "uncertain: 12 leak (8 if new), 3 access (none if new)" */
 static void add_uncertain(const struct policy_counts *c, struct text *t)
 {
 	const char *before = "; uncertain:";
@@ -62,7 +62,7 @@ static void add_uncertain(const struct policy_counts *c, struct text *t)
 	}
 }
 
-/* Errors first, as what they are; warnings after them. Short: most verdicts should be one line. */
+/* Errors first, then warnings. Short: most verdicts should be one line. */
 static void add_gaps(const struct report *r, const struct policy_counts *c, struct text *t)
 {
 	uint64_t gap[GAPS];
@@ -109,8 +109,8 @@ static void add_cost(const struct report *r, size_t i, struct text *t)
 }
 
 /*
- * Whether something but a loss makes the trace or the model wrong: any warning. Unknown coherency too: a domain that is
- * taken as non-coherent adds gaps and flushes, and such a flush may hide the gap of another.
+ * Whether a warning, other than losses, says that the trace or the model is wrong. Unknown coherency is one: the domain
+ * is taken as non-coherent, which adds gaps and flushes, and such a flush may hide another gap.
  */
 static bool is_broken(const struct report *r)
 {
@@ -118,7 +118,7 @@ static bool is_broken(const struct report *r)
 		if (health_table[i].severity == 'w' && r->totals.health[i])
 			return true;
 	}
-	/* without the kernel's own unpins all are missing, and none is known to be wrong */
+	/* without the kernel's own unpins all are missing, and that shows nothing */
 	return r->totals.by_kind[EV_unpin] && r->totals.missing_in_kernel;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See api.h: the API as a whole. What each path answers is in the file of its name, routes.c has the table of paths, call.c
+ * See api.h: the API as a whole. Each path is answered in the file of its name; routes.c has the table of paths, call.c
  * what a handler works with.
  *
- * Everything runs on one thread, and nothing waits: the database is asked with bounds, and what takes longer is a process
+ * Everything runs on one thread and nothing waits: questions to the database are bounded, and longer work is a process
  * (query.h, jobs.h) whose end api_tick() sees.
  */
 #include "daemon/api/api.h"
@@ -76,7 +76,7 @@ struct api *api_new(const struct config *config, const struct api_live *live, st
 		error_set(e, "out of memory");
 		goto fail;
 	}
-	/* asked ahead: the names of the policies, to check requests with */
+	/* asks in advance for the names of the policies, to check requests */
 	if (api_handle(a, &policies, &r, ignore_answer, NULL))
 		free(r.body);
 	return a;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the HTTP API answers: requests in, JSON (or metrics text) out. Knows neither sockets nor the event loop; reads the
- * database through a connection of its own, read-only, with a limit on rows a request. Described in schema/openapi.yaml.
+ * What the HTTP API answers: requests in, JSON (or metrics text) out. Knows neither sockets nor the event loop. Reads
+ * the database by its own read-only connection, with a limit on rows per request. schema/openapi.yaml describes it.
  */
 #ifndef IOFLUSH_DAEMON_API_API_H
 #define IOFLUSH_DAEMON_API_API_H
@@ -35,7 +35,7 @@ struct api_response {
 	const char *allow;    /* for 405: the methods that the path takes, or NULL; static */
 };
 
-/* What is live: filled in by the daemon, called on the HTTP thread, must be quick. */
+/* The live state: the daemon supplies these functions; the HTTP thread calls them, so they must be quick. */
 struct api_live {
 	void *ctx;
 	void (*capture)(void *ctx, struct ring_stats *out);
@@ -55,26 +55,26 @@ void api_free(struct api *a); /* ends replays that are running */
 typedef void (*api_done_fn)(void *ctx, struct api_response *r);
 
 /*
- * Answers in *r and returns true; the body is always set, and the caller's to free; errors are
- * {"error":{"code","message","field"}}. Or returns false: what answers is a process that was started, and done(ctx, ...)
- * is called once from a later api_tick(), unless api_cancel(a, ctx) comes first. ctx tells requests apart.
+ * Answers in *r and returns true; the body is always set, and the caller frees it; errors are
+ * {"error":{"code","message","field"}}. Or returns false: a process was started for the answer, and a later api_tick()
+ * calls done(ctx, ...) once, unless api_cancel(a, ctx) comes first. ctx identifies the request.
  */
 bool api_handle(struct api *a, const struct api_request *q, struct api_response *r, api_done_fn done, void *ctx);
 void api_cancel(struct api *a, void *ctx);
 
-/* Whether a request of this method for this path has a body. Nothing else has. */
+/* Whether a request with this method and path takes a body. No other request does. */
 bool api_takes_body(const char *method, const char *path);
 
 /*
- * Called on the HTTP thread: reaps and limits what runs, gives late answers. Returns in how many milliseconds it wants
- * to be called again; after an api_handle(), at once.
+ * Called on the HTTP thread: collects and limits running processes, and gives late answers. Returns after how many
+ * milliseconds to call it again; after an api_handle() call it at once.
  */
 unsigned api_tick(struct api *a);
 
 /* For HTTP errors that the transport finds itself (413, 431, 408, ...). */
 void api_error(struct api_response *r, int status, const char *code, const char *message, const char *field);
 
-/* Counted in the metrics: one answer sent. */
+/* Counts one sent answer in the metrics. */
 void api_count(struct api *a, int status);
 
 #endif

@@ -54,7 +54,7 @@ struct call_quoted call_quote(const char *text, size_t len)
 	struct call_quoted q;
 	size_t n = len > 60 ? 60 : len;
 
-	while (n < len && n && (text[n] & 0xc0) == 0x80) /* not in the middle of a character */
+	while (n < len && n && (text[n] & 0xc0) == 0x80) /* do not cut a character */
 		n--;
 	snprintf(q.text, sizeof(q.text), "'%.*s'%s", (int)n, text, n < len ? "..." : "");
 	return q;
@@ -174,7 +174,7 @@ void call_clear_params(struct call *c)
 	c->params = 0;
 }
 
-/* ---- what more than one path looks at ---- */
+/* ---- checks that several paths use ---- */
 
 int call_database(struct call *c, struct error *e)
 {
@@ -201,7 +201,7 @@ struct job *call_job(struct call *c)
 	return j;
 }
 
-/* NAME[:key=value]...: nothing that could be a path or another option. */
+/* NAME[:key=value]...: nothing that could be read as a path or another option. */
 static bool policy_word_ok(const char *s, size_t len)
 {
 	if (!len || s[0] < 'a' || s[0] > 'z')
@@ -213,7 +213,7 @@ static bool policy_word_ok(const char *s, size_t len)
 	return true;
 }
 
-/* Whether name is a policy, or nobody knows yet which there are. */
+/* Whether name is a policy. True also while the list of policies is not known yet. */
 static bool policy_known(const struct api *a, const char *name, size_t len)
 {
 	const struct json *all = json_get(a->policies_known, "policies");
@@ -278,11 +278,11 @@ void call_respond(struct call *c, int result, struct api_response *r)
 
 /* ---- answers that come later ---- */
 
-/* What of a call lives on. */
+/* The part of a call that is kept until its answer. */
 struct late {
 	struct call call; /* its request and parameters are gone */
 	int (*make)(struct call *c, const char *text, size_t len);
-	bool at_once; /* while call_ask() runs: leave the answer in the call */
+	bool at_once; /* while call_ask() runs: the answer stays in the call */
 	bool done;
 	int result;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A call under way: its parameters, its errors, JSON values, an answer that comes later. A handler looks at its call and
- * either sets an answer (0), sets an error (-1), or says that the answer comes later (CALL_LATER), as call_ask() does.
+ * One request in progress: its parameters, errors, JSON values, and late answers. A handler reads its call and sets an
+ * answer (0), sets an error (-1), or says that the answer comes later (CALL_LATER), as call_ask() does.
  */
 #ifndef IOFLUSH_DAEMON_API_CALL_H
 #define IOFLUSH_DAEMON_API_CALL_H
@@ -55,7 +55,7 @@ struct rate_sample {
 	uint64_t ms, records, events, rows;
 };
 
-/* What lives on between calls. */
+/* State between calls. */
 struct api {
 	struct api_live live;
 	char *db_path, *policies, *program;
@@ -63,11 +63,11 @@ struct api {
 	struct api_db *db;
 	struct queries *queries;
 	struct jobs *jobs;
-	struct json *policies_known;	 /* as ioflush lists them; NULL: not yet */
+	struct json *policies_known;	 /* the list from ioflush; NULL: not known yet */
 	uint64_t requests[STATUS_SLOTS]; /* answers by status */
 	struct rate_sample sample[RATE_SAMPLES];
 	size_t samples;		    /* ever taken */
-	uint64_t drains, drains_ms; /* when the number of drains changed last, as far as was looked */
+	uint64_t drains, drains_ms; /* when the number of drains was last seen to change */
 };
 
 /* Sets the error, returns -1. field may be NULL; it and the message are copied, whatever their length. */
@@ -75,7 +75,7 @@ int call_fail(struct call *c, int status, const char *code, const char *field, c
 	__attribute__((format(printf, 5, 6)));
 int call_no_memory(struct call *c);
 
-/* What a client sent, for a message: in quotes, at most 60 bytes of it; where it is longer, "..." follows. */
+/* Text of a client for a message: in quotes, at most 60 bytes, "..." behind it if it is longer. */
 struct call_quoted {
 	char text[68];
 };
@@ -83,26 +83,26 @@ struct call_quoted call_quote(const char *text, size_t len);
 
 /* A parameter of the query by name, "" counted as absent; NULL: not given. */
 const char *call_param(struct call *c, const char *name);
-/* Parameters that are numbers, decimal or 0x...; absent: *out stays and *given is false. given may be NULL. 0 or -1. */
+/* A number as parameter, decimal or 0x...; absent: *out is unchanged, *given false. given may be NULL. 0 or -1. */
 int call_param_u64(struct call *c, const char *name, uint64_t min, uint64_t max, uint64_t *out, bool *given);
-/* After all were looked at: -1 if there is one that nobody knows. */
+/* Call it after reading all parameters: -1 if there is an unknown one. */
 int call_params_end(struct call *c);
 
 /*
- * Asks ioflush for the call; the answer's make() gets the call (a copy that lives on) and the text, and sets an answer or
- * an error. args as for queries_ask(). CALL_LATER, 0 (answered at once) or -1.
+ * Asks ioflush. make() gets the call (a copy that is kept) and the text, and sets an answer or an error. args as for
+ * queries_ask(). CALL_LATER, 0 (answered at once) or -1.
  */
 int call_ask(struct call *c, const char *const args[], uint64_t version, uint64_t wait_ms,
 	     int (*make)(struct call *c, const char *text, size_t len));
 
-/* Looks at the database, which is opened where it must be. 0, or -1 and the error, which is e's: call_db_fail() says it. */
+/* Opens the database if necessary. 0, or -1 and the error in e, which call_db_fail() turns into an answer. */
 int call_database(struct call *c, struct error *e);
 int call_db_fail(struct call *c, const struct error *e); /* -1 */
 
-/* The replay that the path names; NULL and the error: there is none. */
+/* The replay in the path; NULL and the error: there is none. */
 struct job *call_job(struct call *c);
 
-/* A policy that a client names in a field, with its parameters: its form, and whether there is one. 0 or -1. */
+/* Checks a policy with parameters in a field of the client: its form, and that it exists. 0 or -1. */
 int call_check_policy(struct call *c, const char *field, const char *s, size_t len);
 
 /* The frame of a call, for api_handle(): its query to parameters; what the handler left to a response. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See db.h. Every question is one or a few statements of its own, so that no read transaction lasts: one that did
- * would keep the writer's log from being folded back into the database.
+ * See db.h. Every question is one or a few separate statements, so that no read transaction lasts: that would prevent
+ * the writer's log from being moved back into the database.
  *
- * Events are read by windows of ids: ids are given in order and without gaps by whoever writes, so a window bounds the
- * rows whatever the filter lets through. Times rise with ids within a capture; the ids that a time range spans are found
- * by bisection. Captures of two writers at a time may be mixed: bisection then gives up, and the window does it alone.
+ * Events are read by windows of ids. Writers give ids in order and without gaps, so a window bounds the rows, whatever
+ * the filter. Times rise with ids within a capture, so bisection finds the ids of a time range. If two writers'
+ * captures are mixed, bisection gives up, and only the window is used.
  */
 #include "daemon/api/db.h"
 
@@ -17,11 +17,11 @@
 #include "base/clock.h"
 #include "trace/store/rows.h"
 
-#define BUSY_MS 50	    /* the HTTP thread waits no longer */
-#define STEP_NS 1000000000u /* nor does a statement take longer */
-#define MAX_TEXT 65536	    /* bytes of a text, and of all of a capture: many of them are one answer */
+#define BUSY_MS 50	    /* most time that the HTTP thread waits for a lock */
+#define STEP_NS 1000000000u /* most time of a statement */
+#define MAX_TEXT 65536	    /* bytes of a text, and of all texts of a capture: one answer has many */
 #define WINDOW 16384	    /* ids looked at for one answer */
-#define LOSS_CACHE 1024	    /* captures; as many as one answer has */
+#define LOSS_CACHE 1024	    /* captures, as many as one answer has */
 
 enum {
 	ST_CAPTURE,
@@ -36,11 +36,11 @@ enum {
 	STATEMENTS
 };
 
-/* What is known of a capture's losses. Each has its place by its number, so that a page of captures has them all. */
+/* The known losses of a capture. The place follows from its number, so that all captures of a page fit. */
 struct loss_entry {
-	uint64_t capture, first_event; /* retention moves the beginning: then all is counted anew */
-	uint64_t last_id;	       /* lost events up to there are in */
-	uint64_t whole_to;	       /* the capture's last event when all of them were in; 0: not yet */
+	uint64_t capture, first_event; /* retention moves the beginning: then all is counted again */
+	uint64_t last_id;	       /* lost events up to here are counted */
+	uint64_t whole_to;	       /* the capture's last event when all were counted; 0: not yet */
 	struct api_losses sum;
 };
 
@@ -48,7 +48,7 @@ struct api_db {
 	char *path;
 	sqlite3 *db; /* NULL: not open */
 	struct db_guard guard;
-	struct file_id file; /* that is open, or was last */
+	struct file_id file; /* the one that is open, or was open last */
 	sqlite3_stmt *stmt[STATEMENTS];
 	struct intern *texts; /* of the capture read last */
 	struct loss_entry loss[LOSS_CACHE];
@@ -87,7 +87,7 @@ void api_db_free(struct api_db *db)
 	free(db);
 }
 
-/* "CASE e.kind WHEN 1 THEN e.f1 ... END": the field of that name of whatever kind. */
+/* "CASE e.kind WHEN 1 THEN e.f1 ... END": the field of that name in each kind. */
 static void put_field_of(sqlite3_str *sql, const char *name)
 {
 	sqlite3_str_appendall(sql, "CASE e.kind");
@@ -214,11 +214,11 @@ static sqlite3_stmt *again(struct api_db *db, int which)
 	sqlite3_reset(db->stmt[which]);
 	sqlite3_clear_bindings(db->stmt[which]);
 	db->guard.until = clock_ns() + STEP_NS;
-	db->guard.rows++; /* it is another one, and its steps are bounded anew */
+	db->guard.rows++; /* a new statement: its steps are counted from 0 */
 	return db->stmt[which];
 }
 
-/* A step that ended the statement: 0, or -1 and the error. Damage may be gone with a new file, so it is opened anew. */
+/* After the last step of a statement: 0, or -1 and the error. A new file may have no damage, so it is opened again. */
 static int finish(struct api_db *db, sqlite3_stmt *stmt, int rc, struct error *e)
 {
 	int code = rc & 0xff;
@@ -291,7 +291,7 @@ static struct loss_entry *loss_entry(struct api_db *db, const struct capture_row
 	return l;
 }
 
-/* The last place collects what has none of its own. A name is cut off, and fit to be a key. */
+/* The last place collects all names without a place. A name is cut and made fit for a key. */
 static void add_cause(struct api_losses *s, const char *text, uint64_t records)
 {
 	char name[sizeof(s->cause[0].name)];
@@ -369,7 +369,7 @@ static int event_at(struct api_db *db, uint64_t id, bool before, struct position
 }
 
 /*
- * Of a capture's ids lo to hi: the first whose time is t or later, or hi + 1. Where another capture's events lie between,
+ * The first of a capture's ids lo to hi whose time is t or later, or hi + 1. If events of another capture lie between,
  * the answer is an earlier id. 0 or -1.
  */
 static int bisect(struct api_db *db, uint64_t capture, uint64_t lo, uint64_t hi, uint64_t t, uint64_t *out,
@@ -396,7 +396,7 @@ static int bisect(struct api_db *db, uint64_t capture, uint64_t lo, uint64_t hi,
 	return 0;
 }
 
-/* Takes what is after the filter's last time off the end of lo to hi, where bisection is sure of it. */
+/* Cuts ids after the filter's last time off the end of lo to hi, if bisection is certain of them. */
 static int cut_after(struct api_db *db, const struct api_filter *f, uint64_t lo, uint64_t *hi, struct error *e)
 {
 	struct position p;
@@ -413,7 +413,7 @@ static int cut_after(struct api_db *db, const struct api_filter *f, uint64_t lo,
 	return got < 0 ? -1 : 0;
 }
 
-/* The ids that a filter leaves: none if lo > hi. */
+/* The ids that can pass a filter: none if lo > hi. */
 static int id_range(struct api_db *db, const struct api_filter *f, uint64_t *lo, uint64_t *hi, struct error *e)
 {
 	struct capture_row c;
@@ -445,7 +445,7 @@ static int id_range(struct api_db *db, const struct api_filter *f, uint64_t *lo,
 	return 0;
 }
 
-/* What is not bound is NULL. */
+/* Parameters that are not bound are NULL. */
 static void bind_optional(sqlite3_stmt *stmt, int i, bool given, uint64_t value)
 {
 	if (given)
@@ -535,7 +535,7 @@ int api_db_events(struct api_db *db, const struct api_filter *f, int (*fn)(void 
 		hi = f->after - 1;
 	if (lo > hi)
 		return 0;
-	/* past what retention has deleted, so that a window is not wasted on it */
+	/* skips what retention deleted, so that no window is wasted on it */
 	ret = event_at(db, f->descending ? hi : lo, f->descending, &p, e);
 	if (ret <= 0)
 		return ret;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The database as the API reads it: a connection of its own, read-only, to the file that is recorded into, wherever that
- * lies now; another file that comes to lie at its path is left alone. Each question is bounded in the rows that it looks
- * at, and each statement in time.
+ * The database for the API: a read-only connection of its own, to the file that is recorded into, wherever that is now.
+ * If another file appears at its path, that is left alone. Each question is bounded in rows, and each statement in
+ * time.
  */
 #ifndef IOFLUSH_DAEMON_API_DB_H
 #define IOFLUSH_DAEMON_API_DB_H
@@ -23,8 +23,8 @@ struct api_db;
 /* What a capture lost, as its lost events say. */
 struct api_losses {
 	uint64_t rows, records; /* records: as far as counted */
-	uint64_t unknown;	/* rows that do not know how many */
-	bool more;		/* there are more rows than were looked at so far: ask again */
+	uint64_t unknown;	/* rows with an unknown count */
+	bool more;		/* more rows than were read so far: ask again */
 	size_t causes;
 	struct {
 		char name[64];
@@ -45,7 +45,7 @@ struct api_filter {
 	bool has_domain, has_iopt, has_from, has_to;
 	uint64_t domain, iopt, from, to;
 	bool descending;
-	uint64_t after; /* id: go on after it, in the order asked for */
+	uint64_t after; /* an id: continue after it, in the requested order */
 	bool has_after;
 	size_t limit;
 };
@@ -54,12 +54,12 @@ struct api_db *api_db_new(const char *path); /* NULL: out of memory */
 void api_db_free(struct api_db *db);
 
 /*
- * Ready to be asked. recorded: the file that is recorded into; not known: the one that was opened first, or the first that
- * is there. 0; -1 and the error: it is not there, not one of ours, another one, or busy.
+ * Opens it if necessary. recorded: the file that is recorded into; unknown: the one opened first, or the first to
+ * exist. 0; -1 and the error: it is missing, not ours, another file, or busy.
  */
 int api_db_ready(struct api_db *db, const struct file_id *recorded, struct error *e);
 
-/* The file that is open, for who opens it by name. */
+/* The open file, for a process that opens it by name. */
 void api_db_file(const struct api_db *db, char text[FILE_ID_TEXT]);
 
 /* A capture by number, or 0: the newest; its texts last until the next is read. 1, 0: there is none, or -1. */
@@ -67,13 +67,13 @@ int api_db_capture(struct api_db *db, uint64_t id, struct capture_row *out, stru
 /* The capture before the one given (0: the newest). 1, 0, -1. */
 int api_db_capture_before(struct api_db *db, uint64_t id, struct capture_row *out, struct error *e);
 
-/* *rows: of lost events that may still be looked at, so that an answer about many captures is bounded as a whole. */
+/* *rows: how many lost events may still be read, so that an answer about many captures is bounded. */
 #define API_DB_LOSS_ROWS 8192
 int api_db_losses(struct api_db *db, const struct capture_row *c, size_t *rows, struct api_losses *out, struct error *e);
 
 /*
- * Calls fn for each event that the filter lets through, until it is full or enough rows were looked at. *next: the id
- * to go on after; *more: whether there may be more now. 0, -1, or what fn returned.
+ * Calls fn for each event that passes the filter, until the page is full or enough rows were read. *next: the id to
+ * continue after; *more: whether there may be more now. 0, -1, or what fn returned.
  */
 int api_db_events(struct api_db *db, const struct api_filter *f, int (*fn)(void *ctx, const struct api_event *ev),
 		  void *ctx, uint64_t *next, bool *more, struct error *e);

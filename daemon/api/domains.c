@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * /v1/domains and /v1/iopts: what exists now or at a time. Only the model knows, so "ioflush state" replays the capture in
- * a process; both paths share one answer for one (capture, time).
+ * /v1/domains and /v1/iopts: what exists now or at a time. Only the model knows, so "ioflush state" replays the capture
+ * in a process; both paths share the answer for a (capture, time).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #define WAIT_MS 5000
 
-/* The part of the answer that the path is about, with what the whole says of itself. */
+/* The part of the answer for the path, with the header of the whole. */
 static int make_part(struct call *c, const char *text, size_t len, const char *part)
 {
 	static const char *const whole[] = {"capture", "events", "last_t", "partial", "midlife", "health"};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * /v1/events: the events of a capture, filtered, a page at a time. A page is bounded in events and in the rows looked at,
- * so it may be short, or empty, and still not the last: "more" says that, and "cursor" is where to go on. A cursor is the
- * number of an event and stays good while the database grows.
+ * /v1/events: the events of a capture, filtered, page by page. A page is bounded in events and in rows read, so it may
+ * be short or even empty without being the last: "more" tells that, and "cursor" is where to continue. A cursor is the
+ * number of an event and stays valid while the database grows.
  */
 #include <string.h>
 
@@ -101,7 +101,7 @@ static int parse_filter(struct call *c, struct api_filter *f, bool *all)
 	return 0;
 }
 
-/* The capture asked for, or the newest one. 1, 0: there is none, -1. */
+/* The requested capture, or the newest one. 1, 0: there is none, -1. */
 static int find_capture(struct call *c, struct api_filter *f)
 {
 	struct capture_row row;

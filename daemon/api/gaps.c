@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /v1/replays/ID/gaps: the findings of a replay under one policy, made when they are asked for. */
+/* /v1/replays/ID/gaps: the findings of a replay under one policy, made on request. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 1000
 
-/* As ioflush prints it, which is JSON already. */
+/* The output of ioflush, which is JSON already. */
 static int make_gaps(struct call *c, const char *text, size_t len)
 {
 	c->text = malloc(len + 1);

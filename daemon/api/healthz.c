@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /healthz: whether anything is wrong, for who restarts or alarms. */
+/* /healthz: whether anything is wrong, for programs that restart services or raise alarms. */
 #include "daemon/api/call.h"
 #include "daemon/api/live.h"
 #include "daemon/api/routes.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* See jobs.h. A replay starts from jobs_tick(), never at once: who asked has its number first. */
+/* See jobs.h. A replay starts in jobs_tick(), never at once: the client gets its number first. */
 #include "daemon/api/jobs.h"
 
 #include <inttypes.h>
@@ -33,7 +33,7 @@ struct jobs *jobs_new(const char *program, const char *db_path, uint64_t max, co
 	r->db_path = strdup(db_path);
 	r->max = max;
 	r->limits = *limits;
-	/* ids of an earlier run of the daemon do not come again */
+	/* ids of an earlier run of the daemon are not reused */
 	r->next_id = (uint64_t)time(NULL) << 20;
 	if (r->program && r->db_path)
 		return r;
@@ -105,7 +105,7 @@ void jobs_remove(struct jobs *r, struct job *j)
 	job_free(r, j);
 }
 
-/* The oldest that has ended makes room. Those that have not are far fewer than are kept, so there is one. */
+/* Removes the oldest ended job. There is one, as far fewer jobs run or wait than are kept. */
 static void make_room(struct jobs *r)
 {
 	struct job *next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Replays: each is an ioflush process with limits, run for a capture under some policies. A few run at once, as many
- * again may wait, and the last 64 are kept with what they gave.
+ * Replays: each is an ioflush process with limits, for a capture and some policies. A few run at once, as many may
+ * wait, and the last 64 are kept with their results.
  */
 #ifndef IOFLUSH_DAEMON_API_JOBS_H
 #define IOFLUSH_DAEMON_API_JOBS_H
@@ -22,7 +22,7 @@ struct job {
 	bool until;
 	char file[FILE_ID_TEXT]; /* the database */
 	char *policies;
-	uint64_t cycles, mhz; /* 0: as ioflush has it */
+	uint64_t cycles, mhz; /* 0: 0: the default of ioflush */
 	bool has_cycles;
 	int64_t created, started, ended; /* seconds since 1970; 0: not yet */
 	struct child *child;
@@ -43,7 +43,7 @@ uint64_t jobs_max(const struct jobs *r); /* how many may run at once; as many ag
 struct job *jobs_first(const struct jobs *r); /* the oldest; then by next */
 struct job *jobs_find(const struct jobs *r, const char *id);
 
-/* Takes a job, which malloc() gave and whose request is filled in; it gets its id. One that has ended makes room. */
+/* Takes a malloc'ed job with its request filled in, and gives it an id. Removes an ended job if there are too many. */
 void jobs_add(struct jobs *r, struct job *j);
 void jobs_remove(struct jobs *r, struct job *j); /* ends it if it runs */
 

@@ -9,7 +9,7 @@
 #include "daemon/api/call.h"
 
 #define SAMPLE_MS 1000
-#define STALL_INTERVALS 20 /* drain intervals without a drain: capture stands still */
+#define STALL_INTERVALS 20 /* drain intervals without a drain: the capture is stalled */
 #define STALL_MIN_MS 5000
 
 void live_stats(const struct api *a, struct ring_stats *r, struct writer_stats *w)

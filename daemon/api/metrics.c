@@ -38,7 +38,7 @@ static void one(FILE *out, const char *name, const char *type, const char *help,
 	fprintf(out, "%s %" PRIu64 "\n", name, value);
 }
 
-/* How often something happened and how long it took together: a summary without quantiles. */
+/* How often something happened and how long all of it took: a summary without quantiles. */
 static void times(FILE *out, const char *name, const char *help, uint64_t count, uint64_t ns)
 {
 	head(out, name, "summary", help);

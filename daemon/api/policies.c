@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /v1/policies: as ioflush knows them. */
+/* /v1/policies: the list from ioflush. */
 #include <string.h>
 
 #include "daemon/api/call.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See query.h. A small fixed number of slots, each a command line with its last answer, a program that may be running
- * for it, and who waits. A slot that nobody waits for and nothing runs for can be taken for another question.
+ * See query.h. A small fixed number of slots. Each has a command line with its last answer, the program that may be
+ * running for it, and the clients that wait. A slot without both can be taken for another question.
  */
 #include "base/clock.h"
 #include "daemon/api/query.h"
@@ -12,7 +12,7 @@
 #define SLOTS 16
 #define RUNNING_MAX 2
 #define WAITING_MAX 64
-#define KEEP_MAX (256 * 1024) /* bytes of an answer that is kept after it was given */
+#define KEEP_MAX (256 * 1024) /* most bytes of an answer that is kept for later */
 
 struct waiting {
 	struct waiting *next;
@@ -25,7 +25,7 @@ struct slot {
 	char *arg[QUERY_MAX_ARGS + 2]; /* arg[0]: the program; all NULL: free */
 	uint64_t version;
 	struct child *child;
-	bool due; /* to be started when one may run */
+	bool due; /* starts when a program may run */
 	struct waiting *waiting;
 	char *text; /* the answer, or NULL */
 	size_t len;
@@ -77,7 +77,7 @@ static bool same_args(const struct slot *s, const char *const args[])
 	return !args[i] && !s->arg[i + 1];
 }
 
-/* The slot of the question, or the one to take for it: a free one, else the one used longest ago. NULL: none. */
+/* The slot of the question, or one to take for it: a free one, else the least recently used. NULL: none. */
 static struct slot *find_slot(struct queries *q, const char *const args[])
 {
 	struct slot *found = NULL;
@@ -135,7 +135,7 @@ int queries_ask(struct queries *q, const char *const args[], uint64_t version, u
 	s->waiting = w;
 	q->waiting++;
 	if (!s->child) {
-		free(s->text); /* too old: nobody is given it while the new answer is made */
+		free(s->text); /* too old: nobody gets it while the new answer is made */
 		s->text = NULL;
 		s->due = true;
 		s->version = version;
@@ -143,7 +143,7 @@ int queries_ask(struct queries *q, const char *const args[], uint64_t version, u
 	return 0;
 }
 
-/* Gives an answer to those who wait; with until, only to those who have waited long enough. */
+/* Gives an answer to waiting clients; with until, only to those who have waited long enough. */
 static void answer(struct queries *q, struct slot *s, const struct query_answer *a, uint64_t until)
 {
 	struct waiting **p = &s->waiting, *w;
@@ -207,13 +207,13 @@ bool queries_tick(struct queries *q)
 			start(q, s);
 		answer(q, s, &late, clock_ms());
 		if (s->due && !s->waiting)
-			s->due = false; /* nobody wants to know any more */
+			s->due = false; /* nobody waits any more */
 		busy |= s->child || s->due;
 	}
 	return busy;
 }
 
-/* all: whoever asked. */
+/* all: for all clients. */
 static void cancel(struct queries *q, bool all, const void *ctx, void (*drop)(void *arg))
 {
 	for (struct slot *s = q->slot; s < q->slot + SLOTS; s++) {

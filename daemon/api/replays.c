@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * /v1/replays: what was asked for, how far it is, what it gave. A replay needs the capture from its beginning, so a range
- * can only end it early. One of a capture that is still being recorded ends where the capture is when it is asked for: its
- * report and its findings, which are made later, then speak of the same events.
+ * /v1/replays: what was requested, its progress, its result. A replay needs the capture from the beginning, so a range
+ * can only end it early. If the capture is still being recorded, the replay ends at its last event at the time of the
+ * request, so that its report and its findings, which are made later, cover the same events.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 #define MAX_CYCLES 1000000000
 #define MAX_MHZ 1000000
 
-/* ---- what is said of one ---- */
+/* ---- one replay as JSON ---- */
 
 static void put_time(struct json *into, const char *key, int64_t t)
 {
@@ -49,7 +49,7 @@ static void put_job(struct json *into, const struct job *j)
 	json_put_text(into, "error", j->state == JOB_FAILED && !j->failure ? "out of memory" : j->failure);
 }
 
-/* With its result, which is passed on as it is. */
+/* With its result, which is passed on unchanged. */
 static struct json *whole_job(const struct job *j)
 {
 	struct json *json = json_new_object();
@@ -72,7 +72,7 @@ int api_get_replays(struct call *c)
 	return 0;
 }
 
-/* That of a path which takes no parameters; NULL and the error. */
+/* The replay of a path that takes no parameters; NULL and the error. */
 static struct job *only_job(struct call *c)
 {
 	return call_params_end(c) ? NULL : call_job(c);
@@ -99,7 +99,7 @@ int api_delete_replay(struct call *c)
 	return 0;
 }
 
-/* ---- POST: the request is checked whole before anything is made of it ---- */
+/* ---- POST: the whole request is checked before anything is made ---- */
 
 static int unknown_member(struct call *c, const struct json *object, const char *prefix, const char *const known[])
 {
@@ -122,7 +122,7 @@ static int unknown_member(struct call *c, const struct json *object, const char 
 	return 0;
 }
 
-/* A number, or text with one. Absent or null: *given is false. */
+/* A number, or a text with one. Absent or null: *given is false. */
 static int take_u64(struct call *c, const struct json *v, const char *field, uint64_t min, uint64_t max, uint64_t *out,
 		    bool *given)
 {
@@ -138,7 +138,7 @@ static int take_u64(struct call *c, const struct json *v, const char *field, uin
 	return 0;
 }
 
-/* Adds a text to the list; i: how many were added before. */
+/* Adds a text to the list; i: how many it has. */
 static int add_policies(struct call *c, char list[POLICY_LIST_MAX], size_t i, const char *text)
 {
 	size_t n = strlen(list);
@@ -149,7 +149,7 @@ static int add_policies(struct call *c, char list[POLICY_LIST_MAX], size_t i, co
 	return call_fail(c, 422, "bad-field", "policies", "'policies' is longer than %d bytes", POLICY_LIST_MAX - 1);
 }
 
-/* Text with commas, or an array of names; into out, with commas. */
+/* A text with commas, or an array of names, into out with commas. */
 static int take_policies(struct call *c, const struct json *v, char out[POLICY_LIST_MAX])
 {
 	bool given = v && !json_is_null(v);
@@ -213,7 +213,7 @@ static int take_range(struct call *c, const struct json *v, struct job *j, struc
 	return take_u64(c, json_get(v, "to"), "range.to", 0, INT64_MAX, &j->to, &j->until);
 }
 
-/* Looks the capture up, and whether the range is one that can be replayed. */
+/* Finds the capture, and checks that the range can be replayed. */
 static int check_capture(struct call *c, struct job *j, const struct range *r)
 {
 	struct capture_row row;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What answers at which path. A handler is in the file that has the name of its path. */
+/* The handlers of the paths. A handler is in the file with the name of its path. */
 #ifndef IOFLUSH_DAEMON_API_ROUTES_H
 #define IOFLUSH_DAEMON_API_ROUTES_H
 
 struct call;
 
-/* Finds the call's handler and calls it: what the handler returns, or -1 and the error. */
+/* Finds and calls the handler of a call. Returns what the handler returns, or -1 and the error. */
 int routes_dispatch(struct call *c);
 
 int api_get_status(struct call *c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Formats of events, and the names of threads; see ring.h. libtraceevent keeps both, and can forget neither: its handle is
- * made anew where a format changes, and where there are too many names.
+ * Formats of events, and the names of threads; see ring.h. libtraceevent keeps both and cannot forget any, so its
+ * handle is made anew when a format changes, or when it holds too many names.
  */
 #include "daemon/capture/impl.h"
 
@@ -11,13 +11,13 @@
 #include "trace/decoder/cmdlines.h"
 
 #define MAX_FORMAT 65536u
-#define MAX_CMDLINES (4u << 20) /* of saved_cmdlines, which has 128 lines unless somebody wanted more */
+#define MAX_CMDLINES (4u << 20) /* bytes of saved_cmdlines, which has 128 lines unless configured larger */
 #define MAX_COMMS 16384u	/* commands kept in libtraceevent, which cannot forget one */
 #define CMDLINES_EVERY NS_PER_S
 
 struct format {
 	struct format *next;
-	char *system, *text; /* NUL-terminated, without what tells how to print it */
+	char *system, *text; /* NUL-terminated, without the print format */
 	size_t name_len;     /* of "name: NAME", with which text begins */
 };
 
@@ -29,7 +29,7 @@ static void names_forget(struct ring *r)
 	decoder_reset_formats(r->decoder);
 }
 
-/* A handle with all the formats. NULL and the error. */
+/* Makes a handle with all the formats. NULL and the error. */
 static struct tep_handle *make_tep(const struct ring *r, struct error *e)
 {
 	struct tep_handle *tep = tep_alloc();
@@ -39,7 +39,7 @@ static struct tep_handle *make_tep(const struct ring *r, struct error *e)
 		error_set(e, "out of memory");
 		return NULL;
 	}
-	tep_set_loglevel(TEP_LOG_NONE); /* errors are ours to tell */
+	tep_set_loglevel(TEP_LOG_NONE); /* we report errors ourselves */
 	tep_set_file_bigendian(tep, tep_is_bigendian() ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN);
 	tep_set_local_bigendian(tep, tep_is_bigendian() ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN);
 	tep_set_long_size(tep, (int)sizeof(long));
@@ -82,7 +82,7 @@ static void free_format(struct format *f)
 	free(f);
 }
 
-/* What tells how to print an event is left out: nobody prints it, and it is by far the hardest part to parse. */
+/* Leaves out the print format: nobody prints the event, and it is by far the hardest part to parse. */
 static struct format *make_format(const char *system, const char *text, size_t len, struct error *e)
 {
 	static const char no_print[] = "\nprint fmt: \"\"\n";
@@ -154,7 +154,7 @@ int ring_format(struct ring *r, const char *system, const char *text, size_t len
 
 /* --- names of threads */
 
-/* Reads the table anew. What cannot be read stays unknown. */
+/* Reads the table again. Names that cannot be read stay unknown. */
 static void read_cmdlines(struct ring *r)
 {
 	size_t cap = 16384, len = 0;
@@ -183,7 +183,7 @@ static void read_cmdlines(struct ring *r)
 	}
 	if (text && n >= 0 && (r->names.comms < MAX_COMMS || !rebuild_tep(r, &ignored))) {
 		eol = memrchr(text, '\n', len);
-		/* a line that is none names nobody */
+		/* a malformed line is ignored */
 		cmdlines_register(r->names.tep, text, eol ? (size_t)(eol - text) : 0, &r->names.comms);
 		names_forget(r);
 	}
@@ -196,7 +196,7 @@ void names_meet(struct ring *r, uint32_t tid)
 
 	if (!known && (!r->names.read_at || r->now - r->names.read_at >= CMDLINES_EVERY)) {
 		read_cmdlines(r);
-		known = true; /* or will never be; asked for again when the table is reread */
+		known = true; /* or it will never be; asked for again when the table is reread */
 	}
 	if (known)
 		r->names.known_tid[tid & (TID_SLOTS - 1)] = tid;

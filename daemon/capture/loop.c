@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See loop.h. Every watched buffer is a one-shot read event: when it fires, the drain is scheduled and the buffer stays
- * unwatched until after the drain, when all are watched again. So libevent never reports what is going to be read
- * anyway. Invariant outside of callbacks: each watch is either pending, or a drain is scheduled, or poll said of it
- * that it is of no use (POLLERR: an offline CPU) and the timer alone serves it.
+ * See loop.h. Every watched buffer is a one-shot read event. When it fires, a drain is scheduled, and the buffer stays
+ * unwatched until that drain ends; then all are watched again. So libevent never reports a buffer that will be read
+ * anyway. Invariant outside of callbacks: a watch is pending, or a drain is scheduled, or poll reported POLLERR for it
+ * (an offline CPU) and only the timer serves it.
  */
 #include "daemon/capture/loop.h"
 
@@ -22,7 +22,7 @@ struct watch {
 	struct event *ev;
 	unsigned number;
 	int fd;	   /* ours: a duplicate */
-	bool idle; /* fired, waits for the drain to be over */
+	bool idle; /* fired, waits for the end of the drain */
 };
 
 struct loop {
@@ -120,13 +120,13 @@ static void on_stop(evutil_socket_t signal, short what, void *arg)
 	struct loop *l = arg;
 
 	(void)what;
-	if (l->stopping) /* systemd and the parent may both send one */
+	if (l->stopping) /* systemd and the parent may both send the signal */
 		return;
 	l->stopping = true;
 	l->ops.stop(l->ops.ctx, signal);
 }
 
-/* libevent calls once for each signal that came meanwhile; one reload serves them all. */
+/* libevent calls once per signal that arrived; one reload serves them all. */
 static void on_hangup(evutil_socket_t signal, short what, void *arg)
 {
 	const struct timeval now = {0, 0};
@@ -281,7 +281,7 @@ void loop_unwatch(struct loop *l, unsigned number)
 int loop_set_interval(struct loop *l, uint64_t drain_interval_ms, struct error *e)
 {
 	if (drain_interval_ms == l->interval_ms)
-		return 0; /* setting it would begin it anew, and often enough, it would never end */
+		return 0; /* setting it again would restart it; done often, it would never fire */
 	l->interval_ms = drain_interval_ms;
 	return set_timer(l->timer, drain_interval_ms, e);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The event loop of the capture side; the only file there that knows libevent. It says when to drain the buffers, when a
- * second has passed, and when a signal came; what to do then is the owner's.
+ * The event loop of the capture side, and its only file that knows libevent. It says when to drain the buffers, when a
+ * second has passed, and when a signal came; the owner acts on that.
  *
- * Drains are coalesced: a buffer that becomes readable asks for one drain, at the earliest LOOP_MIN_INTERVAL_US after the
- * end of the one before, and is watched again only when that drain is over. So a fast flood costs a few drains a
- * second, not one for each page, and a buffer that stays readable does not spin. A timer asks as well, because poll on
- * the buffers is silent on some kernels.
+ * Drains are coalesced: a buffer that becomes readable asks for one drain, no earlier than LOOP_MIN_INTERVAL_US after
+ * the previous one ended, and is watched again only when that drain is over. So a fast flood costs a few drains a
+ * second, not one per page, and a buffer that stays readable does not make the loop spin. A timer asks for drains, too,
+ * because on some kernels poll on the buffers reports nothing.
  */
 #ifndef IOFLUSH_DAEMON_CAPTURE_LOOP_H
 #define IOFLUSH_DAEMON_CAPTURE_LOOP_H
@@ -20,7 +20,7 @@
 
 struct loop_ops {
 	void *ctx;
-	bool (*drain)(void *ctx); /* true: there is more, come again at once (after signals were looked at) */
+	bool (*drain)(void *ctx); /* true: there is more, call again at once (after signals) */
 	void (*tick)(void *ctx);  /* once a second */
 	void (*reload)(void *ctx);
 	void (*stop)(void *ctx, int signal); /* SIGTERM or SIGINT; once */
@@ -28,13 +28,13 @@ struct loop_ops {
 
 struct loop;
 
-/* Takes SIGTERM, SIGINT and SIGHUP from now on; they are acted on in loop_run(). NULL and the error. */
+/* Catches SIGTERM, SIGINT and SIGHUP from now on; loop_run() acts on them. NULL and the error. */
 struct loop *loop_new(const struct loop_ops *ops, uint64_t drain_interval_ms, struct error *e);
 void loop_free(struct loop *l); /* NULL is fine */
 
 /*
- * A buffer to be watched under a number (its CPU). The loop keeps a duplicate of the descriptor, so that the owner may
- * close its own whenever it likes. A number that is watched already is replaced. 0 or -1.
+ * Watches a buffer under a number (its CPU). The loop keeps a duplicate of the descriptor, so the owner may close its
+ * own at any time. A number that is watched already is replaced. 0 or -1.
  */
 int loop_watch(struct loop *l, unsigned number, int fd, struct error *e);
 void loop_unwatch(struct loop *l, unsigned number); /* unknown numbers are fine */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is lost, until a lost event tells of it; see ring.h. A loss has a CPU, a cause, a count, and the time of the last
- * record before it. It is told right before the next record of its CPU, or at the end of the drain, whichever is first:
- * whoever looks at a record after it must know.
+ * Losses, until a lost event reports them; see ring.h. A loss has a CPU, a cause, a count, and the time of the last
+ * record before it. Its event comes right before the next record of its CPU, or at the end of the drain, whichever is
+ * first: whoever reads a record after a loss must know of the loss.
  */
 #include "daemon/capture/impl.h"
 
@@ -104,7 +104,7 @@ void ring_missed(struct ring *r, uint64_t total)
 		loss_add(r, &r->losses.nowhere, LOST_PROBE, total - r->losses.missed);
 	r->losses.knows_missed = true;
 	r->losses.missed = total;
-	/* what will be missed is missed after what is out by now */
+	/* what probes miss from now on comes after all events given out so far */
 	r->losses.nowhere.last = (struct moment){r->out.t, r->stats.events > 0};
 }
 
@@ -113,7 +113,7 @@ void ring_watched(struct ring *r, bool changed)
 	if (changed != r->stats.changed)
 		loss_unknown(r, &r->losses.others, LOST_RING);
 	else if (changed)
-		return; /* since when is known */
+		return; /* the beginning is known */
 	r->stats.changed = changed;
 	r->losses.others.last = (struct moment){r->out.t, r->stats.events > 0};
 }

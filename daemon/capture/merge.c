@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Records: taken out of the pages of each CPU, merged in the order of time, decoded, and given out; see ring.h.
+ * Records: taken out of the pages of each CPU, merged by time, decoded, and given out; see ring.h.
  *
  * Invariants:
- *  - what was given to the sink never goes back in time: out.t is its last time, and a record before it is lost;
- *  - when pages are all in use, records go out before their time rather than being dropped: first the merge window is
- *    given up, then the order against unread pages. forced_t remembers how far; a record that is late for that reason
- *    counts as lost to "merge memory";
- *  - nothing is allocated, and no system call made, per record.
+ *   - the sink's events never go back in time: out.t is the last time, and a record before it is lost;
+ *   - when all pages are in use, records go out early rather than being dropped: first the merge window is given up, then
+ *     the order against unread pages. forced_t is the time up to which this happened; a record that is late for that
+ *     reason counts as lost to "merge memory";
+ *   - there is no allocation and no system call per record.
  */
 #include "daemon/capture/impl.h"
 
@@ -60,7 +60,7 @@ static void heap_pop(struct ring *r)
 
 /* --- records of a CPU */
 
-/* What the first page tells of losses before it. Not when it is loaded: its count may still come. */
+/* The losses that the first page reports before itself. Not done when it is loaded: its count may still come. */
 static void take_flag(struct ring *r, struct cpu *c)
 {
 	struct page *p = c->queue.head;
@@ -89,7 +89,7 @@ static void drop_head(struct ring *r, struct cpu *c)
 	stats_check_read(r, c);
 }
 
-/* Begins the CPU's first page. It was looked at when it was read, so it is sound as far as its header goes. */
+/* Begins the CPU's first page. Its header was checked when it was read. */
 static void load_head(const struct ring *r, struct cpu *c)
 {
 	struct error ignored;
@@ -100,7 +100,7 @@ static void load_head(const struct ring *r, struct cpu *c)
 	c->queue.loaded = true;
 }
 
-/* The CPU's next record into rec; false: it has none. */
+/* Puts the CPU's next record into rec; false: it has none. */
 static bool next_record(struct ring *r, struct cpu *c)
 {
 	struct error why;
@@ -144,7 +144,7 @@ void merge_queue(struct ring *r, struct cpu *c, struct page *p)
 
 /* --- merging */
 
-/* Calls that could not be paired since the last record; the decoder tells of them by events of its own. */
+/* Calls that could not be paired since the last record; the decoder reports them by events of its own. */
 static uint64_t take_unpaired(struct ring *r)
 {
 	uint64_t all = decoder_stats(r->decoder)->unpaired, since = all - r->unpaired;
@@ -153,7 +153,7 @@ static uint64_t take_unpaired(struct ring *r)
 	return since;
 }
 
-/* Decodes the record of a CPU. Its events go to the batch. */
+/* Decodes the record of a CPU into events in the batch. */
 static void give_record(struct ring *r, struct cpu *c)
 {
 	struct error why;
@@ -169,7 +169,7 @@ static void give_record(struct ring *r, struct cpu *c)
 		losses_give(r, c, c->queue.rec.ts, LOST_FLAG);
 	if (r->names.fd >= 0 && r->names.has_pid)
 		names_look(r, &c->queue.rec);
-	why.text[0] = '\0'; /* all 1 KiB of it zeroed would cost more than the record */
+	why.text[0] = '\0'; /* to zero all of its 1 KiB would cost more than the record */
 	n = decoder_record(r->decoder, r->names.tep, &c->queue.rec, batch_room(r, DECODER_MAX_EVENTS), &why);
 	if (n < 0) {
 		loss_add(r, c, LOST_DECODER, 1 + take_unpaired(r)); /* their event went with it */
@@ -185,7 +185,7 @@ static void give_record(struct ring *r, struct cpu *c)
 	c->last = (struct moment){c->queue.rec.ts, true};
 }
 
-/* The CPU whose record comes after that of the first, or NULL. */
+/* The CPU with the second-earliest record, or NULL. */
 static const struct cpu *heap_second(const struct ring *r)
 {
 	if (r->heap.n < 2)
@@ -203,7 +203,7 @@ void merge_until(struct ring *r, uint64_t limit, size_t wanted)
 		const struct page *head = c->queue.head;
 		bool more;
 
-		/* Mostly one CPU has many records before the next one's turn comes. */
+		/* Usually one CPU has many records before the next CPU's turn. */
 		do {
 			give_record(r, c);
 			more = next_record(r, c);
@@ -216,7 +216,7 @@ void merge_until(struct ring *r, uint64_t limit, size_t wanted)
 	}
 }
 
-/* Up to where every record is known, whatever the window: no unread one is older. */
+/* Up to this time every record is known, whatever the window: no unread one is older. */
 static uint64_t read_limit(const struct ring *r)
 {
 	uint64_t limit = r->now;

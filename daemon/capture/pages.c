@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Pages, from the kernel to the queue of their CPU; see ring.h. Read is always from the CPU that is furthest behind, until
- * all CPUs are empty or that one has had its share. So what is not read yet on any CPU is never much older than what
- * waits, and little has to wait.
+ * Pages, from the kernel to the queue of their CPU; see ring.h. Each read is from the CPU that is furthest behind,
+ * until all CPUs are empty or that one has had its share. So unread records are never much older than queued ones, and
+ * queues stay short.
  *
- * A CPU whose records come as fast as they are read would be read record by record, each in a page of its own. So one
- * whose pages are nearly empty has had its share; what it still has is read, and merged, in the next drain.
+ * If records arrive as fast as they are read, each would get a page of its own. So a CPU whose pages are nearly empty
+ * has had its share; the rest is read and merged in the next drain.
  *
- * Pages exist at most pool.limit at once, and one for each CPU that is being filled; they are never freed, but kept.
+ * At most pool.limit pages exist, plus one for each CPU that is being filled. They are reused, and never freed.
  */
 #include "daemon/capture/impl.h"
 
@@ -17,8 +17,8 @@
 
 #include "base/log.h"
 
-#define SCRAPS 2 /* pages with little in them after which a drain stops reading a CPU */
-#define ENDED 2	 /* reads in a row that give nothing: the kernel gives one when it races with a writer */
+#define SCRAPS 2 /* nearly empty pages after which a drain stops reading a CPU */
+#define ENDED 2	 /* empty reads in a row: the kernel gives one when it races with a writer */
 
 void pages_limit(struct ring *r)
 {
@@ -111,9 +111,9 @@ static void end_cpu(struct ring *r, struct cpu *c)
 }
 
 /*
- * Reads into the page. The kernel hands over a whole sub-buffer where it can, and then there may be no room left for the
- * number of lost records. Asked for less than a whole one it copies records up to that size, and the count fits behind
- * them; what is left of the sub-buffer comes with the next read.
+ * Reads into the page. If it can, the kernel hands over a whole sub-buffer, which may have no room for the number of
+ * lost records. If asked for less than a sub-buffer, it copies records up to that size, and the count fits behind them;
+ * the rest of the sub-buffer comes with the next read.
  */
 static ssize_t read_page(const struct ring *r, const struct cpu *c, struct page *p)
 {
@@ -169,7 +169,7 @@ int pages_read(struct ring *r, struct cpu *c, struct error *e)
 	return 1;
 }
 
-/* The CPU that is furthest behind of those that have more, or NULL. */
+/* The CPU that is furthest behind, of those that have more to read, or NULL. */
 static struct cpu *next_to_read(const struct ring *r)
 {
 	struct cpu *best = NULL;

@@ -2,14 +2,14 @@
 /*
  * The drain, and CPUs that come and go; see ring.h.
  *
- * Vocabulary: a page is one sub-buffer as read() gives it. Each CPU has a queue of pages, the first of which is being
- * taken apart: its next record is in rec, and all CPUs that have one are in a heap by its time. A drain has three steps:
+ * Vocabulary: a page is one sub-buffer as read() returns it. Each CPU has a queue of pages; the first page is being
+ * consumed: its next record is in rec. All CPUs that have a record are in a heap, by its time. A drain has three steps:
  *
- *  1. Pages are read (pages.c).
- *  2. Losses that only the statistics tell are settled (stats.c).
- *  3. Records up to the limit are merged, decoded into a batch of events, and given to the sink (merge.c). The limit is
- *     the start of the drain less the merge window, and, where a CPU still has unread pages, the time of the last page
- *     read there.
+ *   1. Read pages (pages.c).
+ *   2. Settle losses that only the statistics report (stats.c).
+ *   3. Merge records up to the limit, decode them into a batch of events, and give it to the sink (merge.c). The limit is
+ *      the start of the drain minus the merge window, or, where a CPU still has unread pages, the time of the last page
+ *      read there, if that is earlier.
  */
 #include "daemon/capture/impl.h"
 
@@ -22,10 +22,10 @@
 #include "base/log.h"
 
 #define MAX_CPUS 65536u
-#define MAX_NAMES (1u << 20)   /* strings, which are kept to the end, beyond which no command's name is added */
+#define MAX_NAMES (1u << 20)   /* strings, which are never freed; beyond that no command name is added */
 #define FUTURE (10 * NS_PER_S) /* a record this much after now is damage */
-#define WARNINGS 10	       /* log lines about damage; from then on one a second, for debugging */
-#define FINISH_PAGES 65536     /* of a CPU, at most, in the last reading */
+#define WARNINGS 10	       /* log lines about damage; after that one a second, at debug level */
+#define FINISH_PAGES 65536     /* of a CPU, at most, in the last read */
 
 static uint64_t trace_now(const struct ring *r)
 {
@@ -121,7 +121,7 @@ long ring_drain(struct ring *r, size_t max_pages, int *gone, struct error *e)
 	if (pages >= 0 && stats_settle(r, e))
 		pages = -1;
 	limit = merge_limit(r);
-	/* Losses without a place come first: whoever looks at a record after them must know. */
+	/* Losses without a CPU come first: whoever reads a record after them must know. */
 	losses_give_all(r, r->heap.n && r->heap.cpu[0]->queue.rec.ts < limit ? r->heap.cpu[0]->queue.rec.ts : limit,
 			LOST_RING);
 	merge_until(r, limit, 0);
@@ -229,8 +229,8 @@ int ring_cpu_add(struct ring *r, unsigned cpu, int fd, int stats_fd, struct erro
 	c->stats.fd = stats_fd;
 	c->read.zeros = 0;
 	/*
-	 * A pipe ends. A file of tracefs does not: once any duplicate of its descriptor was closed (passing it from one
-	 * process to another is enough, and so is fork and exec), an empty buffer is an end of file in place of EAGAIN.
+	 * A pipe ends. A file of tracefs does not: after any duplicate of its descriptor was closed (passing it to
+	 * another process, or fork and exec, is enough), an empty buffer reads as end of file, not EAGAIN.
 	 */
 	c->read.ends = fstat(fd, &st) || !S_ISREG(st.st_mode);
 	c->read.roomy_until = 0;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the kernel's statistics tell of losses; see ring.h.
+ * What the kernel's statistics say about losses; see ring.h.
  *
- * Loss in the kernel's buffer is told twice. With overwriting off, dropped records are in the statistics alone. With
- * overwriting on, each is in the statistics' "overrun" and, exactly once, in the missed count of the next page swapped
- * out; but a full page has no room for the count, and only says that there was a loss. Such a page gets its count from
- * the statistics: overrun less all that pages have told. That is right only when no loss waits to be told by a later
- * page, hence when the buffer was empty before and after the statistics were read. Until a CPU loses nothing any more,
- * its pages are then read in a way that leaves room for the count (see read_page() in pages.c).
+ * The kernel may report a loss twice. With overwriting off, dropped records are only in the statistics. With
+ * overwriting on, each one is in "overrun" of the statistics and, exactly once, in the missed count of the next page
+ * swapped out. But a full page has no room for the count, and only says that there was a loss. Such a page gets its
+ * count from the statistics: overrun minus all that pages have reported. This is right only if no later page still has
+ * to report a loss, so the buffer must be empty before and after the statistics are read. Until a CPU stops losing
+ * records, its pages are therefore read in a way that leaves room for the count (see read_page() in pages.c).
  *
- * The buffer is ours alone. The statistics also tell how many records were read from it: more than our pages had were read
- * by somebody else; fewer, and it was emptied. Neither may pass as a recording without loss.
+ * The buffer is ours alone. The statistics also count the records read from it: if they are more than our pages had,
+ * another process read them; if fewer, it was emptied. Neither may look like a recording without loss.
  */
 #include "daemon/capture/impl.h"
 
@@ -21,11 +21,11 @@
 #include "base/log.h"
 
 #define STATS_EVERY NS_PER_S
-#define ROOMY_TIME (10 * NS_PER_S) /* without loss, after which a CPU is read in whole pages again */
+#define ROOMY_TIME (10 * NS_PER_S) /* after this time without loss a CPU is read in whole pages again */
 
 struct cpu_stats {
 	uint64_t overrun, dropped;
-	uint64_t read, pages; /* records that were read, in these pages of ours */
+	uint64_t read, pages; /* records that were read; our pages at that time */
 	bool has_read;
 };
 
@@ -58,7 +58,7 @@ static int read_stats(struct cpu *c, struct cpu_stats *s)
 		return -1;
 	}
 	text[n] = '\0';
-	/* Older kernels have no "dropped events"; "commit overrun" contains the other name, so the newline matters. */
+	/* Older kernels have no "dropped events"; "commit overrun" contains "overrun", so the newline matters. */
 	if (stats_number(text, "\noverrun: ", &s->overrun)) {
 		log_warning("CPU %u: its statistics are not as expected; what it loses may not be counted", c->number);
 		close_fd(&c->stats.fd);
@@ -67,13 +67,13 @@ static int read_stats(struct cpu *c, struct cpu_stats *s)
 	stats_number(text, "\ncommit overrun: ", &commit);
 	stats_number(text, "\ndropped events: ", &dropped);
 	s->dropped = commit + dropped;
-	/* of a page that is not read whole nobody knows yet how much is counted */
+	/* how much of a partly read page is counted is not known yet */
 	s->has_read = !(c->read.filling && c->read.filling->fill) && !stats_number(text, "\nread events: ", &s->read);
 	s->pages = c->stats.taken;
 	return 0;
 }
 
-/* Losses of the ring buffer that happened since the statistics were last read; nobody knows where between. */
+/* Losses of the ring buffer since the statistics were last read; the exact place is unknown. */
 static void add_interval(struct ring *r, struct cpu *c, uint64_t count)
 {
 	struct loss *l = &c->loss[LOST_RING];
@@ -85,7 +85,7 @@ static void add_interval(struct ring *r, struct cpu *c, uint64_t count)
 	}
 }
 
-/* Counters that went back: somebody emptied the buffer. */
+/* Counters went back: another process emptied the buffer. */
 static void check_reset(struct ring *r, struct cpu *c, const struct cpu_stats *s)
 {
 	if (s->dropped >= c->stats.dropped && s->overrun >= c->stats.overrun)
@@ -97,7 +97,7 @@ static void check_reset(struct ring *r, struct cpu *c, const struct cpu_stats *s
 	c->stats.uncounted = true;
 }
 
-/* What overrun has beyond all that pages told. */
+/* What overrun has beyond all that pages reported. */
 static void settle_overrun(struct ring *r, struct cpu *c, uint64_t overrun)
 {
 	uint64_t rest = overrun > c->stats.flagged + c->stats.settled ? overrun - c->stats.flagged - c->stats.settled : 0;
@@ -157,7 +157,7 @@ static void take_told(struct ring *r, struct cpu *c, const struct cpu_stats *s)
 	stats_check_read(r, c);
 }
 
-/* Books what the statistics tell. whole: no overrun waits to be told by a page that is not read yet. */
+/* Books what the statistics report. whole: no unread page still has to report an overrun. */
 static void book_stats(struct ring *r, struct cpu *c, const struct cpu_stats *s, bool whole)
 {
 	check_reset(r, c, s);
@@ -173,7 +173,7 @@ static void book_stats(struct ring *r, struct cpu *c, const struct cpu_stats *s,
 	stats_begin(c);
 }
 
-/* Settles a CPU if it is time to, or if it was read empty and a page waits for its count. 0 or -1. */
+/* Settles a CPU if it is time, or if it was read empty and a page waits for its count. 0 or -1. */
 static int settle_cpu(struct ring *r, struct cpu *c, struct error *e)
 {
 	struct cpu_stats s;
@@ -189,7 +189,7 @@ static int settle_cpu(struct ring *r, struct cpu *c, struct error *e)
 		if (ret < 0)
 			return -1;
 		whole = !ret;
-		if (c->stats.fd < 0) /* it ended, and was settled */
+		if (c->stats.fd < 0) /* it ended and is settled */
 			return 0;
 	}
 	book_stats(r, c, &s, whole);
@@ -235,7 +235,7 @@ void stats_book_flag(struct cpu *c, struct page *p, int64_t lost, uint64_t now)
 	if (told > c->stats.ahead)
 		told = c->stats.ahead;
 	c->stats.ahead -= told;
-	c->stats.flagged += told; /* the statistics told it: settled moves to flagged */
+	c->stats.flagged += told; /* the statistics reported it: settled moves to flagged */
 	c->stats.settled -= told;
 	lost -= (int64_t)told;
 	p->lost = lost;

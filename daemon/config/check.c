@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What values of options must be together; see config.h. Each by itself is checked where it is read. */
+/* Checks values of options that depend on each other; see config.h. Each value alone is checked where it is read. */
 #include "daemon/config/config.h"
 
 #include <arpa/inet.h>

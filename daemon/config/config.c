@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Options of ioflushd; see config.h. All of it is driven by options.def: struct members, defaults, keys of the file, the
- * command line, --help and the sample file (--help-config), so none of them can forget an option.
+ * Options of ioflushd; see config.h. Everything is generated from options.def: struct members, defaults, keys of the
+ * file, the command line, --help and the sample file (--help-config), so that no option can be forgotten anywhere.
  *
- * Precedence: defaults, then the file, then the command line. A value is checked where it is read, so that the error can
- * name its place; what values must be together is in check.c.
+ * Precedence: defaults, then the file, then the command line. A value is checked where it is read, so that the error
+ * can name its place; check.c checks values that depend on each other.
  */
 #include "daemon/config/config.h"
 
@@ -48,7 +48,7 @@ static const struct option_desc options[] = {
 
 #define NOPTIONS (sizeof(options) / sizeof(options[0]))
 
-/* Long options beside the table's. */
+/* Long options besides those of the table. */
 enum { OPT_CONFIG = 1000, OPT_FOREGROUND, OPT_CHECK, OPT_DISARM, OPT_HELP, OPT_HELP_CONFIG, OPT_VERSION };
 
 static const struct option more_options[] = {
@@ -76,7 +76,7 @@ const char *config_name(const char *key, char out[MAX_KEY])
 	return out;
 }
 
-/* --- names that are nearly right */
+/* --- misspelt names */
 
 static size_t min3(size_t a, size_t b, size_t c)
 {
@@ -84,7 +84,7 @@ static size_t min3(size_t a, size_t b, size_t c)
 	return a < c ? a : c;
 }
 
-/* Edits between two names; names longer than MAX_KEY are far from all. */
+/* Edit distance of two names; a name longer than MAX_KEY is far from all. */
 static size_t distance(const char *a, const char *b)
 {
 	size_t row[MAX_KEY + 1], la = strlen(a), lb = strlen(b), i, j, diagonal, old;
@@ -115,7 +115,7 @@ static void consider(const char *have, const char *name, char best[MAX_KEY], siz
 	snprintf(best, MAX_KEY, "%s", name);
 }
 
-/* The known key nearest to name. with_more: those that are on the command line only as well. */
+/* The known key nearest to name. with_more: also options that only the command line has. */
 static const char *nearest(const char *name, bool with_more, char best[MAX_KEY])
 {
 	size_t i, least = MAX_KEY + 1;
@@ -171,7 +171,7 @@ static int parse_time(const char *text, uint64_t *out)
 		return 0;
 	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (!strcmp(rest, units[i].suffix)) {
-			if (n > UINT64_MAX / 1000000 / units[i].ms) /* so that nanoseconds fit too */
+			if (n > UINT64_MAX / 1000000 / units[i].ms) /* it must fit in nanoseconds, too */
 				return -1;
 			*out = n * units[i].ms;
 			return 0;
@@ -185,7 +185,7 @@ static int parse_bool(const char *text, bool *out)
 	return *out || !strcmp(text, "no") ? 0 : -1;
 }
 
-/* Sets one option from text. where: "file:line: " or "--", as the error begins. */
+/* Sets one option from text. where: "file:line: " or "--", the beginning of the error. */
 static int set_option(struct config *c, const struct option_desc *o, const char *where, const char *text, struct error *e)
 {
 	void *member = member_of(c, o);
@@ -272,7 +272,7 @@ static char *trim(char *s)
 	return s;
 }
 
-/* A comment begins at a '#' that begins the line or follows a blank. */
+/* A comment begins at a '#' at the start of the line or after a blank. */
 static void cut_comment(char *line)
 {
 	char *p;
@@ -397,7 +397,7 @@ static void print_sample(void)
 		       config_name(options[i].key, key), *options[i].def ? " " : "", options[i].def);
 }
 
-/* getopt's table: ours, then more_options; keys live as long as it. */
+/* getopt's table: ours, then more_options; keys must outlive it. */
 struct long_options {
 	struct option o[NOPTIONS + NMORE + 1];
 	char key[NOPTIONS][MAX_KEY];
@@ -431,16 +431,14 @@ static int bad_option(int opt, char *const *argv, struct error *e)
 	return error_set(e, "unknown or ambiguous option --%s; the nearest is --%s", name, best);
 }
 
-/*
- * One pass over the line. c NULL: only looks for --config and for what prints and ends. 0, 1: printed, or -1.
- */
+/* One pass over the command line. c NULL: only finds --config and options that print and end. 0, 1: printed, -1. */
 static int scan_args(struct config *c, int argc, char **argv, const char **file, struct error *e)
 {
 	struct long_options l;
 	int opt;
 
 	make_long_options(&l);
-	optind = 0; /* begins anew, whoever used getopt before */
+	optind = 0; /* starts again, whoever used getopt before */
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", l.o, NULL)) != -1) {
 		switch (opt) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Options of ioflushd, from defaults, a config file ("key = value" lines, # comments) and the command line, which wins.
- * Table: options.def. Unknown keys, bad values and keys given twice are errors with file and line.
+ * Options of ioflushd: from defaults, a config file ("key = value" lines, # comments) and the command line, which wins.
+ * The table is options.def. Unknown keys, bad values and repeated keys are errors with file and line.
  */
 #ifndef IOFLUSH_DAEMON_CONFIG_CONFIG_H
 #define IOFLUSH_DAEMON_CONFIG_CONFIG_H
@@ -23,7 +23,7 @@ struct config {
 #include "schema/options.def"
 #undef OPTION
 	char *config_file; /* read from, or NULL */
-	bool foreground;   /* log to standard error, whatever started us */
+	bool foreground;   /* log to standard error in any case */
 	bool check;	   /* --check: say what would be recorded, and exit */
 	bool disarm;	   /* --disarm: remove what a recorder of this instance left, and exit */
 };
@@ -35,16 +35,16 @@ const char *config_name(const char *key, char out[CONFIG_NAME_MAX]);
 /* All defaults. 0 or -1. */
 int config_defaults(struct config *c, struct error *e);
 
-/* Reads a config file over what c holds. 0 or -1. */
+/* Reads a config file; its values replace those in c. 0 or -1. */
 int config_read(struct config *c, const char *path, struct error *e);
 
 /*
- * The command line: finds --config (or the installed default file, if it exists), reads it, then lets the rest of the line
- * win. 0; 1: --help or --version was printed; -1: a usage error, or one in the file.
+ * The command line: finds --config (or the installed default file, if it exists) and reads that file; other options
+ * then replace its values. 0; 1: --help or --version was printed; -1: a usage error, or an error in the file.
  */
 int config_args(struct config *c, int argc, char **argv, struct error *e);
 
-/* Whether the values make sense together (a token for addresses that are not loopback, sizes in range). 0 or -1. */
+/* Checks the values together (addresses that are not loopback need a token, sizes are in range). 0 or -1. */
 int config_check(const struct config *c, struct error *e);
 
 /* ADDR:PORT or [ADDR6]:PORT, numbers only. 0, or -1; whether the address is a loopback one. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who may ask: by the name that the client calls the server, the page that sends it, and its token. */
+/* Who may ask: checks the client's name for the server, the web page that sends the request, and the token. */
 #include <arpa/inet.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "daemon/http/impl.h"
 
-/* Whether host ("name", "name:port", "[v6]:port") is one of the names that this server goes by. */
+/* Whether host ("name", "name:port", "[v6]:port") is a name of this server. */
 static bool host_allowed(const struct conn *c, const char *host)
 {
 	const char *names[] = {"localhost", "127.0.0.1", "[::1]", c->http->address, NULL};
@@ -28,7 +28,7 @@ static bool host_allowed(const struct conn *c, const char *host)
 		if (names[i][0] && strlen(names[i]) == n && !strncasecmp(names[i], host, n))
 			return true;
 	}
-	/* with a wildcard address: the one that the client connected to. An address is no name that can be rebound. */
+	/* for a wildcard address: the one the client connected to. DNS rebinding needs a name, not an address. */
 	if (getsockname(bufferevent_getfd(c->bev), (struct sockaddr *)&ss, &len))
 		return false;
 	if (ss.ss_family == AF_INET) {
@@ -41,7 +41,7 @@ static bool host_allowed(const struct conn *c, const char *host)
 	return local[0] && strlen(local) == n && !strncasecmp(local, host, n);
 }
 
-/* In constant time for tokens of one length: always all of both buffers. */
+/* Takes the same time for all tokens: compares all of both buffers. */
 static bool token_ok(const char *want, const char *header)
 {
 	char a[TOKEN_MAX] = "", b[TOKEN_MAX] = "";
@@ -59,7 +59,7 @@ static bool token_ok(const char *want, const char *header)
 	return !differ;
 }
 
-/* A page of another site that made a browser send this says so in one of these headers. */
+/* If a page of another site made a browser send this, one of these headers says so. */
 static bool from_a_page(struct evkeyvalq *in, const char *host)
 {
 	const char *origin = evhttp_find_header(in, "Origin"), *site = evhttp_find_header(in, "Sec-Fetch-Site");

@@ -2,28 +2,27 @@
 /*
  * The connections of the HTTP server: which of them evhttp may read, when, and how each ends.
  *
- * evhttp by itself answers errors with HTML, closes where 408 and 431 are due, takes what is left in its buffer for the
- * next request, and has no limit on connections. So it never begins a request by itself: the low watermark of each
- * connection's bufferevent is out of reach, and what arrives is only watched (on_input). When a request is all there,
- * within the limits, and such that evhttp reads it as head.h does, give_request() cuts off what follows it and lets
- * evhttp read. Where that is not so, the connection is taken away from evhttp: the answer is written here, then the
- * connection is closed.
+ * By itself, evhttp answers errors with HTML, closes where 408 and 431 are due, takes what is left in its buffer as the
+ * next request, and does not limit connections. So it may never begin a request by itself: the low watermark of each
+ * bufferevent is out of reach, and arriving data only calls on_input(). When a request is complete, within the limits,
+ * and such that evhttp reads it as head.h does, give_request() cuts off what follows it and lets evhttp read. Otherwise
+ * the connection is taken away from evhttp: the error is written here, then the connection is closed.
  *
  *	READING --all there--> READY --evhttp reads it--> WAITING --the API answers--> REPLYING --sent--> READING ...
  *	   \                                                                         /
  *	    \--a limit is passed, or it is malformed--> CLOSING <--it is the last one--/
  *	                                                  \--sent, and the client has seen it--> gone
  *
- * One request, one answer. It holds because of these, and a connection that breaks one is BROKEN and closed:
+ * One request gets one answer. That follows from these rules; a connection that breaks one is BROKEN and closed:
  *
  *	evhttp calls conn_on_request() only while give_request() runs, once, and leaves nothing unread;
  *	when give_request() ends it has done so: evhttp waits for no more, and answers nothing by itself;
  *	when an answer was sent there is still nothing to read: from WAITING to READING nothing is taken from the socket.
  *
- * While a request waits nothing is sent either, so only the sweep and the end of the server end its connection; what it
- * asked the API is cancelled with it. What a client sends together with a request, behind it, is thrown away, and the
- * answer is the last one. So is what a client sends while a last answer is on its way: with something unread TCP would
- * take the answer back.
+ * While a request waits, nothing is sent either, so only the sweep and the end of the server can end its connection,
+ * which cancels the question to the API. Data that a client sends right behind a request is thrown away, and the answer
+ * is the last one. Data that arrives while a last answer is being sent is thrown away, too: if it stayed unread, TCP
+ * would reset the connection and the client would lose the answer.
  */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -43,8 +42,8 @@
 #include "daemon/http/head.h"
 #include "daemon/http/impl.h"
 
-#define LINGER_MS 1000	      /* after the last answer was sent, for the client to take it */
-#define OUT_OF_REACH SIZE_MAX /* the watermark: evhttp reads when it is told to */
+#define LINGER_MS 1000	      /* after the last answer, for the client to read it */
+#define OUT_OF_REACH SIZE_MAX /* the watermark: evhttp reads only when told to */
 
 /* ---- answers ---- */
 
@@ -88,7 +87,7 @@ static void conn_close(struct conn *c)
 	evhttp_connection_free(c->evcon); /* calls on_closed(), which frees c */
 }
 
-/* Closes the connection, but in on_turn(): this is called from within evhttp, which goes on with it. */
+/* Closes the connection, but later, in on_turn(): the caller is evhttp, which still uses it. */
 static void broken(struct conn *c, const char *what)
 {
 	log_error("HTTP: %s: this is a fault of ioflushd; the connection is closed", what);
@@ -106,7 +105,7 @@ static void closing_read(struct bufferevent *bev, void *ctx)
 	evbuffer_drain(in, evbuffer_get_length(in));
 }
 
-/* All was sent: says so to the client, and waits for it to hang up, so that what it still sends does not undo it. */
+/* All was sent: ends our side and waits for the client to hang up, so that what it still sends causes no reset. */
 static void closing_flushed(struct bufferevent *bev, void *ctx)
 {
 	struct conn *c = ctx;
@@ -132,7 +131,7 @@ static void closing_event(struct bufferevent *bev, short what, void *ctx)
 		conn_close(c);
 }
 
-/* Takes the connection away from evhttp, and closes it when what is to be sent was sent. */
+/* Takes the connection away from evhttp, and closes it when all output was sent. */
 static void conn_leave(struct conn *c)
 {
 	c->state = CLOSING;
@@ -142,7 +141,7 @@ static void conn_leave(struct conn *c)
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 
-/* Answers with an error, and closes. */
+/* Answers with an error and closes. */
 static void conn_fail(struct conn *c, int status, const char *code, const char *message)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
@@ -172,7 +171,7 @@ static void conn_reading(struct conn *c)
 	c->searched = c->need = 0;
 }
 
-/* Whether the API knows a body for what the head asks. */
+/* Whether the API takes a body for this request. */
 static bool takes_body(const struct http_head *head)
 {
 	char *method = strndup(head->method, head->method_len), *raw = strndup(head->path, head->path_len);
@@ -186,8 +185,8 @@ static bool takes_body(const struct http_head *head)
 }
 
 /*
- * The client waits for a word before it sends the body. Without evhttp's callback, which would take what was sent for the
- * end of the last answer.
+ * The client waits for "100 Continue" before it sends the body. Sent without evhttp's callback, which would take it as
+ * the end of the last answer.
  */
 static void send_continue(struct conn *c)
 {
@@ -201,7 +200,7 @@ static void send_continue(struct conn *c)
 	evbuffer_add_printf(bufferevent_get_output(c->bev), "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/* The head is all there: what follows it? */
+/* The head is complete: what follows it? */
 static void take_head(struct conn *c, size_t len)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
@@ -283,7 +282,7 @@ static void conn_free(struct conn *c)
 	http_accept_more(h);
 }
 
-/* evhttp says that the connection ends. */
+/* evhttp reports the end of the connection. */
 static void on_closed(struct evhttp_connection *evcon, void *arg)
 {
 	(void)evcon;
@@ -291,15 +290,15 @@ static void on_closed(struct evhttp_connection *evcon, void *arg)
 }
 
 /*
- * In the loop right after the connection was accepted, before anything is read from it: evhttp has set its callbacks,
- * whose argument is its connection, which is needed to close it and to hear that it ends.
+ * Runs in the loop right after the connection was accepted, before anything is read: evhttp has set its callbacks,
+ * whose argument is its own connection. That is needed to close it, and to learn when it ends.
  */
 static void adopt(struct conn *c)
 {
 	void *evcon = NULL;
 
 	bufferevent_getcb(c->bev, NULL, NULL, NULL, &evcon);
-	if (!evcon) { /* it had no memory, and has closed it */
+	if (!evcon) { /* evhttp had no memory and closed it */
 		conn_free(c);
 		return;
 	}
@@ -322,7 +321,7 @@ static int cut_input(struct evbuffer *in, size_t n)
 	return ret;
 }
 
-/* Lets evhttp read one request, which is all that is there: it calls conn_on_request(). */
+/* Lets evhttp read one request, all that its input has: it calls conn_on_request(). */
 static void give_request(struct conn *c)
 {
 	struct http *h = c->http;
@@ -341,7 +340,7 @@ static void give_request(struct conn *c)
 	broken(c, "evhttp did not take a request");
 }
 
-/* In the loop, called by nobody's callback: here a connection may end. */
+/* Called from the loop itself, not from a callback of evhttp: here a connection may end. */
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
@@ -355,7 +354,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 		conn_close(c);
 }
 
-/* Makes the bufferevent of a connection that evhttp is about to accept. */
+/* Makes the bufferevent for a connection that evhttp is about to accept. */
 struct bufferevent *conn_on_accept(struct event_base *base, void *arg)
 {
 	struct http *h = arg;
@@ -383,7 +382,7 @@ struct bufferevent *conn_on_accept(struct event_base *base, void *arg)
 	event_active(c->turn, EV_TIMEOUT, 0);
 	return bev;
 fail:
-	/* out of memory: evhttp makes one of its own, which conn_on_request() knows nothing of and closes */
+	/* out of memory: evhttp makes its own, which conn_on_request() does not know and closes */
 	if (c && c->turn)
 		event_free(c->turn);
 	free(c);
@@ -392,7 +391,7 @@ fail:
 	return NULL;
 }
 
-/* In the end of the server: one that was accepted in the last moment is not evhttp's yet. */
+/* At the end of the server: a connection accepted at the last moment is not evhttp's yet. */
 void conn_end(struct conn *c)
 {
 	if (c->evcon)
@@ -401,7 +400,7 @@ void conn_end(struct conn *c)
 		conn_free(c);
 }
 
-/* All events are off then: whether the client is still there is to be asked for. */
+/* All events are off while a request waits, so this asks whether the client is still there. */
 static bool client_is_gone(const struct conn *c)
 {
 	struct pollfd p = {.fd = bufferevent_getfd(c->bev)};
@@ -453,14 +452,14 @@ static const char *method_name(struct evhttp_request *req)
 	}
 }
 
-/* Then evhttp closes the connection, or waits for the next request. */
+/* After that evhttp closes the connection, or waits for the next request. */
 static void on_sent(struct evhttp_request *req, void *arg)
 {
 	struct conn *c = arg;
 
 	(void)req;
 	if (evbuffer_get_length(bufferevent_get_input(c->bev)))
-		broken(c, "something was read while an answer was sent"); /* evhttp would take it for a request */
+		broken(c, "something was read while an answer was sent"); /* evhttp would read it as a request */
 	else
 		conn_reading(c);
 }

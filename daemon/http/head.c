@@ -30,7 +30,7 @@ static bool is_token(const char *s, size_t len)
 	return len > 0;
 }
 
-/* Printable, or a tab; bytes beyond ASCII are let through. */
+/* Printable, or a tab; bytes beyond ASCII are allowed. */
 static bool is_text(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -54,7 +54,7 @@ static bool known_method(const char *s, size_t len)
 	return false;
 }
 
-/* Visible ASCII; '#' ends what evhttp takes for the path. */
+/* Visible ASCII without '#', which for evhttp ends the path. */
 static bool is_target(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -64,7 +64,7 @@ static bool is_target(const char *s, size_t len)
 	return true;
 }
 
-/* evhttp takes what stands behind "//" for the name of a server, and the path for what comes after it. */
+/* For evhttp "//" begins the name of a server, and the path comes only after that. */
 static int check_target(const char *s, size_t len, struct http_head *out)
 {
 	const char *query = memchr(s, '?', len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the server share: the server and its connections. connection.c has the state machine, and alone changes
- * the state of a connection; admission.c says who may ask, listen.c makes the socket, server.c holds all of it together.
+ * What the files of the server share: the server and its connections. connection.c alone changes the state of a
+ * connection; admission.c says who may ask; listen.c makes the socket; server.c ties them together.
  */
 #ifndef IOFLUSH_DAEMON_HTTP_IMPL_H
 #define IOFLUSH_DAEMON_HTTP_IMPL_H
@@ -21,7 +21,7 @@
 #endif
 
 #define TOKEN_MAX 256
-#define REFUSED_MAX 32 /* connections beyond the limit that are told so; then the kernel's queue holds the others */
+#define REFUSED_MAX 32 /* connections beyond the limit that get an error; further ones wait in the kernel's queue */
 #define SWEEP_MIN_MS 20
 
 enum conn_state { READING, READY, WAITING, REPLYING, CLOSING, BROKEN };
@@ -34,15 +34,15 @@ struct conn {
 	struct evbuffer_cb_entry *watch;
 	struct event *turn; /* on_turn() */
 	enum conn_state state;
-	struct evhttp_request *req; /* WAITING: what the API is asked; the API knows the question by the conn */
+	struct evhttp_request *req; /* WAITING: the question to the API, which knows it by the conn */
 	bool refused;		    /* beyond the limit of connections */
 	bool close;		    /* after the answer */
-	bool flushed;		    /* CLOSING: all was sent */
+	bool flushed;		    /* CLOSING: all is sent */
 	bool hung_up;		    /* CLOSING: the client sends no more */
-	size_t searched;	    /* READING: no end of the head before there */
-	size_t need;		    /* length of the request, 0: not known yet */
-	uint64_t since;		    /* ms: of the state; READING: when the first byte came, or when it became idle */
-	bool begun;		    /* READING: some of a request is there */
+	size_t searched;	    /* READING: the head does not end before here */
+	size_t need;		    /* length of the request; 0: not known yet */
+	uint64_t since;		    /* ms: start of the state; READING: of the first byte, or of being idle */
+	bool begun;		    /* READING: a part of a request is there */
 };
 
 struct http {
@@ -52,18 +52,18 @@ struct http {
 	char *unix_path;       /* or NULL: TCP */
 	dev_t unix_dev;
 	ino_t unix_ino;
-	char address[INET6_ADDRSTRLEN + 2]; /* as a Host header has it */
+	char address[INET6_ADDRSTRLEN + 2]; /* as in a Host header */
 	int fd;				    /* listening, until the listener owns it; -1 */
 	struct event_base *base;
 	struct evhttp *evhttp;
 	struct evconnlistener *listener;
 	struct event *tick, *sweep, *stop;
-	struct event *retry;	 /* pending: accepting failed a moment ago, and is not tried before */
-	uint64_t accept_said_ms; /* when the log was told that accepting failed; 0: never */
+	struct event *retry;	 /* pending: accepting failed; until then it is not tried again */
+	uint64_t accept_said_ms; /* when the failure to accept was logged; 0: never */
 	int stop_fd;
 	struct conn *conns;
 	size_t nconns;
-	struct conn *giving; /* whose request evhttp is given now; NULL: none, or it has taken it */
+	struct conn *giving; /* the one whose request is given to evhttp now; NULL: none, or it was taken */
 	pthread_t thread;
 	bool started, strict;
 };
@@ -73,10 +73,10 @@ struct bufferevent *conn_on_accept(struct event_base *base, void *arg); /* of th
 void conn_on_request(struct evhttp_request *req, void *arg);		/* evhttp has read one */
 void conn_sweep(struct conn *c, uint64_t now);				/* ends it if its time is over */
 void conn_end(struct conn *c);						/* now; frees it */
-/* Answers a request that waits. */
+/* Answers a waiting request. */
 void conn_answer_error(struct conn *c, struct evhttp_request *req, int status, const char *code, const char *message);
 
-/* admission.c: whether the client may ask at all; if not, it was told so. */
+/* admission.c: whether the client may ask at all; if not, this has answered with the error. */
 bool http_admit(struct conn *c, struct evhttp_request *req);
 int http_read_token(struct http *h, const char *path, struct error *e);
 

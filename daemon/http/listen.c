@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where the server listens: a Unix socket that has its owner, group and mode before anybody can use it, or a TCP address. */
+/* Makes the listening socket: TCP, or a Unix socket that has its owner, group and mode before anybody can use it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 
 #define BACKLOG 64
 
-/* Removes a socket that nobody listens on any more. 0; -1: somebody does, or it is no socket. */
+/* Removes a socket that no process listens on. 0; -1: one does, or it is not a socket. */
 static int clear_stale(const char *path, const struct sockaddr_un *sun, struct error *e)
 {
 	struct stat st;
@@ -41,7 +41,7 @@ static int clear_stale(const char *path, const struct sockaddr_un *sun, struct e
 	return unlink(path) ? error_errno(e, "listen=unix:%s: removing a stale socket", path) : 0;
 }
 
-/* Before others may use it at all: its group, then its mode. Neither follows a link that was put there. */
+/* Sets the group, then the mode that lets others use it. Neither follows a link that was put there. */
 static int give_socket(const char *path, const struct config *c, struct error *e)
 {
 	gid_t group;
@@ -69,7 +69,7 @@ int http_listen_unix(struct http *h, const struct config *c, struct error *e)
 	if (clear_stale(path, &sun, e))
 		return -1;
 	h->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* the mode of the descriptor is what bind() makes the file with: for nobody else until it has its group */
+	/* bind() makes the file with the mode of the descriptor: for nobody else until it has its group */
 	if (h->fd < 0 || fchmod(h->fd, 0600) || bind(h->fd, (struct sockaddr *)&sun, sizeof(sun)))
 		return error_errno(e, "listen=unix:%s", path);
 	if (give_socket(path, c, e)) {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See server.h: the server as a whole. How a connection goes is in connection.c.
+ * See server.h: the server as a whole. connection.c has the life of a connection.
  *
- * It knows libevent's base, timers and listener, too, and is not written on top of loop.h, the capture's own loop: evhttp
- * wants a struct event_base, and gives and takes bufferevents that belong to one, so loop.h would have to hand out what it
- * is there to hide. Its timers would be all that was gained, for a second kind of loop that has no buffers to drain,
- * and takes no signals. The two share nothing but the library: a base and a thread each.
+ * It uses libevent's base, timers and listener directly, not loop.h, the loop of the capture: evhttp needs a struct
+ * event_base and bufferevents of that base, so loop.h would have to expose what it hides. All that would be shared are
+ * timers; this loop drains no buffers and takes no signals. Each of the two has its own base and thread.
  */
 #include "daemon/http/server.h"
 
@@ -29,9 +28,9 @@
 #include "daemon/config/config.h"
 #include "daemon/http/impl.h"
 
-#define RETRY_MS 250	   /* after a connection could not be accepted */
-#define SAY_AGAIN_MS 60000 /* that it could not */
-#define SPARE_FILES 128	   /* open files beyond those of connections: the database, programs that answer */
+#define RETRY_MS 250	   /* pause after a connection could not be accepted */
+#define SAY_AGAIN_MS 60000 /* how often that is logged */
+#define SPARE_FILES 128	   /* open files besides connections: the database, programs that answer */
 #define SWEEP_MAX_MS 1000
 
 void http_timer(struct event *ev, uint64_t ms)
@@ -71,8 +70,8 @@ static int find_http(const struct event_base *base, const struct event *ev, void
 }
 
 /*
- * Whoever waits stays in the kernel's queue. Said once: it would fail again at once, and until a file is closed. evhttp
- * has made itself the argument of what the listener calls; ours is found by an event that is always there.
+ * Waiting clients stay in the kernel's queue. Logged once and retried later: it would fail again at once, until a file
+ * is closed. The listener's callback has evhttp as its argument; our own is found through an event that always exists.
  */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
@@ -92,7 +91,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 		  strerror(errnum), h->nconns);
 }
 
-/* Looks for connections whose time is over. Runs only while there are any. */
+/* Looks for connections whose time is over. Runs only while there are connections. */
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
@@ -130,7 +129,7 @@ static size_t count_open_files(void)
 	return n;
 }
 
-/* Each connection is an open file. Their limit is raised to what all need together, where it may be. */
+/* Each connection is an open file. Raises the limit of open files to what is needed, if allowed. */
 static int need_files(const struct http *h, struct error *e)
 {
 	rlim_t need = count_open_files() + h->max_connections + REFUSED_MAX + SPARE_FILES;
@@ -168,7 +167,7 @@ static int make_loop(struct http *h, struct error *e)
 	if (!h->listener || !h->tick || !h->sweep || !h->retry || !h->stop)
 		return error_set(e, "cannot make an event loop for HTTP");
 	h->fd = -1;
-	/* what comes here is within the limits; these are the last resort */
+	/* requests that get here are within the limits; these are a second check */
 	evhttp_set_max_headers_size(h->evhttp, (ev_ssize_t)h->max_headers + 1);
 	evhttp_set_max_body_size(h->evhttp, (ev_ssize_t)h->max_body + 1);
 	evhttp_set_allowed_methods(h->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_DELETE |
@@ -219,7 +218,7 @@ void http_strict(struct http *h)
 	h->strict = true;
 }
 
-/* Those who wait are told that it is over, as far as one write goes. */
+/* Waiting clients get an error, as much as one write takes. */
 static void end_waiting(struct http *h)
 {
 	for (struct conn *c = h->conns; c; c = c->next) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The HTTP server: evhttp on a Unix socket or a TCP address, on a thread and an event base of its own, so that no client
- * costs the capture anything. Transport only: limits, token, Host header, JSON errors. What is answered is api.h's.
+ * The HTTP server: evhttp on a Unix socket or a TCP address, with its own thread and event base, so that clients cannot
+ * slow the capture. Transport only: limits, token, Host header, JSON errors. The answers come from api.h.
  */
 #ifndef IOFLUSH_DAEMON_HTTP_SERVER_H
 #define IOFLUSH_DAEMON_HTTP_SERVER_H

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Arming: of each event the alternatives in turn, until the kernel takes one and its event can be enabled. What was refused
- * is kept in the kernel's own words.
- *
- * Events are enabled in our instance only, never in the main buffer.
+ * Arming: tries the alternatives of each event in turn, until the kernel takes one and its event can be enabled. Keeps
+ * the kernel's own words for each refusal. Events are enabled only in our instance, never in the main buffer.
  */
 #include "daemon/probes/impl.h"
 
@@ -16,11 +14,11 @@
 
 #include "daemon/probes/layout.h"
 
-#define MAX_REFUSED 16384 /* of what is kept of the kernel's words for one event */
+#define MAX_REFUSED 16384 /* bytes of the kernel's words kept for one event */
 
 /* --- the kernel's own words */
 
-/* Whether two command lines are the same but for their blanks. */
+/* Whether two command lines differ at most in blanks. */
 static bool same_command(const char *a, const char *a_end, const char *b)
 {
 	for (;;) {
@@ -84,7 +82,7 @@ static char *entry_words(const char *entry)
 	return out;
 }
 
-/* What stands for a refusal that the kernel gave no words for. */
+/* The words for a refusal that the kernel did not explain. */
 static char *errno_words(const struct tracer *t, const char *line, int errnum)
 {
 	const char *more = "";
@@ -103,7 +101,7 @@ static char *errno_words(const struct tracer *t, const char *line, int errnum)
 
 /* --- arming */
 
-/* Notes one refusal: "set:line: words" in a line of its own. words may be NULL. */
+/* Adds one refusal: a line "set:line: words". words may be NULL. */
 static int note_refusal(struct armed_event *a, const struct probe_set *set, const struct probe_alt *alt,
 			const char *words, struct error *e)
 {
@@ -140,7 +138,7 @@ static int arm_line(struct tracer *t, const char *name, const char *line, char *
 		errnum = errno;
 		after = tracefs_read(t, "error_log", NULL);
 		now = after ? find_entry(after, line) : NULL;
-		/* The first line of an entry has its time, so an older one about the same line can be told. */
+		/* An entry begins with its time, which distinguishes it from an older one about the same line. */
 		if (now && !(old && !strncmp(old, now, strcspn(now, "\n"))))
 			*words = entry_words(now);
 		if (!*words)
@@ -172,14 +170,14 @@ static int arm_tracepoint(const struct tracer *t, const struct probe_alt *alt, c
 	return 0;
 }
 
-/* Where the kernel's structs are laid out, and what was found so far. */
+/* The layout of the kernel's structs, and what was found so far. */
 struct arming {
 	struct tracer *t;
 	const struct probe_set *set;
 	struct layout *layout;
 };
 
-/* A line of the set as it is armed, in our group and with offsets; malloc'ed. NULL: *words say why it cannot be. */
+/* A line of the set as it is armed, in our group and with offsets; malloc'ed. NULL: *words say why not. */
 static char *finish_line(struct arming *m, const char *text, const char **offsets, char **words)
 {
 	struct error why = {{0}};
@@ -211,7 +209,7 @@ static int arm_entry(struct arming *m, const struct probe_alt *alt, char **words
 	return a->system ? 1 : error_set(e, "out of memory");
 }
 
-/* Its event was refused after all. */
+/* Takes the entry away: its event was refused. */
 static int disarm_entry(struct arming *m, struct error *e)
 {
 	struct armed_event *a = &m->t->event[--m->t->nevents];
@@ -227,7 +225,7 @@ static int disarm_entry(struct arming *m, struct error *e)
 	return ret;
 }
 
-/* One alternative that is a probe line, and its entry: 1, 0: refused and the words are set, or -1. */
+/* One alternative that is a probe line, and its entry. 1: armed, 0: refused and the words are set, or -1. */
 static int arm_probe(struct arming *m, struct armed_event *a, const struct probe_alt *alt, char **words, struct error *e)
 {
 	const char *offsets = NULL;
@@ -260,7 +258,7 @@ static int arm_tracepoint_alt(struct arming *m, struct armed_event *a, const str
 	return a->system && a->line ? 1 : error_set(e, "out of memory");
 }
 
-/* One alternative: 1: armed, 0: refused and noted, or -1. */
+/* One alternative. 1: armed, 0: refused and noted, or -1. */
 static int arm_alt(struct arming *m, struct armed_event *a, const struct probe_alt *alt, struct error *e)
 {
 	char *words = NULL;
@@ -311,7 +309,7 @@ int arm_events(struct tracer *t, const struct probe_set *set, struct error *e)
 	int ret = -1;
 	size_t i;
 
-	/* as many entries as events, at most */
+	/* at most as many entries as events */
 	t->event = calloc(set->nevents ? 2 * set->nevents : 1, sizeof(*t->event));
 	if (!m.layout || !t->event) {
 		error_set(e, "out of memory");

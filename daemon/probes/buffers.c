@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * What is read of an instance while it records: buffers, statistics, and formats. Nothing here changes anything.
- */
+/* What is read of an instance while it records: buffers, statistics, formats. Nothing here changes anything. */
 #include "daemon/probes/impl.h"
 
 #include <ctype.h>
@@ -39,7 +37,7 @@ int tracer_open_stats(const struct tracer *t, unsigned cpu)
 	return open_per_cpu(t, cpu, "stats");
 }
 
-/* Instances share the one table of the host. */
+/* All instances share the host's one table. */
 int tracer_open_cmdlines(const struct tracer *t)
 {
 	char path[PATH_MAX];
@@ -49,7 +47,7 @@ int tracer_open_cmdlines(const struct tracer *t)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* 0, or -1 with errno; EAGAIN: probes of others came or went between the two files, so that they do not fit. */
+/* 0, or -1 with errno; EAGAIN: probes changed between reading the two files, so that they do not match. */
 static int read_missed(const struct tracer *t, uint64_t *missed)
 {
 	char *events = tracefs_read(t, "kprobe_events", NULL), *profile = NULL;
@@ -76,7 +74,7 @@ int tracer_missed(const struct tracer *t, uint64_t *missed)
 	return ret;
 }
 
-/* Whether the CPU is in a list such as "0-3,6"; a list that cannot be read holds all. */
+/* Whether the CPU is in a list such as "0-3,6"; a list that cannot be read contains all. */
 static bool in_cpu_list(const char *list, unsigned cpu)
 {
 	unsigned long from, to;
@@ -134,7 +132,7 @@ unsigned *tracer_cpus(const struct tracer *t, size_t *n, struct error *e)
 
 	if (path_print(path, "%s/sys/devices/system/cpu/online", t->opt.root))
 		return NULL;
-	/* There is a directory for each CPU that could ever be; the buffers of those never online cannot be read. */
+	/* There is a directory for each possible CPU; the buffers of those never online cannot be read. */
 	online = file_read(path, NULL);
 	dir = path_print(path, "%s/per_cpu", t->dir) ? NULL : opendir(path);
 	if (!dir) {

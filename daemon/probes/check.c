@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflushd --check; see check.h. The report says of the host what recording would meet, in the order in which it would,
- * then of each event the alternative that the kernel took and what is lost with it, or why it took none. Everything
- * printed was tried for real (tracer_try()), and taken away again.
+ * ioflushd --check; see check.h. The report lists what recording would meet on this host, in that order; then for each
+ * event the alternative that the kernel took and what is lost with it, or why it took none. Everything printed was
+ * really tried (tracer_try()), and removed again.
  */
 #include "daemon/probes/check.h"
 
@@ -15,7 +15,7 @@
 #include "daemon/probes/tracer.h"
 #include "trace/event.h"
 
-/* Each line of a text on a line of its own behind a head. */
+/* Prints each line of a text behind a head. */
 static void print_lines(FILE *out, const char *head, const char *text)
 {
 	size_t len;
@@ -41,7 +41,7 @@ static void print_host(const struct config *c, const struct probe_set *set, FILE
 		fprintf(out, "user: arms and records as %s (option user is not set)\n", geteuid() ? "no root" : "root");
 }
 
-/* Which clock would be used: mono, if the kernel has it. */
+/* Prints the clock that would be used: mono, if the kernel has it. */
 static void print_clock(const struct tracer *t, FILE *out)
 {
 	char path[4096], line[512] = "";
@@ -81,7 +81,7 @@ static void print_event(FILE *out, const struct armed_event *a, const struct pro
 		print_lines(out, "refused", a->refused);
 }
 
-/* The entry of an alternative; its event stands above. */
+/* The entry of an alternative; its event is printed above. */
 static void print_entry(FILE *out, const struct armed_event *a)
 {
 	fprintf(out, "  %s: for its return: %s\n", a->name, a->line);

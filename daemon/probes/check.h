@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ioflushd --check: what this host would give, without changing anything that stays. */
+/* ioflushd --check: what recording would get on this host. Leaves nothing changed. */
 #ifndef IOFLUSH_DAEMON_PROBES_CHECK_H
 #define IOFLUSH_DAEMON_PROBES_CHECK_H
 
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "daemon/config/config.h"
 
-/* Prints the findings to out. The exit status; unless it is 0, e says why in one sentence. */
+/* Prints the findings to out. Returns the exit status; unless it is 0, e says why in one sentence. */
 int check_host(const struct config *c, FILE *out, struct error *e);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether this host can record, and if it cannot, why: looked at before anything is armed, and judged from what was. Of
- * several reasons the most general one is the one to say.
+ * Whether this host can record, and why not: checked before arming, and judged again from what was armed. Of several
+ * reasons the most general one is reported.
  */
 #include "daemon/probes/impl.h"
 
@@ -16,7 +16,7 @@
 
 /* --- what the host has */
 
-/* The lockdown mode if there is one, else NULL; malloc'ed. */
+/* The lockdown mode, or NULL if there is none; malloc'ed. */
 static char *lockdown_mode(const struct tracer *t)
 {
 	char path[PATH_MAX], *text, *mode = NULL;
@@ -56,7 +56,7 @@ static bool has_symbol(const char *path, const char *symbol, bool otherwise)
 	return found;
 }
 
-/* A service may not see /dev/iommu, so the kernel's symbols are asked too; where they cannot be read, the benefit of doubt. */
+/* A service may not see /dev/iommu, so the kernel's symbols are read, too; if that fails, iommufd is assumed. */
 static bool has_iommufd(const struct tracer *t)
 {
 	char path[PATH_MAX];
@@ -168,10 +168,10 @@ int host_check(const struct tracer *t, enum tracer_host *host, struct error *e)
 struct outcome {
 	bool has_lines; /* the set has probe lines, not only tracepoints */
 	size_t probes;	/* armed by a probe line */
-	size_t uprobes; /* of these, by one that needs nothing of the kernel's */
+	size_t uprobes; /* of these, those that need nothing in the kernel */
 	size_t armed;
 	char missing[512];   /* names of needed events that are not armed */
-	const char *refused; /* the first refusal of these, or of all */
+	const char *refused; /* the first refusal of those, or of all */
 };
 
 static void add_missing(struct outcome *o, const char *name)
@@ -207,7 +207,7 @@ static void sum_up(const struct tracer *t, const struct probe_set *set, struct o
 	}
 }
 
-/* No probe at all was taken: the most general reason is the one to say. */
+/* No probe was taken: reports the most general reason. */
 static int judge_none(const struct tracer *t, const struct probe_set *set, const struct outcome *o,
 		      enum tracer_host *host, struct error *e)
 {

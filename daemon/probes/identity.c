@@ -34,7 +34,7 @@ int identity_find(const struct config *c, struct identity *id, struct error *e)
 	return 0;
 }
 
-/* For good: no saved ids, no groups but the socket's, no capabilities, nothing to be gained by exec. */
+/* For good: no saved ids, no groups but the socket's, no capabilities, no new privileges by exec. */
 static int drop_privileges(const struct identity *id, struct error *e)
 {
 	uid_t r, ef, s;
@@ -52,7 +52,7 @@ static int drop_privileges(const struct identity *id, struct error *e)
 	return 0;
 }
 
-/* Told early and in words: what SQLite would say is only "unable to open database file". */
+/* Reported early and precisely: SQLite would only say "unable to open database file". */
 static int check_database_place(const struct config *c, struct error *e)
 {
 	char *copy = strdup(c->db), *dir = copy ? dirname(copy) : NULL;
@@ -76,7 +76,7 @@ int identity_become(const struct config *c, const struct identity *id, pid_t par
 		return -1;
 	if (*c->user && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return error_errno(e, "PR_SET_NO_NEW_PRIVS");
-	/* After the change of user, which would clear it. */
+	/* After the change of user, which would clear this. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM))
 		return error_errno(e, "PR_SET_PDEATHSIG");
 	if (getppid() != parent)

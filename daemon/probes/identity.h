@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who the recording process becomes; see priv.h. */
+/* Which user and groups the recording process changes to; see priv.h. */
 #ifndef IOFLUSH_DAEMON_PROBES_IDENTITY_H
 #define IOFLUSH_DAEMON_PROBES_IDENTITY_H
 
@@ -13,13 +13,13 @@ struct identity {
 	bool drop;
 	uid_t uid;
 	gid_t gid;
-	gid_t group[1]; /* beside that: of the API's socket, which a member may give away */
+	gid_t group[1]; /* extra group: of the API's socket; a process can only give its file to a group it is in */
 	int groups;
 };
 
-/* Whom the configuration names. 0 or -1. */
+/* The identity that the configuration names. 0 or -1. */
 int identity_find(const struct config *c, struct identity *id, struct error *e);
-/* In the child: becomes that one for good, and ends with the parent. 0 or -1. */
+/* In the child: changes to it for good, and asks to be ended with the parent. 0 or -1. */
 int identity_become(const struct config *c, const struct identity *id, pid_t parent, struct error *e);
 
 #endif

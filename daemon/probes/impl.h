@@ -19,7 +19,7 @@
 /* --- tracefs.c; all give -1 or NULL with errno */
 
 int path_print(char out[PATH_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* One write, as tracefs wants it. Never truncates: that would clear dynamic_events. */
+/* One write(), as tracefs needs it. Never truncates: that would clear dynamic_events. */
 int file_write(const char *path, const char *text, int flags);
 /* The whole file, NUL-terminated; malloc'ed. */
 char *file_read(const char *path, size_t *len);
@@ -32,14 +32,14 @@ bool no_privilege(int errnum);
 
 /* --- host.c */
 
-/* Whether there is a tracefs that takes probes. */
+/* Checks that there is a tracefs that takes probes. */
 int host_check(const struct tracer *t, enum tracer_host *host, struct error *e);
 bool host_has_kprobes(const struct tracer *t);
 bool host_has_fprobes(const struct tracer *t);
 /* -1, with *host. */
 int host_set(enum tracer_host *host, enum tracer_host value);
 int host_no_privilege(const struct tracer *t, const char *what, int errnum, enum tracer_host *host, struct error *e);
-/* What it means that of the set just these events are armed. */
+/* Judges which events of the set are armed. */
 int host_judge(const struct tracer *t, const struct probe_set *set, enum tracer_host *host, struct error *e);
 
 /* --- instance.c */
@@ -49,9 +49,9 @@ char *group_of(const char *instance);
 /* 0: ours, made if it was not there (*made); -1: not ours, and not made. */
 int instance_lock(struct tracer *t, unsigned wait_ms, bool *made, enum tracer_host *host, struct error *e);
 void instance_unlock(struct tracer *t);
-/* Recording and our events off. The tracepoints in the instance go with it. */
+/* Turns recording and our events off. The tracepoints in the instance end with it. */
 void instance_quiesce(const struct tracer *t);
-/* All of it, the lock held. Goes on after failures, so that as little as possible stays. */
+/* Removes everything; the lock must be held. Goes on after failures, so that as little as possible stays. */
 int instance_take_away(struct tracer *t, unsigned *removed, struct error *e);
 bool group_has_probes(const struct tracer *t);
 int group_remove_probe(const struct tracer *t, const char *name, unsigned *removed, struct error *e);
@@ -59,17 +59,17 @@ int group_remove_probes(const struct tracer *t, unsigned *removed, struct error 
 
 /* --- arm.c */
 
-/* Arms what can be; t->event says what became of each. */
+/* Arms all that it can; t->event has the result for each. */
 int arm_events(struct tracer *t, const struct probe_set *set, struct error *e);
 
 /* --- buffers.c */
 
-/* Where an event is below the instance's folder "events"; a tracepoint stands in for one of another name. */
+/* The path of an event below the instance's folder "events"; a tracepoint may have another name than its event. */
 const char *name_in_system(const struct tracer *t, const struct armed_event *a);
 
 /* --- tracer.c */
 
-/* Copies the options and makes the names; suffix: "" or that of a try. */
+/* Copies the options and makes the names; suffix: "", or that of a try. */
 int tracer_init(struct tracer *t, const struct tracer_options *o, const char *suffix, struct error *e);
 
 #endif

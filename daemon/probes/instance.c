@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whose the instance is, and how all of it is taken away; see tracer.h.
+ * Who owns the instance, and how everything is removed; see tracer.h.
  *
  * Invariants:
- * - Probes and instance are changed only while this process holds the lock on the instance's directory (t->lock); what
- *   is left without a lock holder is left over.
- * - dynamic_events is only ever opened for appending, and only lines "-:OUR_GROUP/name" take anything away from it.
- * - The order of taking away is: recording off, events off, probes, instance (its name being what is locked), lock.
+ * - Probes and instance change only while this process holds the lock on the instance's directory (t->lock); anything that
+ *   exists without a lock holder is a leftover.
+ * - dynamic_events is only opened for appending, and only lines "-:OUR_GROUP/name" remove anything from it.
+ * - Order of removal: recording off, events off, probes, instance (its directory is what is locked), lock.
  */
 #include "daemon/probes/impl.h"
 
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUSY_MS 3000 /* how long an instance may stay busy behind its readers, unless said otherwise */
+#define BUSY_MS 3000 /* default of how long an instance may stay busy after its readers end */
 #define STEP_MS 20
 
 static void sleep_ms(unsigned ms)
@@ -44,7 +44,7 @@ char *group_of(const char *instance)
 	return group;
 }
 
-/* Another instance whose group would be ours: its probes could not be told from ours. */
+/* Refuses another instance with the same group: its probes could not be distinguished from ours. */
 static int check_group_unique(const struct tracer *t, struct error *e)
 {
 	char path[PATH_MAX], *group;
@@ -72,7 +72,7 @@ static int check_group_unique(const struct tracer *t, struct error *e)
 	return ret;
 }
 
-/* The directory as it is now, locked: 1, 0: look again, or -1: someone has it (EWOULDBLOCK) or errno. */
+/* Locks the present directory. 1: done, 0: try again, or -1: another process has it (EWOULDBLOCK), or errno. */
 static int lock_once(struct tracer *t, bool *made)
 {
 	struct stat ours, now;
@@ -90,7 +90,7 @@ static int lock_once(struct tracer *t, bool *made)
 		errno = saved;
 		return -1;
 	}
-	/* What was locked may have been removed, and made anew by another process. */
+	/* The locked directory may have been removed, and made anew by another process. */
 	if (!fstat(fd, &ours) && !stat(t->dir, &now) && ours.st_ino == now.st_ino && ours.st_dev == now.st_dev) {
 		t->lock = fd;
 		return 1;
@@ -116,7 +116,7 @@ int instance_lock(struct tracer *t, unsigned wait_ms, bool *made, enum tracer_ho
 		if (got > 0 && !check_group_unique(t, e))
 			return 0;
 		if (got > 0) {
-			/* The group's probes are not ours to remove. */
+			/* We may not remove the group's probes. */
 			if (*made)
 				rmdir(t->dir);
 			*made = false;
@@ -140,8 +140,8 @@ int instance_lock(struct tracer *t, unsigned wait_ms, bool *made, enum tracer_ho
 /* --- taking away */
 
 /*
- * The folder of our group's events: there as long as the group has probes. Not the text of dynamic_events, in which a line
- * is passed over when somebody else removes a probe of theirs between two reads.
+ * The folder of our group's events, which exists while the group has probes. dynamic_events is no substitute: its
+ * reader skips a line if another process removes a probe between two reads.
  */
 static DIR *open_group(const struct tracer *t)
 {
@@ -150,7 +150,7 @@ static DIR *open_group(const struct tracer *t)
 	return path_print(path, "%s/events/%s", t->opt.tracefs, t->group) ? NULL : opendir(path);
 }
 
-/* The next event in it, or NULL. Beside the events' folders there are files. */
+/* The next event in it, or NULL. Besides the events' folders there are files. */
 static const char *next_of_group(DIR *dir)
 {
 	struct dirent *d;
@@ -170,7 +170,7 @@ int group_remove_probe(const struct tracer *t, const char *name, unsigned *remov
 		++*removed;
 		return 0;
 	}
-	if (errno == ENOENT) /* an event of several probes, gone with the first */
+	if (errno == ENOENT) /* an event with several probes, removed with the first */
 		return 0;
 	if (errno == EBUSY)
 		return error_set(e,
@@ -180,7 +180,7 @@ int group_remove_probe(const struct tracer *t, const char *name, unsigned *remov
 	return error_errno(e, "removing the probe %s/%s", t->group, name);
 }
 
-/* The group's events, separated by blanks, which no name has; malloc'ed. "": there are none. NULL and the error. */
+/* The group's events, separated by blanks (no name has one); malloc'ed. "": there are none. NULL and the error. */
 static char *list_group(const struct tracer *t, struct error *e)
 {
 	DIR *dir = open_group(t);
@@ -205,7 +205,7 @@ static char *list_group(const struct tracer *t, struct error *e)
 	return NULL;
 }
 
-/* Listed again until nothing more could be removed: another's removals may hide a name from one listing. */
+/* Lists again until nothing more can be removed: removals by others may hide a name from one listing. */
 int group_remove_probes(const struct tracer *t, unsigned *removed, struct error *e)
 {
 	unsigned before;
@@ -244,7 +244,7 @@ void instance_quiesce(const struct tracer *t)
 		file_write(path, "0", 0);
 }
 
-/* An instance is busy while somebody has one of its files open; a reader that is ending is given time. */
+/* An instance is busy while one of its files is open; a reader that is ending gets some time. */
 static int remove_instance(const struct tracer *t, struct error *e)
 {
 	unsigned most = t->opt.busy_ms ? t->opt.busy_ms : BUSY_MS, waited;
@@ -298,7 +298,7 @@ int tracer_clean(struct tracer *t, unsigned *found, enum tracer_host *host, stru
 	*host = TRACER_HOST_OK;
 	if (clean_one(t, found, host, e))
 		return -1;
-	/* What a killed --check left; one that is under way is left alone. */
+	/* Leftovers of a killed --check; one that is running is left alone. */
 	if (tracer_init(&try, &t->opt, "-try", e))
 		return -1;
 	clean_one(&try, found, &whose, &ignored);

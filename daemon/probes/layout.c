@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Offsets from BTF, by libbpf; see layout.h. vmlinux is looked through first, then iommufd where that is a module; a
- * module can lack BTF that the kernel has. BTF of vmlinux is some megabytes, so it is read once, at the first line that
- * asks, and freed with the layout.
+ * Offsets from BTF, by libbpf; see layout.h. vmlinux is searched first, then iommufd if it is a module (a module may
+ * lack BTF though the kernel has it). The BTF of vmlinux has some megabytes, so it is read once, when the first line
+ * needs it, and freed with the layout.
  */
 #include "daemon/probes/layout.h"
 
@@ -14,7 +14,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#define MAX_MEMBER 128 /* of a member's full name */
+#define MAX_MEMBER 128 /* bytes of a member's full name */
 
 struct layout {
 	char *root;
@@ -66,7 +66,7 @@ static void look(struct layout *l)
 	if (l->looked)
 		return;
 	l->looked = true;
-	libbpf_set_print(NULL); /* what it would say on stderr is said in our words */
+	libbpf_set_print(NULL); /* libbpf would print to stderr; we report errors ourselves */
 	l->vmlinux = read_btf(l, "vmlinux", NULL);
 	if (l->vmlinux)
 		l->module = read_btf(l, "iommufd", l->vmlinux);
@@ -81,7 +81,7 @@ static const struct btf_type *strip(const struct btf *btf, __u32 id)
 	return t;
 }
 
-/* The bit offset of "member.member..." in a struct: added to *bits. 0, or -1: there is no such member, or it is a bitfield. */
+/* Adds the bit offset of "member.member..." in a struct to *bits. 0, or -1: no such member, or a bitfield. */
 static int find_member(const struct btf *btf, const struct btf_type *t, const char *path, __u32 *bits)
 {
 	size_t len = strcspn(path, ".");
@@ -100,7 +100,7 @@ static int find_member(const struct btf *btf, const struct btf_type *t, const ch
 			*bits = at;
 			return btf_member_bitfield_size(t, (__u32)i) ? -1 : 0;
 		}
-		/* Members of a struct without a name are those of the struct around it. */
+		/* Members of an unnamed struct belong to the struct around it. */
 		if (!find_member(btf, strip(btf, m->type), name[0] ? path + len + 1 : path, &at)) {
 			*bits = at;
 			return 0;
@@ -141,7 +141,7 @@ static int from_table(const struct probe_set *set, const char *member, unsigned 
 	return -1;
 }
 
-/* Whether iommufd is a module that is there, but without BTF: only a module that was loaded has an initstate. */
+/* Whether iommufd is a loaded module without BTF: only a loaded module has an initstate. */
 static bool module_lacks_btf(const struct layout *l)
 {
 	char *path;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where members of the kernel's structs lie, for probe lines that name them: "+{iopt_area.node.last}(%di)" becomes
- * "+32(%di)". The running kernel's BTF says so; where it has none, the probe set's own table (@layout) stands in.
+ * Offsets of members in the kernel's structs, for probe lines that name them: "+{iopt_area.node.last}(%di)" becomes
+ * "+32(%di)". They come from the running kernel's BTF; if it has none, from the probe set's own table (@layout).
  *
- * A table that does not fit the kernel would give wrong numbers that look right. What shows it: of every area_fill, the
- * range of bytes, the offset and the range of indexes must agree (event_check()), and one that does not is a loss with
- * its words, not an event.
+ * A table that does not fit the kernel would give wrong numbers that look right. So event_check() compares, in every
+ * area_fill, the range of bytes, the offset and the range of indexes: if they do not agree, it is a loss and not an
+ * event.
  */
 #ifndef IOFLUSH_DAEMON_PROBES_LAYOUT_H
 #define IOFLUSH_DAEMON_PROBES_LAYOUT_H
@@ -15,13 +15,13 @@
 
 struct layout;
 
-/* root: what /sys/kernel/btf is looked up below, "" on a host. BTF is read when a line first asks. NULL: out of memory. */
+/* root: a prefix of /sys/kernel/btf, "" on a host. BTF is read when a line first needs it. NULL: out of memory. */
 struct layout *layout_new(const char *root, const struct probe_set *set);
 void layout_free(struct layout *l);
 
 /*
- * The line with every {STRUCT.MEMBER} replaced; malloc'ed. *from: where the offsets come from, in words, or NULL: the line
- * has none. NULL and the error: one is unavailable.
+ * The line with every {STRUCT.MEMBER} replaced; malloc'ed. *from: where the offsets come from, in words, or NULL: the
+ * line has none. NULL and the error: an offset is unavailable.
  */
 char *layout_resolve(struct layout *l, const char *line, const char **from, struct error *e);
 

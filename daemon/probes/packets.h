@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the privileged process and the recording one say to each other; see priv.h. Over the socket (SOCK_SEQPACKET: one
- * message, one packet) go only requests of two numbers and answers of three with a descriptor, a list of CPUs, a count or
- * an error text behind them.
+ * The messages between the privileged process and the recording one; see priv.h. The socket (SOCK_SEQPACKET: one
+ * message, one packet) carries only requests of two numbers, and answers of three numbers with a descriptor, a list of
+ * CPUs, a count or an error text.
  */
 #ifndef IOFLUSH_DAEMON_PROBES_PACKETS_H
 #define IOFLUSH_DAEMON_PROBES_PACKETS_H
@@ -23,9 +23,9 @@ struct request {
 };
 
 struct answer {
-	int32_t errnum; /* 0, or why not */
+	int32_t errnum; /* 0, or why it failed */
 	uint32_t has_fd;
-	uint32_t n; /* of cpu[] that are valid */
+	uint32_t n; /* how many of cpu[] are valid */
 	union {
 		char text[sizeof(struct error)]; /* with errnum */
 		uint32_t cpu[MAX_CPUS];
@@ -35,7 +35,7 @@ struct answer {
 #define ANSWER_HEAD offsetof(struct answer, text)
 
 ssize_t packet_send(int sock, const void *data, size_t len, int fd, int flags);
-/* How many bytes, 0: the other end is closed, or -1. *fd: a descriptor that came with it, or -1. */
+/* The number of bytes, 0: the other end is closed, or -1. *fd: a descriptor that came with it, or -1. */
 ssize_t packet_receive(int sock, void *data, size_t size, int *fd);
 
 #endif

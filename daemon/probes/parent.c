@@ -2,10 +2,10 @@
 /*
  * The privileged process, once the child is there; see priv.h.
  *
- * It believes nothing: a packet of any other size, kind or CPU number is answered with EPROTO and nothing else happens.
- * Whatever the child asks for, it can get no more than the buffers and statistics of our own instance, how much our probes
- * missed, the command names, and recording on or off. Nor does the parent ever wait for it: a child that does not take its
- * answers is ended, and with it the service, which systemd starts again.
+ * It trusts nothing: a packet with any other size, kind or CPU number is answered with EPROTO, and has no other effect.
+ * The child can get only the buffers and statistics of our own instance, how much our probes missed, the command names,
+ * and recording on or off. The parent never waits for the child: a child that does not read its answers is ended, and
+ * with it the service, which systemd starts again.
  */
 #include "daemon/probes/parent.h"
 
@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "daemon/probes/packets.h"
 
-#define SIGNALED 128 /* exit status of a child that a signal ended: this and its number, as shells say it */
+#define SIGNALED 128 /* exit status of a child that a signal ended: this plus the signal's number, as in shells */
 
 struct parent {
 	struct tracer *t;
@@ -108,7 +108,7 @@ static bool request_valid(const struct request *q, ssize_t len)
 	}
 }
 
-/* Fills p->answer. A descriptor to send, or -1. */
+/* Fills p->answer. Returns a descriptor to send, or -1. */
 static int serve_request(struct parent *p, const struct request *q)
 {
 	int fd = -1;
@@ -142,7 +142,7 @@ static int serve_request(struct parent *p, const struct request *q)
 	return fd;
 }
 
-/* An answer that cannot be sent leaves the child waiting, or it is not one that we know. Its end comes as a SIGCHLD. */
+/* If an answer cannot be sent, the child does not read, or is not ours. Ends it; SIGCHLD follows. */
 static void end_child(const struct parent *p, int errnum)
 {
 	log_error("the recording process does not take its answers (%s): it is ended", strerror(errnum));
@@ -150,7 +150,7 @@ static void end_child(const struct parent *p, int errnum)
 		log_error("ending the recording process: %s", strerror(errno));
 }
 
-/* One request. false: there will be no more, since the child has closed its end or is ended. */
+/* Serves one request. false: there will be no more; the child has closed its end or was ended. */
 static bool serve(struct parent *p)
 {
 	bool goes_on = true;
@@ -159,7 +159,7 @@ static bool serve(struct parent *p)
 	ssize_t len;
 	int fd = -1;
 
-	/* no place for descriptors: the kernel drops what nobody asked for. MSG_TRUNC: the length as it was sent */
+	/* no room for descriptors: the kernel drops them. MSG_TRUNC: returns the length that was sent */
 	do
 		len = recv(p->sock, &q, sizeof(q), MSG_TRUNC | MSG_DONTWAIT);
 	while (len < 0 && errno == EINTR);
@@ -198,7 +198,7 @@ static int reap(struct parent *p)
 	return SIGNALED + WTERMSIG(status);
 }
 
-/* The child's exit status if it has ended, else -1. What a terminal sent, the child has got from it already. */
+/* The child's exit status if it has ended, else -1. A signal from the terminal reached the child, too. */
 static int on_signal(struct parent *p)
 {
 	struct signalfd_siginfo si;
@@ -215,7 +215,7 @@ static int on_signal(struct parent *p)
 static int parent_loop(struct parent *p)
 {
 	struct pollfd fds[2] = {{.fd = p->signals, .events = POLLIN}, {.fd = p->sock, .events = POLLIN}};
-	/* It may be gone already: setting SIGCHLD's default action has forgotten one that came before. */
+	/* It may be gone already: setting the default action of SIGCHLD dropped a pending one. */
 	int status = reap(p);
 
 	while (status < 0) {
@@ -226,7 +226,9 @@ static int parent_loop(struct parent *p)
 		}
 		if (fds[0].revents)
 			status = on_signal(p);
-		/* No more requests are no end: the probes go when the child has closed the buffers too, with its own end. */
+		/*
+		 * no more requests, but the child goes on: probes are removed when it, with its open buffers, is gone
+		 */
 		if (fds[1].revents && !serve(p))
 			fds[1].fd = -1;
 	}

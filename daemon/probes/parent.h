@@ -8,10 +8,10 @@
 
 #include "daemon/probes/tracer.h"
 
-/* Signals that are ignored would never reach a signalfd. */
+/* Ignored signals would never reach a signalfd. */
 void parent_receive_signals(const sigset_t *set);
 
-/* Serves the child over sock until it is gone, takes everything away, and exits with the child's status. */
+/* Serves the child over sock until it is gone, removes everything, and exits with the child's status. */
 void parent_run(struct tracer *t, int sock, int signals, pid_t child) __attribute__((noreturn));
 
 #endif

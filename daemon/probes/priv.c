@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Privilege separation; see priv.h. What was armed, the formats among it, the child inherits with the fork; all else it
- * asks of the parent (packets.h, parent.c).
+ * Privilege separation; see priv.h. The child inherits the list of armed events and their formats with the fork; it
+ * asks the parent for everything else (packets.h, parent.c).
  *
- * Lifetimes: the parent outlives the child and takes the probes away; when the child closes its end or dies in any way,
- * the parent sees it by SIGCHLD. When the parent dies, the kernel sends the child SIGTERM, so that it still ends its
- * capture in order; what stays armed then is removed by the next start.
+ * Lifetimes: the parent outlives the child and removes the probes; SIGCHLD tells it that the child ended. When the
+ * parent dies, the kernel sends the child SIGTERM, so that it still ends its capture in order; the next start removes
+ * what is still armed.
  */
 #include "daemon/probes/priv.h"
 
@@ -135,7 +135,7 @@ static bool stop_is_pending(void)
 	return !sigpending(&pending) && (sigismember(&pending, SIGTERM) > 0 || sigismember(&pending, SIGINT) > 0);
 }
 
-/* Signals are held; the child goes on with the mask old. */
+/* Call it with signals blocked; the child continues with the mask old. */
 static int fork_child(struct priv *p, const struct config *c, const struct identity *id, struct tracer *t,
 		      const sigset_t *old, struct error *e)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Privilege separation. ioflushd starts with the rights to trace, forks, and the child drops to the configured user. The
- * parent keeps only the tracer: it arms, opens buffers on request and hands over descriptors, and cleans up when the child
- * is gone, however it went. The two talk over a socket pair in small fixed messages; the parent trusts none of them.
+ * Privilege separation. ioflushd starts with the right to trace, forks, and the child drops to the configured user. The
+ * parent keeps only the tracer: it arms, opens buffers on request, hands over descriptors, and removes everything when
+ * the child is gone. They talk over a socket pair in small fixed messages; the parent trusts none of them.
  */
 #ifndef IOFLUSH_DAEMON_PROBES_PRIV_H
 #define IOFLUSH_DAEMON_PROBES_PRIV_H
@@ -14,7 +14,7 @@
 
 struct priv; /* the child's end */
 
-/* What the child needs to know of what was armed. Text is malloc'ed. */
+/* What the child needs to know about the armed events. Text is malloc'ed. */
 struct priv_armed {
 	struct armed_event *event;
 	char **format; /* of each event with alt >= 0, else NULL */
@@ -25,8 +25,8 @@ struct priv_armed {
 };
 
 /*
- * Holds the signals that stop or reload, and gives the mask that was: while probes are armed, being ended would leave them
- * behind. Restore old when nothing is armed any more.
+ * Blocks the signals that stop or reload, and returns the old mask: to be killed while probes are armed would leave
+ * them behind. Restore old when nothing is armed any more.
  */
 void priv_hold_signals(sigset_t *old);
 
@@ -37,7 +37,7 @@ void priv_hold_signals(sigset_t *old);
  */
 int priv_start(struct priv **out, const struct config *c, int *status, struct error *e);
 
-/* What a recorder that was killed with its privileged process left armed is removed. An exit status, with the error or 0. */
+/* Removes what a recorder, killed with its privileged process, left armed. 0, or an exit status and the error. */
 int priv_disarm(const struct config *c, unsigned *removed, struct error *e);
 
 int priv_armed(struct priv *p, struct priv_armed *a, struct error *e);

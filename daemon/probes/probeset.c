@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Probe sets; see probeset.h. A set is checked as a whole when it is read: every name is one that the decoder knows,
- * every directive speaks of something, and no line is one that would do more than define a probe (remove one, say).
- * Events keep the order in which the file first names them, alternatives that of their lines.
- *
- * What the kernel makes of a line is the kernel's to say: nothing behind the name is parsed here.
+ * Probe sets; see probeset.h. A set is checked completely when it is read: every name is known to the decoder, every
+ * directive applies to something, and no line does more than define a probe (remove one, say). Events keep the order in
+ * which the file first names them, alternatives the order of their lines. Behind the name nothing is parsed: the kernel
+ * does that.
  */
 #include "daemon/probes/probeset.h"
 
@@ -18,7 +17,7 @@
 #include "base/grow.h"
 #include "trace/decoder/decoder.h"
 
-#define MAX_LINE 4000 /* the kernel takes 4094 bytes, and our group may be longer than the file's */
+#define MAX_LINE 4000 /* the kernel takes 4094 bytes; our group may be longer than the file's */
 #define MAX_ALTS 64
 
 /* --- lines of dynamic_events */
@@ -157,7 +156,7 @@ struct reader {
 	unsigned line;
 	char *lost, *entry;  /* of the next alternative */
 	char *rungs;	     /* of those from here on, each between blanks */
-	bool forced;	     /* these too */
+	bool forced;	     /* the rungs are those of @only */
 	char event[64];	     /* of @tracepoint lines; "": none yet */
 	char *needs;	     /* names, each followed by a blank */
 	unsigned needs_line; /* of the last @needs */
@@ -206,7 +205,7 @@ static struct probe_event *get_event(struct reader *r, const char *name, size_t 
 	return ev;
 }
 
-/* A new alternative of the event, with the @lost that was read before it. */
+/* Adds an alternative to the event, with the @lost before it. */
 static struct probe_alt *add_alt(struct reader *r, const char *name, size_t len)
 {
 	struct probe_event *ev = get_event(r, name, len);
@@ -260,7 +259,7 @@ static int check_probe(struct reader *r, const char *text, struct probe_line *l)
 	return check_name(r, l->name, (size_t)l->name_len);
 }
 
-/* The entry that was read before it must be its own. */
+/* The @entry before a line must be the one of that line. */
 static int check_entry(struct reader *r, const struct probe_line *l)
 {
 	char want[80], *have;
@@ -407,7 +406,7 @@ static int read_layout(struct reader *r, const char *arg)
 	return 0;
 }
 
-/* Several @lost lines are one text. */
+/* Several @lost lines make one text. */
 static int read_lost(struct reader *r, const char *arg)
 {
 	char *text;
@@ -421,7 +420,7 @@ static int read_lost(struct reader *r, const char *arg)
 	return 0;
 }
 
-/* Names are kept until the end: the lines that give them may follow. */
+/* Names are checked at the end: their lines may follow. */
 static int read_needs(struct reader *r, const char *arg)
 {
 	const char *p = arg;
@@ -472,7 +471,7 @@ static int read_line(struct reader *r, char *text)
 	size_t len;
 
 	text += strspn(text, " \t\r\n");
-	/* The kernel, too, takes what follows a '#' for a comment. In directives it is text. */
+	/* For the kernel, too, '#' begins a comment. In directives it is text. */
 	if (*text != '@')
 		text[strcspn(text, "#")] = 0;
 	for (len = strlen(text); len && strchr(" \t\r\n", text[len - 1]); len--)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Probe sets: data files that say, for each event, the alternatives by which it can be got, best first, and what is lost
- * with each. Plain form: lines of tracefs dynamic_events (as in probes/6.12.txt), the group in them replaced by ours; the
- * name says the event. Alternatives: several lines of one name, best first. Directives, before the lines they speak of:
+ * Probe sets: data files with, for each event, the alternatives that can give it, best first, and what is lost with
+ * each. Plain form: lines of tracefs dynamic_events (as in probes/6.12.txt); the name is the event, the group is
+ * replaced by ours. Several lines with one name are alternatives. Directives come before the lines that they apply to:
  *
  *	# comment
  *	@needs NAME...		the events without which a capture makes no sense
@@ -15,8 +15,8 @@
  *	@tracepoint SYS:EVENT	an alternative that enables an existing tracepoint (its name: the last @event)
  *	@event NAME		the event that @tracepoint lines after it give
  *
- * A line may name a member of a struct of the kernel's in place of its offset, as in "+{iopt_area.node.last}(%di)": what
- * stands for it comes from the running kernel's BTF, else from @layout (layout.h).
+ * Instead of an offset, a line may name a member of a kernel struct, as in "+{iopt_area.node.last}(%di)": the offset
+ * comes from the running kernel's BTF, else from @layout (layout.h).
  */
 #ifndef IOFLUSH_DAEMON_PROBES_PROBESET_H
 #define IOFLUSH_DAEMON_PROBES_PROBESET_H
@@ -27,8 +27,8 @@
 #include "base/error.h"
 
 struct probe_alt {
-	char *line;	      /* for dynamic_events, its group still the file's; or NULL: a tracepoint */
-	char *entry;	      /* the line of its entry, or NULL: it needs none */
+	char *line;	      /* for dynamic_events, still with the file's group; NULL: a tracepoint */
+	char *entry;	      /* the line of its entry; NULL: it needs none */
 	char *rungs;	      /* names, each between blanks; NULL: none */
 	bool forced;	      /* used only where its rung is forced */
 	char *system, *event; /* the tracepoint */
@@ -43,7 +43,7 @@ struct probe_event {
 	size_t nalts;
 };
 
-/* Where a member lies if the kernel does not say. */
+/* The offset of a member, if the kernel does not tell it. */
 struct probe_member {
 	char *name; /* "iopt_area.node.start" */
 	unsigned offset;
@@ -57,21 +57,21 @@ struct probe_set {
 	size_t nmembers;
 };
 
-/* 0, or -1 and the error with its line; s is empty then. */
+/* 0, or -1 and the error with its line; then s is empty. */
 int probe_set_read(struct probe_set *s, const char *path, struct error *e);
 void probe_set_free(struct probe_set *s);
 
-/* Whether any alternative needs something in the kernel: all but uprobes do. */
+/* Whether any alternative needs something in the kernel: all do, except uprobes. */
 bool probe_set_needs_kernel(const struct probe_set *s);
 bool probe_line_is_uprobe(const char *line);
 
 /* Whether the alternative may be used: rung "auto" allows all but the forced ones. */
 bool probe_alt_in_rung(const struct probe_alt *a, const char *rung);
 
-/* 0, or -1 and an error that names the rungs there are: no alternative of the set is in this one. */
+/* 0, or -1 and an error that lists the rungs: no alternative of the set is in this one. */
 int probe_set_check_rung(const struct probe_set *s, const char *rung, struct error *e);
 
-/* The name of the event that a line gives; malloc'ed, or NULL. */
+/* The name of the event that a line defines; malloc'ed, or NULL. */
 char *probe_line_event(const char *line);
 
 /*

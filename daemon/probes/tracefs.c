@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * File operations of tracefs. Plain ones throughout: what the files say is simple, and the errno of a refused write is
- * wanted as it is.
- */
+/* File operations of tracefs: plain system calls, so that the errno of a refused write is kept. */
 #include "daemon/probes/impl.h"
 
 #include <errno.h>
@@ -13,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_TEXT (16u << 20) /* of any file read whole */
+#define MAX_TEXT (16u << 20) /* bytes of any file */
 
 int path_print(char out[PATH_MAX], const char *fmt, ...)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A tracer's life; see tracer.h. What it does with tracefs is in the files that impl.h names.
+ * A tracer's life; see tracer.h. impl.h names the files that do the rest.
  *
- * tracer_try() is arming for real in an instance and a group of its own, NAME-try and GROUP_try, which are taken away
- * before it returns: that a line was taken says little before its event was enabled too.
+ * tracer_try() really arms, in an instance and a group of its own, NAME-try and GROUP_try, and removes them before it
+ * returns: a line that the kernel takes proves little until its event was enabled, too.
  */
 #include "daemon/probes/impl.h"
 
@@ -127,8 +127,8 @@ static int configure(const struct tracer *t, enum tracer_host *host, struct erro
 }
 
 /*
- * Returns that are paired with their entries must know where records were lost, or they would be paired with another
- * call's. Only a buffer that overwrites says so at the place; one that does not, tells in its statistics alone.
+ * If returns are paired with their entries, the decoder must know where records were lost, or it would pair wrong ones.
+ * Only a buffer that overwrites reports a loss at its place; any other reports it only in its statistics.
  */
 static int mark_losses(const struct tracer *t, const struct probe_set *set, struct error *e)
 {
@@ -144,14 +144,14 @@ static int remember_setting(struct tracer *t, const char *name, struct error *e)
 	struct tracer_setting *s = &t->setting[t->nsettings];
 
 	s->text = instance_read(t, name);
-	if (!s->text) /* not every kernel has all of them */
+	if (!s->text) /* not every kernel has all of these files */
 		return errno == ENOENT ? 0 : error_errno(e, "%s/%s", t->dir, name);
 	s->name = strdup(name);
 	t->nsettings++;
 	return s->name ? 0 : error_set(e, "out of memory");
 }
 
-/* All that decides whether an event gets into the buffer, and as what, as it is now. */
+/* Remembers all settings that decide whether and how an event gets into the buffer. */
 static int remember_settings(struct tracer *t, struct error *e)
 {
 	static const char *const names[] = {"trace_clock", "buffer_size_kb", "tracing_cpumask", "set_event_pid",
@@ -187,7 +187,7 @@ static int check_setting(const struct tracer *t, const char *name, const char *w
 		return 1;
 	if (!text)
 		ret = error_set(e, "%s/%s is gone", t->dir, name);
-	else if (strcmp(text, want) && strcmp(text, "X")) /* sizes differ where a CPU came that had never been there */
+	else if (strcmp(text, want) && strcmp(text, "X")) /* "X": sizes differ: a new CPU came */
 		ret = error_set(e, "%s/%s is \"%s\", not \"%s\"", t->dir, name, text, want);
 	free(text);
 	return ret;
@@ -220,7 +220,7 @@ int tracer_arm(struct tracer *t, const struct probe_set *set, enum tracer_host *
 	return host_judge(t, set, host, e);
 }
 
-/* The events of a try as they would be armed for real. */
+/* Changes the events of a try to what would really be armed. */
 static int adopt_events(struct tracer *t, struct tracer *try, struct error *e)
 {
 	size_t i;
@@ -261,7 +261,7 @@ int tracer_try(struct tracer *t, const struct probe_set *set, enum tracer_host *
 	try.opt.buffer_size = 4096;
 	if (instance_lock(&try, TRY_MS, &try.instance_made, host, e))
 		goto out;
-	if (!try.instance_made) { /* of a try that was killed; nobody holds its lock */
+	if (!try.instance_made) { /* of a try that was killed; its lock is free */
 		instance_quiesce(&try);
 		try.instance_made = true;
 	}
@@ -301,7 +301,7 @@ void tracer_close(struct tracer *t)
 	struct error e = {{0}};
 	unsigned removed = 0;
 
-	/* A zeroed struct has the lock 0, but nothing made. */
+	/* A zeroed struct has lock 0, but made nothing. */
 	if (t->instance_made && t->lock >= 0 && instance_take_away(t, &removed, &e))
 		log_warning("%s", e.text);
 	if (t->dir)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A batch: events of the queue into a transaction; see writer.h.
+ * A batch: moves events of the queue into a transaction; see writer.h.
  *
- * Events stay in the queue until the transaction that holds them is committed: a batch is read from it in place, and only
- * then released. So a batch that is refused costs nothing to keep; it is made anew, and grows, at the next try, and what
- * does not fit into the queue meanwhile becomes a lost event behind it. No event is written twice and none is dropped
- * between the two: head of the queue and last_event move together.
+ * Events stay in the queue until the transaction that holds them is committed: a batch reads them in place, and only
+ * then releases them. So a refused batch costs nothing to keep; the next try makes it anew, and larger. What does not
+ * fit into the queue meanwhile becomes a lost event behind it. No event is written twice and none is dropped between
+ * the two, because the head of the queue and last_event move together.
  */
 #include "daemon/record/impl.h"
 
@@ -52,13 +52,13 @@ static bool has_texts(const struct writer *w, const struct event *ev)
 	return true;
 }
 
-/* Whether a reader would take the event; one that it refuses would cost the whole capture. */
+/* Whether a reader would accept the event; one that it refuses would make the whole capture unreadable. */
 static bool is_valid(struct writer *w, const struct batch *b, const struct event *ev)
 {
 	struct error e = {""};
 
 	if (event_check(ev, &e))
-		; /* e says why */
+		; /* e has the reason */
 	else if (b->has_t && ev->t < b->last_t)
 		error_set(&e, "%s: t: %" PRIu64 ": earlier than the event before it, at %" PRIu64,
 			  event_table[ev->kind].name, ev->t, b->last_t);
@@ -72,7 +72,7 @@ static bool is_valid(struct writer *w, const struct batch *b, const struct event
 	return false;
 }
 
-/* Appends events of the queue; runs of those that cannot be become a lost event each. */
+/* Appends events of the queue; each run of impossible events becomes one lost event. */
 static int append_run(struct writer *w, struct batch *b, const struct event *ev, size_t n, struct error *e)
 {
 	size_t i = 0, first, bad;
@@ -95,7 +95,7 @@ static int append_run(struct writer *w, struct batch *b, const struct event *ev,
 	return 0;
 }
 
-/* The loss between what was appended last and what comes next. What is known of it stays known beside what is not. */
+/* Appends the loss between the last appended event and the next one: known and unknown counts separately. */
 static int append_loss(struct writer *w, struct batch *b, const struct queue_loss *now, struct error *e)
 {
 	uint64_t since = b->last_t, records, unknown;
@@ -118,8 +118,8 @@ static int append_loss(struct writer *w, struct batch *b, const struct queue_los
 }
 
 /*
- * In a transaction: the wall clock was set, or the machine slept. Events since this was looked at last may be from before
- * the sleep or after it: they count as younger.
+ * In a transaction: notes that the wall clock was set, or that the machine slept. Events since the last such check may
+ * be from before or after the sleep: they count as the younger.
  */
 static int follow_clocks(struct writer *w, struct batch *b, struct error *e)
 {

@@ -6,9 +6,9 @@
  *	open.c		the database, and the capture in it
  *	batch.c		events of the queue into a transaction
  *	wal.c		SQLite's log: durability, checkpoints
- *	place.c		the file, when it went away from its path
+ *	place.c		the database file, if it left its path
  *
- * Two threads use a writer: what both do is under its lock, or atomic, or of the queue.
+ * Two threads use a writer: what both use is under its lock, atomic, or part of the queue.
  */
 #ifndef IOFLUSH_DAEMON_RECORD_IMPL_H
 #define IOFLUSH_DAEMON_RECORD_IMPL_H
@@ -26,7 +26,7 @@
 #define MS UINT64_C(1000000)
 #define BUSY_MS 250
 
-/* In the order of schema/losses.def. CAUSE_INVALID: no reader would take it, or it is of earlier than the one before. */
+/* In the order of schema/losses.def. CAUSE_INVALID: no reader would accept the event, or it goes back in time. */
 enum { CAUSE_INVALID = QUEUE_CAUSES, CAUSES };
 
 struct options {
@@ -35,35 +35,35 @@ struct options {
 	bool sync_commits;
 };
 
-/* What a transaction would have done, and does when it is committed. */
+/* The effects of a transaction; they count once it is committed. */
 struct batch {
-	uint64_t pos; /* of the queue: up to here */
+	uint64_t pos; /* position in the queue: all before it is done */
 	struct queue_loss loss;
 	uint64_t rows, invalid;
-	uint64_t records;	 /* that rows and lost events stand for */
-	uint64_t unnamed;	 /* rows without a name that the events have, see store_unnamed() */
+	uint64_t records;	 /* records that rows and lost events stand for */
+	uint64_t unnamed;	 /* rows that lost the name of their event, see store_unnamed() */
 	uint64_t unnamed_before; /* of these, in captures before this one */
 	uint64_t last_t;	 /* of the capture's last event */
 	bool has_t;
 	uint64_t last_event;
-	int64_t wall;	 /* of the capture, see recorder.h */
-	int64_t slept;	 /* by then */
-	uint64_t looked; /* when that was looked at last */
+	int64_t wall;	 /* wall clock of the capture, see recorder.h */
+	int64_t slept;	 /* time slept by then */
+	uint64_t looked; /* when that was last checked */
 };
 
 /* place.c */
 struct place {
-	struct file_id file, log; /* of the store; they stay known when it is closed */
+	struct file_id file, log; /* of the store; kept when it is closed */
 	bool displaced;		  /* another file lies at the path of the open store */
 };
 
 /* wal.c */
 struct wal {
-	uint64_t bytes; /* of its frames in use */
+	uint64_t bytes; /* bytes of its frames in use */
 	uint64_t checkpoint_at;
 	bool empty;
-	bool syncs_commits;   /* SQLite does */
-	uint64_t unsynced_at; /* when the first commit was made that the disk may not have yet; 0: it has all */
+	bool syncs_commits;   /* SQLite syncs the log at each commit */
+	uint64_t unsynced_at; /* time of the first commit that may not be on the disk yet; 0: all are */
 	bool failing, sync_failing;
 };
 
@@ -73,12 +73,12 @@ struct failure {
 	uint64_t wait, retry_at;
 };
 
-/* writer.c: what the end of the capture will say. */
+/* writer.c: what is noted at the end of the capture. */
 struct end {
 	struct dropped dropped;
 	bool trimmed;	    /* the beginning of the capture was deleted */
 	char *cut_off;	    /* why it is not complete; NULL: it is */
-	struct error error; /* and why not all was written */
+	struct error error; /* why not everything was written */
 	bool gave_up;
 };
 
@@ -89,23 +89,23 @@ struct writer {
 	struct intern *strings;
 	uint32_t cause[CAUSES]; /* ids of strings */
 	struct recorder self;
-	struct recorder_lock lock_file; /* of the database that is recorded into */
+	struct recorder_lock lock_file; /* on the database that is recorded into */
 	struct queue *queue;
 	int wake_fd;
 	pthread_t thread;
 	atomic_bool sleeping, stop;
-	_Atomic size_t wake_at; /* so many events are a batch */
+	_Atomic size_t wake_at; /* number of events in a batch */
 
-	pthread_mutex_t lock; /* of the next two */
+	pthread_mutex_t lock; /* protects the next two */
 	struct options next_options;
 	struct writer_stats stats;
 
-	/* the thread's own from here */
+	/* from here on only the thread uses it */
 	struct options opt;
-	struct store *store; /* NULL: to be opened */
+	struct store *store; /* NULL: must be opened */
 	uint64_t capture;
 	struct batch done;    /* as of the last commit */
-	struct batch attempt; /* at whose commit it failed; last_event 0: none */
+	struct batch attempt; /* the one whose commit failed; last_event 0: none */
 	bool told_invalid;
 	uint64_t next_batch, last_commit, retain_at;
 	struct place place;
@@ -121,43 +121,43 @@ void writer_note_sizes(struct writer *w);
 
 /* --- open.c */
 
-/* Opens the database and begins the capture, or goes on with it. 0, or -1 and the error: try again. */
+/* Opens the database and begins the capture, or continues it. 0, or -1 and the error: try again. */
 int writer_open(struct writer *w, struct error *e);
-/* With what is committed on the disk. */
+/* Closes it, with all commits on the disk. */
 void writer_close_store(struct writer *w);
 
 /* --- batch.c */
 
-/* One transaction. 0, or -1 and the error: nothing was done, as far as we know. */
+/* Does one transaction. 0, or -1 and the error: as far as we know, nothing was done. */
 int batch_write(struct writer *w, struct error *e);
-/* What b did is committed. */
+/* Takes over the effects of b, which are committed. */
 void batch_committed(struct writer *w, const struct batch *b);
-/* Appends a lost event to the open capture. unknown: its count is not. */
+/* Appends a lost event to the open capture. unknown: its count is unknown. */
 int batch_append_lost(struct writer *w, struct store *s, struct batch *b, unsigned cause, uint64_t count, bool unknown,
 		      uint64_t t, uint64_t since, struct error *e);
 
 /* --- wal.c */
 
-/* The log is ours to sync and to empty; what is left of it then is as large as it may get anyway. */
+/* From now on we sync and empty the log; an emptied log keeps at most the size that it may have anyway. */
 int wal_set_up(struct writer *w, struct store *s, struct error *e);
 uint64_t wal_most(const struct writer *w); /* bytes of the log: then a checkpoint */
 void wal_checkpoint(struct writer *w, int mode, int busy_ms);
 /*
- * Makes sure that the disk has what is committed. Once a sync of the log has failed, another that succeeds says nothing
- * of what the first one was for: the kernel takes it for written. Moved into the database it is written anew.
+ * Makes sure that all commits are on the disk. After a failed sync of the log, a later success proves nothing: the
+ * kernel takes the data as written. So the data is moved into the database, which writes it again.
  */
 void wal_sync(struct writer *w);
 void wal_keep_short(struct writer *w);
 
 /* --- place.c */
 
-/* The file at a path; not known: there is none, or it cannot be told. */
+/* The file at a path; unknown: there is none, or it cannot be read. */
 struct file_id place_file_at(const char *path);
-/* The file that is recorded into, and what others know of it. */
+/* Sets the file that is recorded into, also in the statistics. */
 void place_note(struct writer *w, bool displaced);
-/* Before a batch: goes where the file went. */
+/* Before a batch: reacts if the file left its path. */
 void place_follow(struct writer *w);
-/* Between batches: whether another file lies there now. */
+/* Between batches: checks whether another file is at the path now. */
 void place_look(struct writer *w);
 
 #endif

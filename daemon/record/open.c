@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening the database, and the capture in it; see writer.h. When it is opened again after a failure, the row of our
- * capture tells whether the commit that failed came through after all. If the file was taken away, or put back from a copy,
- * the capture goes on as a new one, which begins with a lost event that stands for all that the old one had.
+ * Opens the database, and the capture in it; see writer.h. When it opens again after a failure, the row of our capture
+ * tells whether the failed commit was done after all. If the file was taken away, or restored from a copy, a new
+ * capture begins, with a lost event that stands for everything in the old one.
  */
 #include "daemon/record/impl.h"
 
@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* Begins the capture, or what goes on as another one. */
+/* Begins the capture, or a new one that continues it. */
 static int begin_capture(struct writer *w, struct store *s, uint64_t *id, struct batch *b, struct error *e)
 {
 	struct batch old = *b;
@@ -35,7 +35,7 @@ static int begin_capture(struct writer *w, struct store *s, uint64_t *id, struct
 	return batch_append_lost(w, s, b, QUEUE_DATABASE, old.records, false, old.last_t, 0, e);
 }
 
-/* Goes on with our capture, if it is there as we left it. 1, 0: it is not, or -1. b: what is committed of it. */
+/* Continues our capture, if it is as we left it. 1, 0: it is not, or -1. b: what is committed of it. */
 static int resume_capture(struct writer *w, struct store *s, struct batch *b, struct error *e)
 {
 	int rc = recorder_is_self(s, &w->self, w->capture, e);
@@ -68,7 +68,7 @@ static int begin_recording(struct writer *w, struct store *s, uint64_t *id, stru
 	return rc ? 0 : begin_capture(w, s, id, b, e);
 }
 
-/* Whether what is at the path now is the file that was recorded into before, or nothing. */
+/* Whether the path now has the file that was recorded into before, or nothing. */
 static int check_place(const struct writer *w, struct error *e)
 {
 	struct file_id now = place_file_at(w->path);
@@ -81,7 +81,7 @@ static int check_place(const struct writer *w, struct error *e)
 			 w->path);
 }
 
-/* What was opened by name and what was locked by name are one file, and still there. */
+/* Checks that the file opened by name and the one locked by name are the same, and still there. */
 static int know_files(struct writer *w, struct store *s, struct error *e)
 {
 	struct file_id opened;
@@ -93,7 +93,7 @@ static int know_files(struct writer *w, struct store *s, struct error *e)
 	return 0;
 }
 
-/* What others may read or lock in a database that is there already, made with an older version or by hand, they may not. */
+/* Removes rights of others to read or lock an existing database, made by an older version or by hand. */
 static void keep_private(const struct writer *w)
 {
 	static const char *const suffix[] = {"", "-wal", "-shm", "-journal"};
@@ -148,7 +148,7 @@ int writer_open(struct writer *w, struct error *e)
 	w->store = s;
 	w->end.trimmed = w->end.trimmed && id == w->capture;
 	w->capture = id;
-	retention_clear(&w->retention); /* what it knew was of the file as it was */
+	retention_clear(&w->retention); /* its state is that of the old file */
 	batch_committed(w, &b);
 	w->place.log = place_file_at(w->log_path);
 	writer_note_sizes(w);

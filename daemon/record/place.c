@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file of the open database, when it went away from its path; see writer.h. Where nothing lies there, recording goes on
- * in a new file. Where another file was put in its place, that is left alone, whatever it is: the file that was opened is
- * recorded into, wherever it is now.
+ * The file of the open database, if it left its path; see writer.h. If the path is empty, recording goes on in a new
+ * file. If another file was put there, it is left alone, whatever it is: recording goes on into the open file, wherever
+ * that is now.
  */
 #include "daemon/record/impl.h"
 
@@ -16,9 +16,9 @@
 #include "base/log.h"
 
 enum where {
-	IN_PLACE, /* the file of the open database lies at its path */
-	GONE,	  /* nothing does */
-	DISPLACED /* another file does */
+	IN_PLACE, /* the path has the file of the open database */
+	GONE,	  /* the path has no file */
+	DISPLACED /* the path has another file */
 };
 
 struct file_id place_file_at(const char *path)
@@ -28,14 +28,14 @@ struct file_id place_file_at(const char *path)
 	return stat(path, &st) ? (struct file_id){0} : file_id_of(&st);
 }
 
-/* Writes all that is committed into the file itself, wherever it is now. false: not all of it. */
+/* Moves all that is committed from the log into the file itself, wherever that is. false: not all of it. */
 static bool empty_log(struct writer *w)
 {
 	return sqlite3_wal_checkpoint_v2(store_handle(w->store), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) ==
 	       SQLITE_OK;
 }
 
-/* Takes our log away from beside another file: SQLite would take it for that file's. */
+/* Removes our log from beside another file: SQLite would take it for that file's log. */
 static void unlink_log(struct writer *w)
 {
 	struct file_id now = place_file_at(w->log_path);
@@ -50,7 +50,7 @@ static void unlink_log(struct writer *w)
 	sqlite3_free(shm);
 }
 
-/* Closes the store, without touching what lies at its path. */
+/* Closes the store without touching the file at its path. */
 static void close_displaced(struct writer *w)
 {
 	sqlite3_db_config(store_handle(w->store), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
@@ -78,7 +78,7 @@ void place_note(struct writer *w, bool displaced)
 		log_error("%s: %s", w->path, text);
 }
 
-/* The file of the open database is gone from its path: it is closed, and the next batch makes a new one. */
+/* The path of the open database is empty: closes it; the next batch makes a new one. */
 static void let_go(struct writer *w)
 {
 	struct error e = {""};
@@ -93,7 +93,7 @@ static void let_go(struct writer *w)
 	close_displaced(w);
 }
 
-/* Another file was put in the place of the open database's. */
+/* Another file was put at the path of the open database. */
 static void displace(struct writer *w)
 {
 	empty_log(w);
@@ -101,11 +101,11 @@ static void displace(struct writer *w)
 	place_note(w, true);
 }
 
-/* It is back: opened anew, for its log has no name any more by which others would find it. */
+/* The file is back: opens it again, as its log has no name by which others would find it. */
 static void put_back(struct writer *w)
 {
 	if (!empty_log(w))
-		return; /* a reader is in the way; tried again with the next batch */
+		return; /* a reader prevents it; tried again with the next batch */
 	log_notice("%s: the file that is recorded into is back", w->path);
 	close_displaced(w);
 }

@@ -2,10 +2,10 @@
 /*
  * The bounded queue; see queue.h.
  *
- * The producer writes tail, marks_tail and the totals, the consumer head and marks_head; each reads the other's with
- * acquire, so that what lies before is seen. A mark is published before the first event behind it. An open loss, behind
- * which nothing is queued yet, has no mark: a consumer that finds the queue empty reads the totals themselves, and if
- * the queue is still empty then, all of them lie before what comes next.
+ * The producer writes tail, marks_tail and the totals, the consumer head and marks_head. Each reads the other's with
+ * acquire, and so sees all that was written before. A mark is published before the first event behind it. A loss with
+ * no event behind it yet has no mark: a consumer that finds the queue empty reads the totals themselves; if the queue
+ * is still empty after that, all of these losses lie before the next event.
  */
 #include "daemon/record/queue.h"
 
@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARKS 32u /* losses in the queue at once: each but the first has an eighth of it before it */
-#define LINE 64	  /* what the two sides write lies in different cache lines */
+#define MARKS 32u /* losses in the queue at once: before each but the first there is an eighth of the queue */
+#define LINE 64	  /* the two sides write to different cache lines */
 
 struct mark {
 	uint64_t pos;
@@ -34,10 +34,10 @@ struct queue {
 	_Alignas(LINE) _Atomic uint64_t tail;
 	_Atomic unsigned marks_tail;
 	struct totals total;
-	_Atomic uint64_t own[QUEUE_CAUSES]; /* of these, what was lost here and not before */
+	_Atomic uint64_t own[QUEUE_CAUSES]; /* of these: lost here, not earlier */
 	_Atomic size_t most;
-	bool losing;	    /* producer's: since the last loss there was not enough room */
-	uint64_t head_seen; /* producer's: head was there at least */
+	bool losing;	    /* producer's: there was not enough room since the last loss */
+	uint64_t head_seen; /* producer's: head is at least here */
 
 	_Alignas(LINE) _Atomic uint64_t head;
 	_Atomic unsigned marks_head;
@@ -93,7 +93,7 @@ static void count_lost(struct queue *q, const struct event *ev, size_t n)
 		else
 			records += ev[i].lost.count;
 	}
-	/* t first: whoever sees the counts sees no earlier t */
+	/* t first: who sees the counts must not see an earlier t */
 	atomic_store_explicit(&q->total.t, ev[n - 1].t, memory_order_release);
 	add(&q->total.records[cause], records + own);
 	add(&q->own[cause], own);
@@ -112,7 +112,7 @@ static void read_totals(const struct queue *q, struct queue_loss *loss)
 	loss->t = atomic_load_explicit(&q->total.t, memory_order_acquire);
 }
 
-/* Ends a loss, if there is room again: the next event comes behind a mark. Whether it did. */
+/* Ends a loss if there is room again; the next event comes behind a mark. Returns whether it did. */
 static bool resume(struct queue *q, uint64_t tail, size_t room)
 {
 	unsigned at = atomic_load_explicit(&q->marks_tail, memory_order_relaxed);
@@ -153,7 +153,7 @@ size_t queue_put(struct queue *q, const struct event *ev, size_t n)
 	if (take) {
 		copy_in(q, tail, ev, take);
 		tail += take;
-		/* sequentially consistent, as the consumer says that it sleeps and then looks at the queue again */
+		/* sequentially consistent: the consumer announces that it sleeps, and then checks the queue again */
 		atomic_store(&q->tail, tail);
 	}
 	count = (size_t)(tail - q->head_seen);
@@ -256,7 +256,7 @@ size_t queue_capacity(const struct queue *q)
 
 size_t queue_count(const struct queue *q)
 {
-	/* head first: it is never beyond a tail that is read later */
+	/* head first: a tail that is read later is never before it */
 	uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
 	uint64_t tail = atomic_load(&q->tail);
 	uint64_t n = tail - head;

@@ -34,7 +34,7 @@ static int64_t started(void)
 	int field;
 
 	read_text("/proc/self/stat", text, sizeof(text));
-	p = strrchr(text, ')'); /* the name before it may hold anything */
+	p = strrchr(text, ')'); /* the name before it may contain anything */
 	for (field = 2; field < 22 && p; field++)
 		p = strchr(p + 1, ' ');
 	return p ? strtoll(p, NULL, 10) : 0;
@@ -146,7 +146,7 @@ int recorder_close_dead(struct store *s, uint64_t own, struct error *e)
 	if (!stmt)
 		return -1;
 	sqlite3_bind_int64(stmt, 1, (int64_t)own);
-	/* one at a time: each closed is not found again */
+	/* one at a time: a closed one is not found again */
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
 		int64_t pid = sqlite3_column_int64(stmt, 1);
@@ -165,7 +165,7 @@ int recorder_close_dead(struct store *s, uint64_t own, struct error *e)
 
 /* ---- the lock ---- */
 
-/* Who holds it says the table: the capture that is being recorded. */
+/* The table of recorders says who holds it: the one of the capture that is being recorded. */
 static int locked_by_other(struct store *s, struct error *e)
 {
 	struct error ignored = {""};
@@ -200,7 +200,7 @@ int recorder_lock(struct recorder_lock *l, struct store *s, struct error *e)
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno != EWOULDBLOCK)
 			goto fail;
-		locked_by_other(s, e); /* before SQLite's own locks go with the descriptor */
+		locked_by_other(s, e); /* before SQLite's own locks end with the descriptor */
 		close(fd);
 		return -1;
 	}

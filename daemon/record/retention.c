@@ -11,20 +11,20 @@
 #define FIRST_ROWS 1024u
 #define LEAST_ROWS 64u
 #define MOST_ROWS 8192u
-#define STEP_NS 20000000u  /* what a step should take */
-#define SWEEP_LEAST 65536u /* deleted events that make it worth looking for strings and tasks to delete */
-#define VACUUM_PAGES "64"  /* of a step */
+#define STEP_NS 20000000u  /* the time that a step should take */
+#define SWEEP_LEAST 65536u /* deleted events after which a sweep for unused strings and tasks is worth it */
+#define VACUUM_PAGES "64"  /* per step */
 
-/* Of a capture c: when its first event was, other than the marks of what retention has deleted; NULL: it has none. */
+/* For a capture c: the time of its first event, not counting retention's own marks; NULL: it has none. */
 #define FIRST_T                                                                                                  \
 	"(SELECT t FROM event e WHERE e.id BETWEEN c.first_event AND c.last_event AND e.capture = c.id AND NOT " \
 	"(e.kind = 19 AND e.f1 IS (SELECT id FROM string WHERE text = '" STORE_TRIM_CAUSE "')) ORDER BY e.id LIMIT 1)"
 
-/* Whether it has some to delete, marks included unless it is the present one, ?1: then they must stay. */
+/* Whether it has events to delete. Marks count, except in the current capture, ?1, where they must stay. */
 #define HAS_SOME "iif(c.id = ?1, " FIRST_T " IS NOT NULL, c.events > 0 AND c.state <> 'recording')"
 
 struct sizes {
-	uint64_t page, pages, unused; /* bytes of one, how many, how many of them hold nothing */
+	uint64_t page, pages, unused; /* bytes of one page, number of pages, unused ones */
 };
 
 static int read_sizes(struct store *s, struct sizes *z, struct error *e)
@@ -40,7 +40,7 @@ static int read_sizes(struct store *s, struct sizes *z, struct error *e)
 	return 0;
 }
 
-/* Times in a database may be anything: sums and differences stop at the largest and the smallest number. */
+/* Times in a database may be anything: sums and differences stop at the largest and smallest number. */
 static int64_t plus(int64_t a, int64_t b)
 {
 	int64_t sum;
@@ -56,11 +56,11 @@ static int64_t minus(int64_t a, int64_t b)
 }
 
 /*
- * Events of a capture before this time of its trace clock are too old. sleeps: t and slept of the table suspend, the
- * latest first.
+ * Events of a capture before this time of its trace clock are too old. sleeps: t and slept of table suspend, latest
+ * first.
  *
- * An event's age is what the clock has run since it, and what the machine has slept since it. Of this boot the kernel
- * knows both, whatever the wall clock was set to meanwhile; of another one the wall clock tells.
+ * The age of an event is the time that the trace clock ran since, plus the time that the machine slept since. For this
+ * boot the kernel knows both, even if the wall clock was set; for other boots the wall clock is used.
  */
 static int too_old(const struct recorder *self, const char *boot, int64_t wall, uint64_t age_ns, sqlite3_stmt *sleeps,
 		   uint64_t *before_t)
@@ -75,7 +75,7 @@ static int too_old(const struct recorder *self, const char *boot, int64_t wall, 
 	limit = minus(limit, (int64_t)age_ns);
 	if (!this_boot)
 		limit = plus(limit, minus(recorder_wall(), wall));
-	/* between two sleeps events are the older the earlier they are, and those before a sleep are older than all after */
+	/* earlier events are older, and those before a sleep are older than all after it */
 	while ((rc = sqlite3_step(sleeps)) == SQLITE_ROW) {
 		int64_t from = sqlite3_column_int64(sleeps, 0), then = sqlite3_column_int64(sleeps, 1);
 
@@ -94,7 +94,7 @@ static int too_old(const struct recorder *self, const char *boot, int64_t wall, 
 	return rc;
 }
 
-/* A capture with events that are too old. 1, 0: there is none, or -1. */
+/* Finds a capture with events that are too old. 1, 0: there is none, or -1. */
 static int find_by_age(struct store *s, uint64_t current, const struct recorder *self, uint64_t age_ns,
 		       uint64_t *capture, uint64_t *before_t, struct error *e)
 {
@@ -129,7 +129,7 @@ out:
 	return found;
 }
 
-/* The oldest capture with events to delete. 1, 0: there is none, or -1. */
+/* Finds the oldest capture with events to delete. 1, 0: there is none, or -1. */
 static int find_oldest(struct store *s, uint64_t current, uint64_t *capture, struct error *e)
 {
 	sqlite3_stmt *stmt = store_statement(s, "SELECT c.id FROM capture c WHERE " HAS_SOME " ORDER BY c.id LIMIT 1", e);
@@ -163,7 +163,7 @@ static int delete_some(struct store *s, size_t rows, uint64_t capture, uint64_t 
 			return rc ? -1 : error_set(e, "%s: the capture under way is gone", store_path(s));
 		done->of_current = true;
 	}
-	/* captures of before that never had events tell nothing either, once older ones are gone */
+	/* earlier captures without any event tell nothing once older ones are gone */
 	if (trimmed.gone &&
 	    db_exec(store_handle(s), store_path(s),
 		    "DELETE FROM recorder WHERE capture IN (SELECT id FROM capture WHERE events = 0 AND state <> "
@@ -191,8 +191,8 @@ static void adapt(struct retention *r, uint64_t took)
 }
 
 /*
- * Gives pages without rows back, if the file is too large or a quarter empty; otherwise new events will fill them. Not
- * while the log is large because somebody reads: the file would not get smaller, but the log larger.
+ * Returns empty pages to the file system if the file is too large or a quarter empty; otherwise new events will fill
+ * them. Not while a reader keeps the log large: the file would not shrink, but the log would grow.
  */
 static int vacuum(struct store *s, const struct sizes *z, const struct retention_limits *limits,
 		  struct retention_done *done, struct error *e)
@@ -204,7 +204,7 @@ static int vacuum(struct store *s, const struct sizes *z, const struct retention
 		return 0;
 	if (store_number(s, "PRAGMA auto_vacuum", &mode, e))
 		return -1;
-	if (mode != 2) /* made by an import: its pages can only be used again */
+	if (mode != 2) /* made by an import: its pages can only be reused */
 		return 0;
 	if (db_exec(store_handle(s), store_path(s), "PRAGMA incremental_vacuum(" VACUUM_PAGES ")", "giving back space", e))
 		return -1;
@@ -212,7 +212,7 @@ static int vacuum(struct store *s, const struct sizes *z, const struct retention
 	return 0;
 }
 
-/* Finds what is to go, and deletes a part of it. 0, or -1 and the error: nothing was done. */
+/* Finds what must be deleted, and deletes a part of it. 0, or -1 and the error: nothing was done. */
 static int trim(struct retention *r, struct store *s, uint64_t current, const struct recorder *self,
 		const struct retention_limits *limits, bool too_large, struct retention_done *done, struct error *e)
 {
@@ -241,8 +241,8 @@ static int trim(struct retention *r, struct store *s, uint64_t current, const st
 }
 
 /*
- * A step of sweeping strings and tasks, if it is worth it: that reads all events that are left, so as many must have been
- * deleted. 0 or -1.
+ * One step of the sweep of strings and tasks, if it is worth it: the sweep reads all remaining events, so as many must
+ * have been deleted. 0 or -1.
  */
 static int sweep(struct retention *r, struct store *s, struct retention_done *done, struct error *e)
 {

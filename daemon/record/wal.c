@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SQLite's write-ahead log: when what is committed is on the disk, and how long the log gets; see writer.h.
+ * SQLite's write-ahead log: when commits are on the disk, and how long the log may get; see writer.h.
  *
- * A killed process loses nothing that is committed. What a crash of the machine takes, the option durability says. By
- * "interval" a commit does not wait for the disk (synchronous NORMAL); the log is synced when a commit in it has waited
- * for SYNC_TIME (writer.c), whether others follow or not, and what is lost are whole commits, the last ones. By "commit"
- * SQLite syncs the log at each commit (synchronous FULL). The database stays sound either way.
+ * A killed process loses no commit. What a crash of the machine may lose depends on the option durability. With
+ * "interval" a commit does not wait for the disk (synchronous NORMAL). The log is synced when a commit in it has waited
+ * for SYNC_TIME (writer.c), even if no other follows; a crash loses only whole commits, the last ones. With "commit"
+ * SQLite syncs the log at each commit (synchronous FULL). The database stays consistent either way.
  *
- * Checkpoints are the writer's, too: passive ones, which wait for nobody, whenever the log has grown enough; and when
- * there is nothing to do the log is emptied. A reader that stays makes the log grow, and costs no event.
+ * The writer also does the checkpoints: passive ones, which wait for nobody, when the log has grown enough; when idle
+ * it empties the log. A reader that stays makes the log grow, but costs no event.
  */
 #include "daemon/record/impl.h"
 
@@ -18,11 +18,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define IDLE_TIME (5000 * MS) /* without a commit: the log may be emptied */
-#define LOG_BYTES (16u << 20) /* of the log: then a checkpoint */
+#define IDLE_TIME (5000 * MS) /* without a commit for so long: the log may be emptied */
+#define LOG_BYTES (16u << 20) /* size of the log at which to do a checkpoint */
 #define LOG_LEAST (256u << 10)
-#define LOG_STARVED 8 /* times that: readers follow each other so closely that it is never begun anew; wait for them */
-#define STARVED_MS 20 /* so long */
+#define LOG_STARVED 8 /* at so many times that, readers follow so closely that the log never restarts; wait for them */
+#define STARVED_MS 20 /* how long to wait */
 
 uint64_t wal_most(const struct writer *w)
 {
@@ -33,7 +33,7 @@ uint64_t wal_most(const struct writer *w)
 	return n < LOG_LEAST ? LOG_LEAST : n;
 }
 
-/* SQLite calls it after each commit. */
+/* SQLite calls this after each commit. */
 static int on_log(void *ctx, sqlite3 *db, const char *name, int pages)
 {
 	struct writer *w = ctx;
@@ -56,7 +56,7 @@ int wal_set_up(struct writer *w, struct store *s, struct error *e)
 	if (db_exec(store_handle(s), w->path, sql, "opening", e))
 		return -1;
 	w->wal.syncs_commits = w->opt.sync_commits;
-	sqlite3_wal_hook(store_handle(s), on_log, w); /* in place of SQLite's own checkpoints */
+	sqlite3_wal_hook(store_handle(s), on_log, w); /* instead of SQLite's own checkpoints */
 	return 0;
 }
 
@@ -70,7 +70,7 @@ void wal_checkpoint(struct writer *w, int mode, int busy_ms)
 	sqlite3_busy_timeout(db, BUSY_MS);
 	w->wal.empty = rc == SQLITE_OK && mode == SQLITE_CHECKPOINT_TRUNCATE;
 	if (rc == SQLITE_OK && (w->wal.empty || all == moved)) {
-		w->wal.bytes = 0; /* the next commit says how much it has */
+		w->wal.bytes = 0; /* the next commit tells the size */
 		w->wal.unsynced_at = 0;
 	}
 	w->wal.checkpoint_at = w->wal.bytes;
@@ -128,7 +128,7 @@ void wal_keep_short(struct writer *w)
 		writer_note_sizes(w);
 	} else if (!w->wal.empty && clock_since(w->last_commit) >= IDLE_TIME && !queue_pending(w->queue)) {
 		wal_checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE, 0);
-		w->last_commit = clock_ns(); /* if a reader was in the way: again after as long */
+		w->last_commit = clock_ns(); /* if a reader prevented it: again after the same time */
 		writer_note_sizes(w);
 	}
 }

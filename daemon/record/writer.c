@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The writer thread, from its start to its end; see writer.h.
- *
- * What is known of the database (w->done) is that of the last commit.
+ * The writer thread, from its start to its end; see writer.h. w->done is the state of the database as of the last
+ * commit.
  */
 #include "daemon/record/impl.h"
 
@@ -23,13 +22,13 @@
 
 #define FIRST_RETRY (20 * MS)
 #define LAST_RETRY (1000 * MS)
-#define CLOSE_MS 3000 /* how long to go on trying at the end */
+#define CLOSE_MS 3000 /* how long to keep trying at the end */
 #define CLOSE_TIME (CLOSE_MS * MS)
-#define LONGEST_WAIT (1000 * MS) /* between looks at the rest of the work */
-#define SYNC_TIME (4000 * MS)	/* a commit is on the disk after that; with what comes before it, within five seconds */
-#define RETAIN_TIME (1000 * MS) /* between looks at what is too old */
-#define GROWN_TIME (100 * MS)	/* and, after commits, at the size */
-#define RETAIN_BUDGET (40 * MS) /* for steps of retention between two batches */
+#define LONGEST_WAIT (1000 * MS) /* between checks for other work */
+#define SYNC_TIME (4000 * MS)	 /* after that a commit is synced; all in all it is on the disk within five seconds */
+#define RETAIN_TIME (1000 * MS)	 /* between checks for events that are too old */
+#define GROWN_TIME (100 * MS)	 /* and, after commits, of the size */
+#define RETAIN_BUDGET (40 * MS)	 /* for steps of retention between two batches */
 
 /* --- numbers */
 
@@ -56,7 +55,7 @@ void writer_note_sizes(struct writer *w)
 
 /* --- failures */
 
-/* Whether a new connection may do better than the present one. */
+/* Whether a new connection may help. */
 static bool is_worth_reopening(int code)
 {
 	switch (code & 0xff) {
@@ -78,7 +77,7 @@ static void failed(struct writer *w, const struct error *e)
 	}
 	w->failure.now = true;
 	queue_set_cause(w->queue, QUEUE_DATABASE);
-	/* one whose file lies elsewhere could not be found again, nor its log */
+	/* a file that left its path could not be found again, nor its log */
 	if (w->store && !w->place.displaced && is_worth_reopening(store_code(w->store)))
 		writer_close_store(w);
 	w->failure.retry_at = clock_ns() + w->failure.wait;
@@ -102,9 +101,9 @@ static void recovered(struct writer *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* --- the rest of the work */
+/* --- other work */
 
-/* Some steps of retention; at least one, and more while the queue is far from full. */
+/* Steps of retention: at least one, and more while the queue is far from full. */
 static void retain(struct writer *w)
 {
 	uint64_t start = clock_ns();
@@ -130,7 +129,7 @@ static void retain(struct writer *w)
 	} while (done.more && clock_since(start) < RETAIN_BUDGET && queue_count(w->queue) < queue_capacity(w->queue) / 2);
 	if (done.more)
 		w->retain_at = start;
-	else if (worked) /* only then does the file get smaller */
+	else if (worked) /* the file shrinks only then */
 		wal_checkpoint(w, SQLITE_CHECKPOINT_PASSIVE, 0);
 	writer_note_sizes(w);
 }
@@ -145,7 +144,7 @@ static void take_options(struct writer *w)
 	w->opt = w->next_options;
 	pthread_mutex_unlock(&w->lock);
 	if (w->store && (wal_most(w) != before || w->opt.sync_commits != w->wal.syncs_commits))
-		wal_set_up(w, w->store, &ignored); /* a limit not set now is set when it is opened next */
+		wal_set_up(w, w->store, &ignored); /* a limit that is not set now is set at the next opening */
 	if (w->opt.batch_rows > most)
 		w->opt.batch_rows = most;
 	if (!w->opt.batch_rows)
@@ -160,7 +159,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Until there may be something to do. */
+/* Waits until there may be something to do. */
 static void wait_for_work(struct writer *w)
 {
 	uint64_t now = clock_ns(), until = now + LONGEST_WAIT, value;
@@ -181,12 +180,12 @@ static void wait_for_work(struct writer *w)
 	}
 	if (until > now && !atomic_load(&w->stop) && poll(&p, 1, (int)((until - now + MS - 1) / MS)) > 0) {
 		n = read(w->wake_fd, &value, sizeof(value));
-		(void)n; /* how often does not matter */
+		(void)n; /* the count does not matter */
 	}
 	atomic_store(&w->sleeping, false);
 }
 
-/* Writes a batch if it is time to. */
+/* Writes a batch if it is time. */
 static void write_some(struct writer *w)
 {
 	uint64_t now = clock_ns();
@@ -219,7 +218,7 @@ static int end_capture(struct writer *w, struct error *e)
 	return store_capture_end(w->store, w->end.cut_off ? "cut-off" : "complete", note, e);
 }
 
-/* Writes what is left and closes the capture. 0, or -1 and the error. */
+/* Writes the rest and closes the capture. 0, or -1 and the error. */
 static int finish_once(struct writer *w, struct error *e)
 {
 	while (queue_pending(w->queue) || !w->store) {
@@ -383,7 +382,7 @@ static void wake(struct writer *w)
 	const uint64_t one = 1;
 	ssize_t n = write(w->wake_fd, &one, sizeof(one));
 
-	(void)n; /* if it is full, the thread is about to wake anyway */
+	(void)n; /* if it is full, the thread is waking anyway */
 }
 
 void writer_put(struct writer *w, const struct event *ev, size_t n)
@@ -420,7 +419,7 @@ void writer_stats(struct writer *w, struct writer_stats *out)
 
 void writer_dropped(struct writer *w, const struct dropped *d)
 {
-	w->end.dropped = *d; /* the thread looks at it once it is told to stop */
+	w->end.dropped = *d; /* the thread reads it when it is told to stop */
 }
 
 void writer_cut_off(struct writer *w, const char *why)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Calls: ends that get what they lack from their entry.
+ * Calls: ends that get missing fields from their entry.
  *
- * Kernels before 6.9 give no entry arguments at return. There the end of a call lacks what its entry has: it gets that
- * from the thread's own records, last in, first out, as calls nest. map, unmap and access_add are events at their return,
- * so their entries are records of their own, map_entry and so on. An end without its entry, and an entry that a later end
- * shows to have lost its own, become lost events. Where every end is complete nothing is paired.
+ * Kernels before 6.9 give no arguments at return, so the end of a call lacks what its entry has. It gets that from the
+ * records of the same thread, last in, first out, as calls nest. map, unmap and access_add are events at their return,
+ * so their entries are records of their own, map_entry and so on. An end without its entry becomes a lost event, and so
+ * does an entry whose end is missing, as a later end shows. Where every end is complete nothing is paired.
  */
 #include "trace/decoder/impl.h"
 
@@ -25,13 +25,13 @@ int call_enter(struct decoder *d, const struct raw_record *r, struct error *e)
 	struct thread *th;
 	struct call *call;
 
-	/* uthash frees a table with its last entry: one that stays, where calls come and go one by one. */
+	/* uthash frees a table with its last entry. One entry stays, so that this does not happen with every call. */
 	if (!d->threads && !thread_get(d, NO_TID, e))
 		return -1;
 	th = thread_get(d, thread_id(r->tid, r->cpu), e);
 	if (!th)
 		return -1;
-	if (th->calls == MAX_CALLS) { /* the outermost is forgotten, and its end will be one without an entry */
+	if (th->calls == MAX_CALLS) { /* the outermost call is forgotten; its end will lack its entry */
 		memmove(th->call, th->call + 1, (MAX_CALLS - 1) * sizeof(th->call[0]));
 		th->calls--;
 	}
@@ -43,7 +43,7 @@ int call_enter(struct decoder *d, const struct raw_record *r, struct error *e)
 	return 0;
 }
 
-/* Leaves the innermost call of the kind, and with it those within, whose ends are missing: how many, or -1: none is there. */
+/* Leaves the innermost call of the kind and all within it. Returns how many ends are missing; -1: no such call. */
 static int leave_call(const struct decoder *d, struct thread *th, uint16_t kind, struct call *out)
 {
 	int i, j, within = 0;
@@ -69,7 +69,7 @@ static void make_lost(struct decoder *d, struct event *ev, const struct raw_reco
 
 int call_end(struct decoder *d, struct raw_record *r, struct event *out, bool *whole)
 {
-	/* what it needs it has all of, or nothing: raw_field_lacking() has seen it */
+	/* it has all that it needs, or none: raw_field_lacking() has checked that */
 	bool bare = !(r->present & d->required[r->kind]);
 	uint16_t entry = raw_table[r->kind].entry;
 	struct thread *th = thread_find(d, thread_id(r->tid, r->cpu));
@@ -85,7 +85,7 @@ int call_end(struct decoder *d, struct raw_record *r, struct event *out, bool *w
 	}
 	*whole = within >= 0 || !bare;
 	for (i = 0; within >= 0 && bare && i < CALL_FIELDS; i++)
-		if (call.present & d->may_miss[r->kind] & BIT(i)) { /* all but the return code */
+		if (call.present & d->may_miss[r->kind] & BIT(i)) { /* all except the return code */
 			r->v[i] = call.v[i];
 			r->present |= BIT(i);
 		}

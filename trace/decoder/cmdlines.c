@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define KERNEL_NAME 15 /* TASK_COMM_LEN less its NUL */
+#define KERNEL_NAME 15 /* TASK_COMM_LEN without the NUL */
 
 void cmdlines_begin(struct cmdlines *c, const char *text, size_t len)
 {
@@ -43,7 +43,7 @@ enum cmdline cmdlines_next(struct cmdlines *c)
 		c->at = eol < c->end ? eol + 1 : eol;
 		is_line = parse(c, line, eol);
 		in_doubt = eol <= c->reach;
-		if (is_line) /* forged or not: if it is not, a name begins here, and later than any before */
+		if (is_line) /* in case it is not forged: a name begins here */
 			c->reach = c->name + KERNEL_NAME;
 		if (is_line && c->len)
 			return in_doubt ? CMDLINE_DOUBT : CMDLINE_NAME;

@@ -2,10 +2,10 @@
 /*
  * From raw records to events; see decoder.h.
  *
- * What probes mean together is kept per thread: the coherency that hwpt_alloc told, for the domain that the same thread
- * adds before hwpt_alloc_end; and an attach, held back until the tracepoint that follows it in the same thread names
- * the device. A held attach comes out at the latest with the thread's next record, with that record's time, so that
- * events leave in time order. detach and an attach without a tracepoint get the device that their idev had last.
+ * Some probes only make sense together. Their state is kept per thread: the coherency from hwpt_alloc, for the domain
+ * that this thread adds before hwpt_alloc_end; and an attach, held back until the next tracepoint of the thread names
+ * the device. A held attach comes out with the thread's next record at the latest, and with its time, to keep the
+ * order. detach, and an attach without a tracepoint, get the last device of their idev.
  */
 #include "trace/decoder/impl.h"
 
@@ -15,7 +15,7 @@
 
 #include "trace/losses.h"
 
-#define STRUCT_PAGE_SIZE 64 /* x86-64; the probe that gives page and vmemmap exists there alone */
+#define STRUCT_PAGE_SIZE 64 /* x86-64; the probe that gives page and vmemmap exists only there */
 
 /* --- lifetime */
 
@@ -90,7 +90,7 @@ void decoder_dropped(const struct decoder *d, struct dropped *out)
 
 /* --- from raw records to events */
 
-/* The one place where events leave: none is older than those before it. */
+/* The only place where events leave: none is older than those before it. */
 static void give_out(struct decoder *d, struct event *ev, unsigned n)
 {
 	for (; n; ev++, n--) {
@@ -102,7 +102,7 @@ static void give_out(struct decoder *d, struct event *ev, unsigned n)
 	}
 }
 
-/* An event with all that the record has of it. */
+/* Makes an event from all fields that the record has. */
 static void event_init(const struct decoder *d, struct event *ev, const struct raw_record *r)
 {
 	ev->t = r->t;
@@ -138,7 +138,7 @@ static void drop_attach(struct decoder *d, struct thread *th)
 	thread_drop_if_idle(d, th);
 }
 
-/* The attach that the thread holds back comes out before its next record. How many events; held: the record it was. */
+/* Gives out the attach that the thread holds back, before its next record. Returns how many; held: its record. */
 static int flush_attach(struct decoder *d, uint32_t id, uint64_t t, struct event *out, struct raw_record *held)
 {
 	struct thread *th = thread_find(d, id);
@@ -228,14 +228,14 @@ static int finish_unpin(struct event *ev, const struct raw_record *r, struct err
 	return 0;
 }
 
-/* A probe without type information gives a return code of 32 bits unsigned. */
+/* A probe without type information gives the return code as unsigned 32 bits. */
 static void fix_rc(int64_t *rc)
 {
 	if (*rc >= 0xfffff001ll && *rc <= 0xffffffffll)
 		*rc -= 1ll << 32;
 }
 
-/* The event of a record that has one: 1, 0: it is dropped, or -1. */
+/* Makes the event of a record. 1, 0: it is dropped, or -1. */
 static int make_event(struct decoder *d, const struct raw_record *r, struct event *ev, struct error *e)
 {
 	event_init(d, ev, r);
@@ -270,14 +270,14 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 			return 0;
 		break;
 	case EV_cut:
-		/* With one iova the probe reads on into what lies behind the kernel's array. */
+		/* With only one iova the probe reads beyond the kernel's array. */
 		if (ev->cut.num_iovas == 1) {
 			ev->missing |= EVENT_BIT(cut, iova1);
 			ev->cut.iova1 = 0;
 		}
 		break;
 	case EV_unpin:
-		/* The kernel does call with nothing to unpin: when a batch begins with a run that was used up. */
+		/* The kernel does call it with nothing to unpin: when a batch begins with a run that was used up. */
 		if (!ev->unpin.npages) {
 			d->stats.unneeded++;
 			return 0;
@@ -286,7 +286,7 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 			return -1;
 		break;
 	case EV_attach:
-		/* A probe that names the device itself needs no tracepoint to wait for. */
+		/* A probe that names the device itself does not wait for a tracepoint. */
 		if (!event_has(ev, attach, device))
 			return hold_attach(d, r, e);
 		break;
@@ -306,7 +306,7 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 
 /* --- records in order */
 
-/* The events of the record itself, after what was held back before it. */
+/* Makes the events of the record itself, after those that were held back. */
 static int feed(struct decoder *d, const struct raw_record *r, struct event *out, struct error *e)
 {
 	switch (r->kind) {
@@ -364,7 +364,7 @@ int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out
 	if (own >= 0 && d->pair[r->kind] && call_enter(d, r, e))
 		own = -1;
 	if (own < 0) {
-		if (flushed && !event_check(&out[0], NULL)) /* it is not that one's fault */
+		if (flushed && !event_check(&out[0], NULL)) /* the failed record does not affect it */
 			hold_attach(d, &held, e);
 		return -1;
 	}

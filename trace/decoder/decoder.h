@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From probe records to events. Trace files, ftrace text and live ring buffers use the same decoder. raw.h says what a
- * record is before it is known what it means.
+ * From probe records to events, for trace files, ftrace text and live ring buffers alike. raw.h has records before they
+ * are interpreted.
  *
- * Two layers: decoder_feed() takes raw records, whatever they were read from, and knows what probes mean together;
- * decoder_record() reads the fields out of libtraceevent records and feeds them. One raw record gives at most
- * DECODER_MAX_EVENTS events. What gives none is counted, so that nothing vanishes in silence.
+ * Two layers: decoder_feed() takes raw records from anywhere, and knows what probes mean together; decoder_record()
+ * reads the fields of libtraceevent records and feeds them. One raw record gives at most DECODER_MAX_EVENTS events.
+ * Records that give none are counted, so that nothing is dropped silently.
  *
- * Time order is kept here and nowhere else: no event that comes out is older than one that came out before, the losses
- * that its user tells included. What waited for a later record can be; it gets the time of that one, and is counted.
+ * Time order is kept only here: no event that comes out is older than one before it, including the losses that the
+ * caller reports. An event that waited for a later record may be; it gets the time of that record, and is counted.
  *
  * A decoder belongs to one stream of records in time order, and to one thread.
  */
@@ -30,72 +30,72 @@
 #define DECODER_MAX_EVENTS 3
 
 struct decoder_stats {
-	uint64_t records;	/* all that were fed */
-	uint64_t other;		/* records of other events */
-	uint64_t state;		/* hwpt_alloc, map_entry and their like: kept in mind, no event */
-	uint64_t unneeded;	/* area_unfill_domain, area_unmap_domain, unpin of no page */
-	uint64_t failed_map;	/* map with rc != 0 */
-	uint64_t failed_access; /* access_add with rc != 0 */
-	uint64_t empty_unmap;	/* unmap of nothing */
-	uint64_t unpaired; /* ends of calls whose entry is missing, and entries whose end is: a lost event tells of each */
-	uint64_t doubtful_names; /* records whose command's name may be forged, and is unknown; see cmdlines.h */
-	uint64_t unnamed; /* records without the name of their command, for which there was no room; they are decoded */
-	uint64_t events;  /* that came out */
-	uint64_t moved;	  /* events and losses among those that would have been older than one before them */
+	uint64_t records;	 /* all that were given */
+	uint64_t other;		 /* records of other events */
+	uint64_t state;		 /* hwpt_alloc, map_entry and the like: remembered, but no event */
+	uint64_t unneeded;	 /* area_unfill_domain, area_unmap_domain, unpin of no page */
+	uint64_t failed_map;	 /* map with rc != 0 */
+	uint64_t failed_access;	 /* access_add with rc != 0 */
+	uint64_t empty_unmap;	 /* unmap of nothing */
+	uint64_t unpaired;	 /* ends without their entry, and entries without their end: each became a lost event */
+	uint64_t doubtful_names; /* records whose command name may be forged, so it is unknown; see cmdlines.h */
+	uint64_t unnamed;	 /* records decoded without their command name, as there was no room for it */
+	uint64_t events;	 /* that came out */
+	uint64_t moved;		 /* events and losses that got a later time to keep the order */
 };
 
 struct decoder;
 
 /*
- * group: the system whose probes are ours for certain ("ioflush"; NULL means that): one that lacks a field it needs is
- * an error there, and somebody else's event of the same name anywhere else. NULL: out of memory.
+ * group: the system whose probes are certainly ours (NULL: "ioflush"). There a probe that lacks a needed field is an
+ * error; in any other system it is somebody else's event with the same name. Returns NULL if out of memory.
  */
 struct decoder *decoder_new(struct intern *strings, const char *group);
 void decoder_free(struct decoder *d);
 
-/* What is kept for later records is taken from the budget, which must live as long. To be said before the first record. */
+/* Sets the budget for what is kept for later records; it must outlive the decoder. Call it before the first record. */
 void decoder_within(struct decoder *d, struct budget *budget);
 
 /*
- * The tracepoints iommu:map and iommu:unmap stand in for the probes map and unmap, which they would repeat elsewhere. They
- * name no domain: it is 0 in their events.
+ * The tracepoints iommu:map and iommu:unmap replace the probes map and unmap; otherwise they would only repeat these.
+ * They name no domain: it is 0 in their events.
  */
 void decoder_take_tracepoints(struct decoder *d);
 
 /*
- * Anyone may call a thread what they like: names of commands are added to the strings as long as these are fewer than most.
- * One that is not is unknown. For who decodes without an end; without this a name that finds no room is an error.
+ * For a recorder, which runs without end while anyone may invent thread names: command names are only added while there
+ * are fewer than most strings, and are unknown after that. Without this call, a name that finds no room is an error.
  */
 void decoder_limit_names(struct decoder *d, uint32_t most);
 
 /*
- * The events that a raw record gives, in time order: how many, or -1 and the error (without the place). Then the record
- * is as if it had not been, and what was held back before it still comes out.
+ * The events of a raw record, in time order. Returns how many, or -1 and the error (without the place). After an error
+ * the record counts as absent, and what was held back before it still comes out.
  */
 int decoder_feed(struct decoder *d, const struct raw_record *r, struct event out[DECODER_MAX_EVENTS], struct error *e);
 
-/* The same for a record of a known event format. The record's data is only read. */
+/* The same for a record of a known event format, whose data is only read. */
 int decoder_record(struct decoder *d, struct tep_handle *tep, const struct tep_record *rec,
 		   struct event out[DECODER_MAX_EVENTS], struct error *e);
 
 /*
- * Records were lost here, as a lost event tells that the caller made and gives out next: what waits for a later record
- * of its thread may not belong to that any more, so it is forgotten.
+ * Records were lost here; the caller makes the lost event and gives it out next. What waits for a later record of its
+ * thread may no longer belong to that record, so it is forgotten.
  */
 void decoder_lost(struct decoder *d, struct event *lost);
 
-/* At the end of the stream, until it returns 0: the next event that was still held back. */
+/* At the end of the stream, call it until it returns 0: gives the next event that was held back. */
 int decoder_finish(struct decoder *d, struct event *out);
 
-/* Formats or command names have changed in the tep handle: look at them anew. */
+/* Formats or command names changed in the tep handle: read them again. */
 void decoder_reset_formats(struct decoder *d);
 
 const struct decoder_stats *decoder_stats(const struct decoder *d);
 
-/* What of these is dropped for good. */
+/* The part of these that is finally dropped. */
 void decoder_dropped(const struct decoder *d, struct dropped *out);
 
-/* Whether records of this format are read: it has the name of one of ours, and the fields that that needs. */
+/* Whether records of this format are read: it has the name of a probe of ours, and the fields that this needs. */
 bool decoder_reads(const struct tep_event *event);
 
 #endif

@@ -17,8 +17,8 @@
 #include "trace/decoder/decoder.h"
 
 #define COMM_SLOTS 1024u /* power of two */
-#define MAX_CALLS 8	 /* that a thread is in at once; they nest three deep */
-#define CALL_FIELDS 6	 /* that an entry has for its end: the first ones of both */
+#define MAX_CALLS 8	 /* calls of a thread at once; they nest three deep */
+#define CALL_FIELDS 6	 /* fields that an entry has for its end: the first ones of both */
 #define NO_TID UINT32_MAX
 #define IDLE 0x80000000u /* no tid is so large */
 
@@ -37,31 +37,31 @@ enum { X_COHERENT = RAW_EXTRA };		  /* hwpt_alloc */
 enum { X_DEVICE = RAW_EXTRA };			  /* attach_device_to_domain */
 
 struct raw_desc {
-	const char *name; /* NULL: that of the event */
+	const char *name; /* NULL: the event's name */
 	const char *extra[RAW_MAX_EXTRA];
-	bool string;	/* the first extra is one */
-	uint16_t entry; /* the kind whose record, at the entry of the same call, may have what this one lacks */
-	uint16_t like;	/* an entry that is no event: the event that its fields are of */
+	bool string;	/* the first extra is a string */
+	uint16_t entry; /* the kind of the entry of the same call, which may have fields that this one lacks */
+	uint16_t like;	/* for an entry that is not an event: the event whose fields it has */
 };
 
 extern const struct raw_desc raw_table[RAW_KINDS];
 
 uint16_t raw_fields_required(unsigned kind);
-/* Whether the record of an end has nothing of what its entry has. What is an event only at its end says how it went. */
+/* Whether the record of an end has no field of its entry. A kind that is an event only at its end has a return code. */
 bool raw_is_bare_end(unsigned kind, uint16_t present);
 
 /* --- the whole */
 
-/* Whether the ends of a kind of call need their entry: not known of text before one has been seen. */
+/* Whether the ends of a kind of call need their entry. In text this is unknown until the first one. */
 enum pairing { PAIR_NO, PAIR_MAYBE, PAIR_YES };
 
-/* A call that has been entered. */
+/* A call that was entered. */
 struct call {
 	uint16_t kind, present; /* of its entry */
 	uint64_t v[CALL_FIELDS];
 };
 
-/* A thread that is between two records which belong together. */
+/* A thread between two records that belong together. */
 struct thread {
 	uint32_t id; /* see thread_id() */
 	bool has_coherent, coherent;
@@ -75,17 +75,17 @@ struct thread {
 
 struct comm_slot {
 	uint32_t tid, comm;
-	bool unnamed;  /* it has a name, and there was no room for it */
+	bool unnamed;  /* its name found no room */
 	bool doubtful; /* its name may be forged */
 };
 
-/* What records.c was told of formats and names. */
+/* What records.c knows of formats and names. */
 struct formats {
-	struct tep_handle *tep; /* what the rest was compiled from */
+	struct tep_handle *tep; /* the rest is compiled from this */
 	const struct plan **plan;
 	uint32_t plans;
-	bool swapped;						       /* byte order is not this machine's */
-	uint32_t type_offset, type_size, pid_offset, pid_size, header; /* header 0: not known */
+	bool swapped;						       /* the byte order is not this machine's */
+	uint32_t type_offset, type_size, pid_offset, pid_size, header; /* header 0: unknown */
 	struct comm_slot comm[COMM_SLOTS];
 };
 
@@ -95,32 +95,32 @@ struct decoder {
 	char *group;
 	struct decoder_stats stats;
 	uint64_t last_t;     /* of the last record of ours */
-	uint64_t out_t;	     /* of the newest event that came out */
+	uint64_t out_t;	     /* of the last event that came out */
 	uint64_t cause;	     /* of lost events: a string's id */
 	uint32_t most_names; /* strings beyond which no name is added; 0: no limit */
-	bool tracepoints;    /* of the IOMMU core stand in for our probes */
+	bool tracepoints;    /* tracepoints of the IOMMU core replace our probes */
 	uint16_t required[RAW_KINDS];
 	uint16_t may_miss[EV_KINDS]; /* fields whose absence is marked; an absent return code is 0 instead */
 
 	struct thread *threads, *free_threads;
 	unsigned attaches; /* threads with has_attach */
-	bool waits;	   /* a thread may have what a loss makes void */
+	bool waits;	   /* a thread may have something that a loss invalidates */
 	struct device *devices;
-	uint8_t pair[RAW_KINDS]; /* enum pairing of each kind that is the entry of another */
+	uint8_t pair[RAW_KINDS]; /* enum pairing of each kind that is an entry */
 
 	struct formats formats;
 };
 
 /* --- threads.c */
 
-/* The idle tasks of all CPUs have the tid 0, and what interrupts them calls on each CPU by itself. */
+/* The idle tasks of all CPUs have tid 0, and interrupts make calls on each CPU independently. */
 static inline uint32_t thread_id(uint32_t tid, uint32_t cpu)
 {
 	return tid ? tid : IDLE | cpu;
 }
 
 struct thread *thread_find(struct decoder *d, uint32_t id);
-/* Finds or adds; NULL and the error: out of memory. */
+/* Finds or adds a thread. NULL and the error: out of memory. */
 struct thread *thread_get(struct decoder *d, uint32_t id, struct error *e);
 void thread_drop(struct decoder *d, struct thread *th);
 void thread_drop_if_idle(struct decoder *d, struct thread *th);
@@ -132,7 +132,7 @@ void threads_free(struct decoder *d);
 
 void calls_pair_all(struct decoder *d, enum pairing how);
 int call_enter(struct decoder *d, const struct raw_record *r, struct error *e);
-/* The end of a call, completed from its entry. How many events, of what is lost; *whole: whether r is complete now. */
+/* Completes the end of a call from its entry. Returns how many lost events; *whole: whether r is complete now. */
 int call_end(struct decoder *d, struct raw_record *r, struct event *out, bool *whole);
 
 #endif

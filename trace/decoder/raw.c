@@ -123,7 +123,7 @@ const char *raw_field_lacking(unsigned kind, uint16_t present)
 		present |= EVENT_BIT(unmap, size);
 	if (kind == EV_unpin && present & BIT(X_PAGE))
 		present |= present & BIT(X_VMEMMAP) ? EVENT_BIT(unpin, pfn) : 0;
-	/* All of detach is optional, but nothing at all is somebody else's event. */
+	/* All fields of detach are optional, but an event with none of them is not ours. */
 	if (kind == EV_detach && !(present & (EVENT_BIT(detach, hwpt) | BIT(X_IDEV))))
 		return "idev";
 	lacking = raw_fields_required(kind) & ~present;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Raw records: what a probe said, before it is known what that means. A probe is known by its name, which is the event's
- * own name or one of the few that only carry state (hwpt_alloc, the tracepoint attach_device_to_domain); its fields are
- * known by theirs.
+ * Raw records: what a probe reports, before it is interpreted. A probe is known by its name: that of the event, or one
+ * of the few that only carry state (hwpt_alloc, the tracepoint attach_device_to_domain). Fields are known by their
+ * names.
  */
 #ifndef IOFLUSH_TRACE_DECODER_RAW_H
 #define IOFLUSH_TRACE_DECODER_RAW_H
@@ -13,9 +13,9 @@
 
 #include "trace/event.h"
 
-/* Kinds of raw records: those of the events, and these, which no event is made from alone. */
+/* Kinds of raw records: those of the events, and these, which alone do not make an event. */
 enum raw_kind {
-	RAW_OTHER = EV_NONE, /* none of ours */
+	RAW_OTHER = EV_NONE, /* not ours */
 	RAW_hwpt_alloc = EV_KINDS,
 	RAW_hwpt_alloc_end,
 	RAW_area_unfill_domain,
@@ -28,7 +28,7 @@ enum raw_kind {
 };
 
 /*
- * Raw fields: 0 to nfields - 1 are those of the event's table, then come RAW_MAX_EXTRA that only probes have (rc,
+ * Raw fields: 0 to nfields - 1 are those of the event's table; then come up to RAW_MAX_EXTRA that only probes have (rc,
  * unmapped, page, ...). Field i is bit i of a present mask.
  */
 #define RAW_MAX_EXTRA 3
@@ -54,8 +54,8 @@ const char *raw_field_name(unsigned kind, int field); /* NULL: no such field */
 bool raw_field_is_string(unsigned kind, int field);
 
 /*
- * What a record of the kind with these fields lacks to be one of ours, or NULL: nothing. The end of a call may lack all
- * that its entry has: it is paired with it.
+ * The field that a record of this kind lacks to be ours; NULL: none. The end of a call may lack all fields of its
+ * entry, with which it is paired.
  */
 const char *raw_field_lacking(unsigned kind, uint16_t present);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Records as libtraceevent gives them, to raw ones. The format of an event is compiled at first sight of its id, into how
- * each field is read.
+ * From libtraceevent's records to raw ones. When a format is first seen, it is compiled into a plan of how to read each
+ * field.
  */
 #include "trace/decoder/impl.h"
 
@@ -56,7 +56,7 @@ void decoder_reset_formats(struct decoder *d)
 		d->formats.comm[i].tid = NO_TID;
 }
 
-/* Compiles how to read one field. 0, or -1: not a number or a string as it should be. */
+/* Compiles how to read one field. 0, or -1: it is not the number or string that it should be. */
 static int compile_field(struct decoder *d, struct tep_format_field *f, bool want_string, struct read_op *op)
 {
 	static const uint8_t unsigned_how[] = {[1] = READ_U8, [2] = READ_U16, [4] = READ_U32, [8] = READ_U64};
@@ -85,7 +85,7 @@ static int compile_field(struct decoder *d, struct tep_format_field *f, bool wan
 	return 0;
 }
 
-/* Compiles the fields of an event that has one of our names. Which one is unusable, or NULL. */
+/* Compiles the fields of an event with one of our names. Returns the unusable field, or NULL. */
 static const char *compile_fields(struct decoder *d, struct tep_event *event, struct plan *plan)
 {
 	struct tep_format_field *f;
@@ -138,8 +138,8 @@ bool decoder_reads(const struct tep_event *event)
 }
 
 /*
- * The tracepoints iommu:map and iommu:unmap name no domain. Where they stand in for our probes, the domain is 0, which no
- * kernel pointer is: nobody's.
+ * The tracepoints iommu:map and iommu:unmap name no domain. If they replace our probes, the domain is 0, which is no
+ * kernel pointer.
  */
 static uint16_t unknown_domain(unsigned kind)
 {
@@ -148,7 +148,7 @@ static uint16_t unknown_domain(unsigned kind)
 	return kind == EV_unmap ? EVENT_BIT(unmap, domain) : 0;
 }
 
-/* Compiles a format. NULL and the error; plan_other: none of ours. */
+/* Compiles a format. NULL and the error; plan_other: not ours. */
 static const struct plan *compile(struct decoder *d, uint32_t id, struct error *e)
 {
 	struct tep_event *event = tep_find_event(d->formats.tep, (int)id);
@@ -185,7 +185,7 @@ static const struct plan *compile(struct decoder *d, uint32_t id, struct error *
 	return NULL;
 }
 
-/* Which ends need their entry, as their formats say. */
+/* Learns from the formats which ends need their entry. */
 static void compile_pairing(struct decoder *d)
 {
 	int i, n = tep_get_events_count(d->formats.tep);
@@ -200,7 +200,7 @@ static void compile_pairing(struct decoder *d)
 	}
 }
 
-/* Where every record has its type and pid. They are the same in all formats. */
+/* Finds where records have their type and pid: the same in all formats. */
 static void compile_header(struct decoder *d)
 {
 	struct tep_event *event = tep_get_first_event(d->formats.tep);
@@ -340,7 +340,7 @@ out:
 	return slot->comm;
 }
 
-/* Reads all the fields that the plan names. 0 or -1. */
+/* Reads all fields of the plan. 0 or -1. */
 static int read_fields(struct decoder *d, const struct plan *plan, const struct tep_record *rec, struct raw_record *raw,
 		       struct error *e)
 {
@@ -376,7 +376,7 @@ int decoder_record(struct decoder *d, struct tep_handle *tep, const struct tep_r
 		d->formats.tep = tep;
 		compile_header(d);
 	}
-	if (!d->formats.header) { /* there is no format at all */
+	if (!d->formats.header) { /* there is no format */
 		d->stats.records++;
 		d->stats.other++;
 		return 0;

@@ -7,14 +7,14 @@
 
 #define COMMIT_MASK ((1u << 27) - 1)
 #define MISSED_EVENTS (1u << 31)
-#define MISSED_STORED (1u << 30) /* the count lies behind the last record */
+#define MISSED_STORED (1u << 30) /* the count is stored behind the last record */
 
 #define TYPE_PADDING 29
 #define TYPE_TIME_EXTEND 30
 #define TYPE_TIME_STAMP 31
 #define TS_BITS 27
 
-/* An absolute time stamp has 59 bits; the upper five are those of the time before. */
+/* An absolute time stamp has 59 bits; the upper five are those of the previous time. */
 #define ABS_TS_BITS 59
 #define ABS_TS_MSB (~0ull << ABS_TS_BITS)
 
@@ -90,7 +90,7 @@ int subbuf_load(struct subbuf *sb, const struct subbuf_format *f, const void *pa
 
 	sb->fmt = f;
 	sb->page = page;
-	/* The flags are in the low 32 bits of the word, which come last in a 64-bit big-endian one. */
+	/* The flags are in the low 32 bits of the word; in a 64-bit big-endian word these come last. */
 	word = f->commit_size == 8 ? (uint32_t)read64(f, sb->page + f->commit) : read32(f, sb->page + f->commit);
 	sb->ts = read64(f, sb->page);
 	sb->pos = f->data;
@@ -150,7 +150,7 @@ int subbuf_next(struct subbuf *sb, struct tep_record *rec, struct error *e)
 			continue;
 		}
 		if (type == 0 || type == TYPE_PADDING) {
-			/* The length counts its own word; records are a multiple of 4 bytes. */
+			/* The length includes its own word; records are a multiple of 4 bytes. */
 			if (array < 4 || array > room - 4)
 				return cut_record(sb, e);
 			len = array - 4;
@@ -162,7 +162,7 @@ int subbuf_next(struct subbuf *sb, struct tep_record *rec, struct error *e)
 		rec->offset = sb->pos;
 		sb->pos += skip + ((len + 3) & ~3u);
 		if (type == TYPE_PADDING)
-			continue; /* a record that its writer took back */
+			continue; /* a record that its writer discarded */
 		rec->ts = sb->ts;
 		rec->data = (void *)(uintptr_t)(p + skip);
 		rec->size = (int)len;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One sub-buffer of the kernel's ring buffer (a "page" of it, though it may be larger): a header with the time of the
- * first record and the number of bytes committed, then records, each a 32-bit word of 5 bits type and 27 bits time since
- * the record before, then its data.
+ * One sub-buffer of the kernel's ring buffer (also called "page", though it may be larger): a header with the time of
+ * the first record and the number of committed bytes; then records, each a 32-bit word (5 bits type, 27 bits time since
+ * the previous record) and its data.
  *
- * The bytes may come from a damaged file: nothing outside the sub-buffer is read, and what cannot be is an error. The
- * loss flags are read from the commit word itself; libtraceevent's kbuffer forgets them when a sub-buffer begins with a
- * time extension.
+ * The bytes may come from a damaged file: nothing outside the sub-buffer is read, and anything unreadable is an error.
+ * The loss flags are read from the commit word itself: libtraceevent's kbuffer forgets them if a sub-buffer begins with
+ * a time extension.
  */
 #ifndef IOFLUSH_TRACE_DECODER_SUBBUF_H
 #define IOFLUSH_TRACE_DECODER_SUBBUF_H
@@ -19,9 +19,9 @@
 
 #include "base/error.h"
 
-#define SUBBUF_LOST_UNKNOWN (-1) /* records were lost, it is not known how many */
+#define SUBBUF_LOST_UNKNOWN (-1) /* an unknown number of records was lost */
 
-/* As the kernel's events/header_page tells. */
+/* As in the kernel's events/header_page. */
 struct subbuf_format {
 	uint32_t size;	      /* of the sub-buffer with its header, in bytes */
 	uint32_t commit;      /* offset of the commit word */
@@ -39,17 +39,17 @@ struct subbuf {
 };
 
 /*
- * Reads the format from the text of events/header_page (len bytes, not NUL-terminated). size is that of a sub-buffer,
- * or 0: as the text says. 0, or -1 and the error.
+ * Reads the format from the text of events/header_page (len bytes, not NUL-terminated). size: of a sub-buffer; 0: as in
+ * the text. 0, or -1 and the error.
  */
 int subbuf_format(struct subbuf_format *f, const char *text, size_t len, uint32_t size, bool bigendian, struct error *e);
 
-/* Begins the sub-buffer at page, f->size bytes that stay the caller's. 0, or -1 and the error. */
+/* Begins the sub-buffer at page, f->size bytes that belong to the caller. 0, or -1 and the error. */
 int subbuf_load(struct subbuf *sb, const struct subbuf_format *f, const void *page, struct error *e);
 
 /*
  * The next record: sets ts, data (points into the page), size, record_size and offset (in the sub-buffer). 1, 0: there
- * is no more, or -1 and the error.
+ * are no more, or -1 and the error.
  */
 int subbuf_next(struct subbuf *sb, struct tep_record *rec, struct error *e);
 

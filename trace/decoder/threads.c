@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is kept per thread and per device, from one record to another. Both tables are bounded: what they forget becomes
- * "unknown" or lost, never wrong.
+ * State per thread and per device, kept between records. Both tables are bounded: forgotten state becomes "unknown" or
+ * lost, never wrong.
  */
 #include "trace/decoder/impl.h"
 
@@ -48,7 +48,7 @@ struct thread *thread_get(struct decoder *d, uint32_t id, struct error *e)
 		return th;
 	if (HASH_COUNT(d->threads) >= MAX_THREADS)
 		HASH_ITER(hh, d->threads, old, next)
-			if (!old->has_attach) { /* the longest there; its coherency becomes unknown, its calls lost */
+			if (!old->has_attach) { /* the oldest entry; its coherency becomes unknown, its calls lost */
 				thread_drop(d, old);
 				break;
 			}

@@ -21,7 +21,7 @@ int cpudata_error(const struct cpudata *d, const char *what, struct error *e)
 	return error_at(d, d->buffer->compressed ? d->offset : d->offset + d->next - d->size, what, e);
 }
 
-/* Reads at an offset, at least min bytes. How many, or -1 and the error. */
+/* Reads at least min bytes at an offset. Returns how many, or -1 and the error. */
 static ssize_t read_run(const struct cpudata *d, void *buf, size_t len, size_t min, uint64_t offset, struct error *e)
 {
 	ssize_t n = read_at(d->file->fd, d->file->path, buf, len, offset, e);
@@ -34,7 +34,7 @@ static ssize_t read_run(const struct cpudata *d, void *buf, size_t len, size_t m
 			 d->file->path, d->cpu->cpu, offset + (size_t)n, d->end - d->pos);
 }
 
-/* Room for want bytes of sub-buffers. 0, or -1: no memory for them. */
+/* Makes room for want bytes of sub-buffers. 0, or -1: no memory. */
 static int grow(struct cpudata *d, size_t want)
 {
 	uint8_t *grown;
@@ -54,7 +54,7 @@ static int no_memory(const struct cpudata *d, struct error *e)
 	return error_at(d, d->pos, budget_failure(d->file->budget), e);
 }
 
-/* Fills the window with whole sub-buffers as they are. 1, 0: none are left, or -1. */
+/* Fills the window with whole, uncompressed sub-buffers. 1, 0: none are left, or -1. */
 static int fill_plain(struct cpudata *d, struct error *e)
 {
 	size_t want = WINDOWS_TOTAL / d->buffer->cpus;
@@ -79,7 +79,7 @@ static int fill_plain(struct cpudata *d, struct error *e)
 	return 1;
 }
 
-/* Reads and unpacks the chunk at the place: packed bytes behind its head, which become size. 0 or -1. */
+/* Reads and unpacks the chunk here: packed bytes behind its head, which unpack to size. 0 or -1. */
 static int unpack(struct cpudata *d, size_t packed, size_t size, struct error *e)
 {
 	struct budget *budget = d->file->budget;

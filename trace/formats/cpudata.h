@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The bytes of one CPU in a trace.dat, one sub-buffer after the other, whether they lie in the file as they are or in
- * compressed chunks. What is in a sub-buffer is not known here (subbuf.h reads it).
+ * The bytes of one CPU in a trace.dat, sub-buffer by sub-buffer, stored plainly or in compressed chunks. The content of
+ * a sub-buffer is not known here (subbuf.h reads it).
  *
- * They come through a window of a few sub-buffers, or one unpacked chunk, so memory does not depend on the size of the
- * file: all CPUs of a buffer together have a few megabytes. It is of the file's budget, and given back at the CPU's end.
+ * They are read through a window of a few sub-buffers, or of one unpacked chunk, so memory does not depend on the size
+ * of the file: all CPUs of a buffer together take a few megabytes of the file's budget, given back at the end of the
+ * CPU.
  *
  * Errors name the CPU and the place: the offset in the file of the sub-buffer, or of the chunk that holds it.
  */
@@ -24,7 +25,7 @@ struct cpudata {
 	const struct tracefile_cpu *cpu;
 	uint32_t size; /* of a sub-buffer, in bytes */
 
-	uint64_t pos, end; /* what is still to be read of the file: offsets */
+	uint64_t pos, end; /* the unread part of the file: offsets */
 	uint64_t chunks;   /* compressed ones left */
 	uint8_t *buf;	   /* owned: sub-buffers */
 	size_t cap;	   /* of buf */
@@ -33,19 +34,19 @@ struct cpudata {
 };
 
 /*
- * To the first sub-buffer, of size bytes, of the CPU with this index in a buffer; from wherever d is, so also to read
- * once more. 0, or -1 and the error.
+ * Goes to the first sub-buffer, of size bytes, of the CPU with this index in a buffer; also to read it again. 0, or -1
+ * and the error.
  */
 int cpudata_begin(struct cpudata *d, const struct tracefile *tf, const struct tracefile_buffer *b, uint32_t index,
 		  uint32_t size, struct error *e);
 
-/* The next sub-buffer, valid until the next call. 1, 0: there is no more, or -1 and the error. */
+/* The next sub-buffer, valid until the next call. 1, 0: there are no more, or -1 and the error. */
 int cpudata_next(struct cpudata *d, const uint8_t **subbuf, struct error *e);
 
-/* Sets an error in the sub-buffer last given, with its place. Always -1. */
+/* Sets an error with the place of the last sub-buffer given. Always -1. */
 int cpudata_error(const struct cpudata *d, const char *what, struct error *e);
 
-/* Frees what it owns, not d, which may begin again. */
+/* Frees what d owns, but not d, which may begin again. */
 void cpudata_free(struct cpudata *d);
 
 #endif

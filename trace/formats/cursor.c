@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A place in binary metadata that moves forward; see cursor.h. */
+/* A position in binary metadata that moves forward; see cursor.h. */
 #include "trace/formats/cursor.h"
 
 #include <errno.h>
@@ -69,7 +69,7 @@ int cursor_cut(const struct cursor *c)
 			 c->path, c->what, cursor_offset(c), c->end);
 }
 
-/* Moves the window to the place, so that it holds at least n bytes, which lie before the end. */
+/* Moves the window to the position, so that it holds at least n bytes, which lie before the end. */
 static int refill(struct cursor *c, size_t n)
 {
 	size_t want = n > WINDOW ? n : WINDOW;
@@ -187,8 +187,8 @@ int cursor_expect(struct cursor *c, const char *bytes, size_t len)
 	if (!p)
 		return -1;
 	if (memcmp(p, bytes, len))
-		return error_set(c->e, "%s: %s at offset %" PRIu64 ": \"%s\" is not there; the file is damaged",
-				 c->path, c->what, cursor_offset(c), bytes);
+		return error_set(c->e, "%s: %s at offset %" PRIu64 ": \"%s\" is missing; the file is damaged", c->path,
+				 c->what, cursor_offset(c), bytes);
 	c->pos += len;
 	return 0;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A place in binary metadata that moves forward: through a window of a file, or over bytes in memory. Nothing is taken
- * before it is known to be there, so a length that the metadata tells may be wrong without harm.
+ * A position in binary metadata that moves forward, through a window of a file or over bytes in memory. Nothing is read
+ * before it is known to exist, so a wrong length in the metadata does no harm.
  *
- * Offsets are bytes in the file. A cursor over memory keeps the offset that its bytes have, or come from, in the file:
- * they are for messages. An error names path, what is being read and the offset, and goes to e. Functions that return
- * int give 0, or -1 and the error; those that return a pointer give NULL and the error.
+ * Offsets are bytes in the file. A cursor over memory keeps the offset in the file that its bytes have, or come from,
+ * for messages. An error names the path, what is being read and the offset, and goes to e. Functions that return int
+ * give 0, or -1 and the error; those that return a pointer give NULL and the error.
  */
 #ifndef IOFLUSH_TRACE_FORMATS_CURSOR_H
 #define IOFLUSH_TRACE_FORMATS_CURSOR_H
@@ -21,7 +21,7 @@
 struct cursor {
 	int fd;	       /* borrowed; -1: all is in buf */
 	uint64_t base; /* offset of buf[0] */
-	uint64_t end;  /* offset where what may be read ends */
+	uint64_t end;  /* offset of the end of what may be read */
 	uint8_t *buf;  /* owned if fd is not -1, or after cursor_unpacked() */
 	size_t pos, len, cap;
 	struct budget *budget; /* that an owned buf is taken from */
@@ -39,15 +39,15 @@ int cursor_error(const struct cursor *c, const char *what);
 /* Sets the error that the budget did not give memory. Always -1. */
 int cursor_no_memory(const struct cursor *c);
 
-/* Sets the error that what should be at the place is not there any more. Always -1. */
+/* Sets the error that the input ends before what should be here. Always -1. */
 int cursor_cut(const struct cursor *c);
 
 uint64_t cursor_offset(const struct cursor *c);
 
-/* Makes n bytes at the place available, and leaves it there. They are valid until the cursor is used again. */
+/* Makes n bytes at the position available without moving it. They are valid until the cursor is used again. */
 const uint8_t *cursor_need(struct cursor *c, size_t n);
 
-/* The same, and goes behind them. */
+/* The same, and moves behind them. */
 const uint8_t *cursor_take(struct cursor *c, size_t n);
 
 int cursor_skip(struct cursor *c, uint64_t n);
@@ -65,19 +65,19 @@ const char *cursor_string(struct cursor *c, size_t max);
  */
 char *cursor_text(struct cursor *c, size_t len);
 
-/* Goes behind the given bytes, which must be there. */
+/* Moves behind the given bytes, which must be there. */
 int cursor_expect(struct cursor *c, const char *bytes, size_t len);
 
-/* The next len bytes as a cursor of its own, which c then is behind; valid until c is used again. */
+/* A cursor over the next len bytes, valid until c is used again; c moves behind them. */
 int cursor_over(struct cursor *c, size_t len, struct cursor *out);
 
-/* Turns c into one over len bytes of its budget, which it owns from now on, with the offset of where they came from. */
+/* Turns c into a cursor over len bytes of its budget, which it then owns, with the offset where they came from. */
 void cursor_unpacked(struct cursor *c, uint8_t *bytes, size_t len, uint64_t offset);
 
 /* A number of size bytes, at most 8, at p. */
 uint64_t number_at(const uint8_t *p, unsigned size, bool bigendian);
 
-/* Reads len bytes at an offset of a file. How many: fewer only at its end. Or -1 and the error. */
+/* Reads len bytes at an offset of a file. Returns how many (fewer only at its end), or -1 and the error. */
 ssize_t read_at(int fd, const char *path, void *buf, size_t len, uint64_t offset, struct error *e);
 
 #endif

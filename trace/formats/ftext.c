@@ -5,8 +5,8 @@
  *	          churn-80      [001] .....     6.109168: attach_device_to_domain: IOMMU: device=0000:00:02.0
  *	COMM-PID [(TGID)] [CPU] [FLAGS] TIME: NAME: [(PLACE)] FIELD=VALUE...
  *
- * A line is cut up in ftext_line.c. Lines of other events are counted and left out; a line that is no ftrace text at all
- * is an error, and so is one that does not end: it may have been cut anywhere.
+ * ftext_line.c splits a line. Lines of other events are counted and left out. A line that is not ftrace text is an
+ * error, and so is a last line without an end: it may have been cut anywhere.
  */
 #include "trace/source.h"
 
@@ -28,7 +28,7 @@
 #define COMM_SLOTS 256u /* power of two */
 #define COMM_MAX 32u
 #define CPU_TIMES 1024u	    /* CPUs whose last time is kept, for what a loss lies behind */
-#define LOSSES SPILL_LOSSES /* told before the next event */
+#define LOSSES SPILL_LOSSES /* reported before the next event */
 
 struct comm_slot {
 	uint32_t tid, id;
@@ -57,7 +57,7 @@ struct ftext {
 	} loss[LOSSES];
 	unsigned losses;
 	uint64_t entries, expected; /* lines of events since the header that says how many there are; 0: none does */
-	bool lost_unknown;	    /* among those, nobody knows how many */
+	bool lost_unknown;	    /* among those, an unknown number */
 	uint32_t cause;
 	uint64_t cpu_t[CPU_TIMES]; /* 0: no record yet */
 
@@ -111,7 +111,7 @@ static void make_lost(struct ftext *ft, struct event *ev, uint32_t cpu, uint64_t
 	decoder_lost(ft->decoder, ev);
 }
 
-/* The losses told so far come out with the time of the event that follows them. */
+/* Gives out the losses so far, with the time of the event that follows them. */
 static int flush_losses(struct ftext *ft, struct event *out)
 {
 	unsigned i;
@@ -127,7 +127,7 @@ static void add_loss(struct ftext *ft, uint32_t cpu, uint64_t count)
 	unsigned i;
 
 	if (ft->losses == LOSSES) {
-		/* More losses than a person wants to read, and no event between them: add up. */
+		/* too many losses without an event between them: add them up */
 		i = LOSSES - 1;
 		ft->loss[i].count = count && ft->loss[i].count ? ft->loss[i].count + count : 0;
 		ft->loss[i].cpu = EVENT_NO_CPU;
@@ -139,8 +139,8 @@ static void add_loss(struct ftext *ft, uint32_t cpu, uint64_t count)
 }
 
 /*
- * At the end, or before a further header: whether all entries that the header speaks of were there. What the kernel lost
- * while the file was read counts as there; it is told as lost.
+ * At the end, or before another header: checks that all entries of the header were there. Records that the kernel lost
+ * while the file was read count as there; they become lost events.
  */
 static int check_entries(struct ftext *ft)
 {
@@ -175,7 +175,7 @@ static int parse_header(struct ftext *ft, const char *p, const char *end)
 	return 0;
 }
 
-/* A line that is no event's: 0, or -1: nothing that ftrace or trace-cmd prints. */
+/* A line without an event. 0, or -1: neither ftrace nor trace-cmd prints such a line. */
 static int other_line(struct ftext *ft, const char *p, const char *end)
 {
 	const char *text = ftext_skip_blanks(p, end);
@@ -196,7 +196,7 @@ static int other_line(struct ftext *ft, const char *p, const char *end)
 		return 0;
 	if (ftext_begins(p, end, "CPU ") && memmem(p, (size_t)(end - p), " is empty", 9))
 		return 0;
-	return line_error(ft, "is no line of ftrace text (COMM-PID [CPU] TIME: EVENT: FIELD=VALUE ...)");
+	return line_error(ft, "not a line of ftrace text (COMM-PID [CPU] TIME: EVENT: FIELD=VALUE ...)");
 }
 
 /* --- lines */
@@ -213,16 +213,16 @@ static int check_time(struct ftext *ft, const struct ftext_columns *col)
 	return 0;
 }
 
-/* A probe of ours that lacks a field, or has one that is no number. */
+/* Refuses a probe of ours that lacks a field, or has one that is not a number. */
 static int refuse_fields(struct ftext *ft, unsigned kind, const struct ftext_bad *bad, const char *lacking)
 {
 	if (bad->why)
 		return field_error(ft, kind, bad->field, bad->p, bad->end, bad->why);
-	return error_set(&ft->failure, "%s:%" PRIu64 ": %s: %s: is not there; the probe lacks it, or the line is damaged",
+	return error_set(&ft->failure, "%s:%" PRIu64 ": %s: %s: missing; the probe lacks it, or the line is damaged",
 			 ft->source.path, ft->line, raw_kind_name(kind), lacking);
 }
 
-/* The event of a line of ours, to out. How many, or -1. */
+/* Puts the event of a line of ours into out. Returns how many, or -1. */
 static int decode(struct ftext *ft, const struct ftext_columns *col, const char *end, struct event *out)
 {
 	struct raw_record raw = {.t = col->t, .cpu = col->cpu, .tid = col->tid};
@@ -247,7 +247,7 @@ static int decode(struct ftext *ft, const struct ftext_columns *col, const char 
 	if (find_comm(ft, col, &raw.comm))
 		return -1;
 	lacking = raw_field_lacking(raw.kind, raw.present);
-	/* Only probes print their place. Without it this is somebody's tracepoint, such as iommu's map. */
+	/* Only probes print their place. Without it this is a tracepoint of somebody else, such as iommu's map. */
 	if ((lacking || bad.why) && probe)
 		return refuse_fields(ft, raw.kind, &bad, lacking);
 	if (lacking)
@@ -259,7 +259,7 @@ static int decode(struct ftext *ft, const struct ftext_columns *col, const char 
 	return n;
 }
 
-/* The events of one line: how many, or -1 and the failure. */
+/* The events of one line. Returns how many, or -1 and the failure. */
 static int parse_line(struct ftext *ft, const char *p, const char *end, struct event out[SPILL_EVENTS])
 {
 	struct ftext_columns col;
@@ -279,13 +279,13 @@ static int parse_line(struct ftext *ft, const char *p, const char *end, struct e
 	if (col.cpu < CPU_TIMES)
 		ft->cpu_t[col.cpu] = col.t;
 	if (made < 0 && n) {
-		ft->failed = true; /* told after the losses before it */
+		ft->failed = true; /* reported after the losses before it */
 		return n;
 	}
 	return made < 0 ? -1 : n + made;
 }
 
-/* Reads on, behind what is not used yet. 0 or -1. */
+/* Reads more, behind what is not used yet. 0 or -1. */
 static int fill(struct ftext *ft)
 {
 	ssize_t n;
@@ -304,7 +304,7 @@ static int fill(struct ftext *ft)
 	return 0;
 }
 
-/* The next line, without its end. 1, 0: there is no more, or -1 and the failure. */
+/* The next line, without its end. 1, 0: there are no more, or -1 and the failure. */
 static int next_line(struct ftext *ft, const char **line, const char **end)
 {
 	const char *start, *eol;
@@ -323,7 +323,7 @@ static int next_line(struct ftext *ft, const char **line, const char **end)
 		return 0;
 	ft->line++;
 	if ((eol ? (size_t)(eol - start) : have) > LINE_MAX_BYTES)
-		return line_error(ft, "the line has more than 65536 bytes; this is no ftrace text");
+		return line_error(ft, "the line has more than 65536 bytes; this is not ftrace text");
 	if (memchr(start, '\0', eol ? (size_t)(eol - start) : have))
 		return line_error(ft, "a NUL byte; the file is damaged or no text");
 	if (!eol)
@@ -334,7 +334,7 @@ static int next_line(struct ftext *ft, const char **line, const char **end)
 	return 1;
 }
 
-/* Events of the lines to come: how many, 0: the end, or failed. */
+/* The events of the next lines. Returns how many, 0: the end, or failed. */
 static int step(struct source *s, struct event out[SPILL_EVENTS])
 {
 	struct ftext *ft = (struct ftext *)s;
@@ -368,7 +368,7 @@ static int ftext_capture(struct source *s, struct capture *c, struct error *e)
 	struct ftext *ft = (struct ftext *)s;
 
 	(void)e;
-	if (ft->begun) /* whatever was wrong with it: there is but one */
+	if (ft->begun) /* even if it failed: there is only one */
 		return 0;
 	ft->begun = true;
 	capture_init(c, 1, s->path, "ftrace-text");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One line of ftrace text; see ftext_line.h. It goes once from left to right, with no allocation and no copy. A command name
- * may hold blanks, '-' and '[', so the line hangs on the first "[CPU]" that a time follows and a "-PID" precedes.
+ * One line of ftrace text; see ftext_line.h. It is read once from left to right, without allocation or copy. A command
+ * name may contain blanks, '-' and '[', so the split is at the first "[CPU]" with a time after it and "-PID" before it.
  */
 #include "trace/formats/ftext_line.h"
 
@@ -33,7 +33,7 @@ const char *ftext_decimal(const char *p, const char *end, uint64_t max, uint64_t
 
 /* --- the fixed columns */
 
-/* "6.109168:" or, with clocks that do not count nanoseconds, "6109168:". What follows it, or NULL. */
+/* "6.109168:" or, with clocks that do not count nanoseconds, "6109168:". Returns what follows it, or NULL. */
 static const char *parse_time(const char *p, const char *end, uint64_t *t)
 {
 	uint64_t sec, frac = 0, scale = 1000000000;
@@ -58,7 +58,7 @@ static const char *parse_time(const char *p, const char *end, uint64_t *t)
 	return q + 1;
 }
 
-/* "[001] ..... 6.109168:" from the '[' on. What follows it, or NULL: something else. */
+/* "[001] ..... 6.109168:" from the '[' on. Returns what follows it, or NULL: something else. */
 static const char *parse_cpu_and_time(const char *p, const char *end, struct ftext_columns *col)
 {
 	uint64_t cpu;
@@ -103,7 +103,7 @@ static int parse_task(const char *line, const char *bracket, struct ftext_column
 	return 0;
 }
 
-/* Splits a line. 0, or -1: it is no line of an event. */
+/* Splits a line. 0, or -1: it is not the line of an event. */
 int ftext_columns(const char *line, const char *end, struct ftext_columns *col)
 {
 	const char *p, *bracket = line;
@@ -128,7 +128,7 @@ int ftext_columns(const char *line, const char *end, struct ftext_columns *col)
 
 /* --- fields */
 
-/* The value of a hex digit plus one; 0: it is none. */
+/* The value of a hex digit plus one; 0: it is not one. */
 static const uint8_t hex_digit[256] = {
 	['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,	['6'] = 7,  ['7'] = 8,
 	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
@@ -136,8 +136,8 @@ static const uint8_t hex_digit[256] = {
 };
 
 /*
- * A value "12", "-12" or "0x1f" at *at, which moves on to what follows it: a blank or the line's end. NULL: fine, else
- * what is wrong with it.
+ * Reads a value "12", "-12" or "0x1f" at *at, and moves *at behind it, to a blank or the line's end. NULL, or what is
+ * wrong with it.
  */
 static const char *parse_value(const char **at, const char *end, uint64_t *out)
 {
@@ -190,7 +190,7 @@ static const char *parse_string(struct intern *strings, const char *p, const cha
 	return NULL;
 }
 
-/* Whether "NAME=" of that field is at *at, which moves on to the '='. */
+/* Whether "NAME=" of that field is at *at; moves *at to the '='. */
 static bool is_field(unsigned kind, int field, const char **at, const char *end)
 {
 	const char *name = raw_field_name(kind, field), *p = *at;
@@ -214,7 +214,7 @@ const char *ftext_fields(struct intern *strings, const char *p, const char *end,
 	for (; (p = ftext_skip_blanks(p, end)) < end; p = skip_word(p, end)) {
 		name = p;
 		field = hint;
-		if (!is_field(raw->kind, hint, &p, end)) { /* fields mostly come in the table's order */
+		if (!is_field(raw->kind, hint, &p, end)) { /* fields usually come in the table's order */
 			while (p < end && *p != '=' && *p != ' ')
 				p++;
 			if (p == end || *p == ' ')

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One line of ftrace text (ftext.c), from p to before end, cut up. Which event it makes and what is wrong with it in its
- * place, the source knows. Where a function returns what follows, NULL is: it is something else.
+ * Splits one line of ftrace text (ftext.c), from p to before end. Only the source knows which event it makes, and
+ * whether a mistake matters. Functions that return "what follows" return NULL for something else.
  */
 #ifndef IOFLUSH_TRACE_FORMATS_FTEXT_LINE_H
 #define IOFLUSH_TRACE_FORMATS_FTEXT_LINE_H
@@ -24,7 +24,7 @@ struct ftext_columns {
 	const char *args;
 };
 
-/* A value that could not be read: remembered, since it matters only if the record is one of ours. */
+/* A value that could not be read: remembered, as it matters only if the record is ours. */
 struct ftext_bad {
 	int field;
 	const char *p, *end, *why;
@@ -47,10 +47,10 @@ const char *ftext_decimal(const char *p, const char *end, uint64_t max, uint64_t
 
 bool ftext_begins(const char *p, const char *end, const char *with);
 
-/* Splits a line. 0, or -1: it is no line of an event. */
+/* Splits a line. 0, or -1: it is not the line of an event. */
 int ftext_columns(const char *line, const char *end, struct ftext_columns *col);
 
-/* All "NAME=VALUE" of a line that the kind has. NULL, or what is wrong with the line. */
+/* Reads all "NAME=VALUE" of a line that the kind has. NULL, or what is wrong with the line. */
 const char *ftext_fields(struct intern *strings, const char *p, const char *end, struct raw_record *raw,
 			 struct ftext_bad *bad);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From the members of a line to an event, by the event table; see jsonl_line.h. Any order of the members will do, none
- * may be there twice, and none that the event has not.
+ * From the members of a line to an event, by the event table; see jsonl_line.h. The members may be in any order; a
+ * repeated member is an error, and so is one that the event does not have.
  */
 #include "trace/formats/jsonl_line.h"
 
@@ -28,7 +28,7 @@ static bool hex_text(const char *p, size_t len, uint64_t *out)
 	return true;
 }
 
-/* The number of a member: bare or "0x...". NULL, or what is wrong with it. */
+/* The number of a member: plain or "0x...". NULL, or what is wrong with it. */
 static const char *number(const struct member *m, bool is_signed, uint64_t *out)
 {
 	switch (m->type) {
@@ -98,7 +98,7 @@ static const char *set_field(struct intern *strings, struct event *ev, unsigned 
 	return number(m, d->type == FIELD_INT, &ev->f[i]);
 }
 
-/* What every event may have beside its fields: which bit of "seen", and the value set. 0: none of them. */
+/* A member that any event may have besides its fields: sets its value, returns its bit in "seen"; 0: it is another. */
 enum {
 	SEEN_T = 1 << 16,
 	SEEN_CPU = 1 << 17,
@@ -133,7 +133,7 @@ static uint32_t set_common(struct intern *strings, struct event *ev, const struc
 	return 0;
 }
 
-/* Which event the line is. */
+/* The kind of event of the line. */
 static int find_kind(const struct line *l, struct event *ev, struct error *e)
 {
 	const struct member *m = line_find(l, "e");
@@ -176,7 +176,7 @@ static bool may_have_rc(unsigned kind)
 	return kind == EV_map || kind == EV_unmap || kind == EV_access_add;
 }
 
-/* Which field a member is, mostly the one after the last, which next says; nfields: none. */
+/* The index of the field, usually next, the one after the last; nfields: there is none. */
 static unsigned find_field(const struct event_desc *d, const struct member *m, unsigned next)
 {
 	unsigned k;
@@ -190,7 +190,7 @@ static unsigned find_field(const struct event_desc *d, const struct member *m, u
 	return d->nfields;
 }
 
-/* Puts a member into the event; seen: the bits of those before, next: the field that is likely. 0 or -1. */
+/* Puts a member into the event; seen: bits of the earlier members, next: the likely field. 0 or -1. */
 static int set_member(struct intern *strings, struct event *ev, const struct member *m, uint32_t *seen, unsigned *next,
 		      uint64_t *rc, struct error *e)
 {

@@ -2,8 +2,8 @@
 /*
  * From the text of a line to its members; see jsonl_line.h.
  *
- * All of JSON is known here, and nothing else is taken: no 01 and no 1., no bytes that are not UTF-8, no lone surrogate.
- * Two things are narrower than JSON: whole numbers have 64 bits with the sign, and no string has a NUL.
+ * Accepts exactly JSON: no 01 and no 1., no bytes that are not UTF-8, no lone surrogate. Two things are narrower:
+ * integers have 64 bits with the sign, and no string contains a NUL.
  *
  * Each function takes where its piece begins and returns where it ends, or NULL when wrong() has been told.
  */
@@ -63,7 +63,7 @@ static char *put_utf8(char *to, uint32_t c)
 	return to;
 }
 
-/* The number of \uXXXX at p; UINT32_MAX: there is none. */
+/* The number of \uXXXX at p; UINT32_MAX: it is not one. */
 static uint32_t unicode_escape(const struct line *l, const char *p)
 {
 	uint32_t c = 0;
@@ -84,7 +84,7 @@ static uint32_t unicode_escape(const struct line *l, const char *p)
 	return c;
 }
 
-/* The escape at p goes to *to, which is not behind it. */
+/* Writes the escape at p to *to, which is not behind it. */
 static char *resolve_escape(struct line *l, char *p, char **to)
 {
 	static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
@@ -148,7 +148,7 @@ static char *string_rest(struct line *l, char *p, const char *text, size_t *len)
 /* What a string has of ASCII, but the quote that ends it and the backslash. */
 static const bool is_plain[256] = {[0x20 ... 0x21] = true, [0x23 ... 0x5b] = true, [0x5d ... 0x7f] = true};
 
-/* A string, from behind its opening quote on. */
+/* A string, from behind its opening quote. */
 static inline char *string(struct line *l, char *p, const char **text, size_t *len)
 {
 	const char *end = l->end;
@@ -164,7 +164,7 @@ static inline char *string(struct line *l, char *p, const char **text, size_t *l
 
 /* ---- values ---- */
 
-/* The fraction and exponent of a number. They are no number of ours, but must be right. */
+/* The fraction and exponent of a number: unused, but they must be correct. */
 static char *number_rest(struct line *l, char *p)
 {
 	if (*p == '.') {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One line of JSON Lines (jsonl.h), in two steps: the text is cut up into its members (jsonl_line.c), and of these an
- * event is made (jsonl_event.c). Which file and line it is, only the source knows (jsonl_read.c), and says so.
+ * One line of JSON Lines (jsonl.h), in two steps: the text is split into its members (jsonl_line.c), and these become
+ * an event (jsonl_event.c). Only the source knows the file and the line number (jsonl_read.c), and adds them to errors.
  */
 #ifndef IOFLUSH_TRACE_FORMATS_JSONL_LINE_H
 #define IOFLUSH_TRACE_FORMATS_JSONL_LINE_H
@@ -19,7 +19,7 @@
 
 enum value_type {
 	VALUE_NULL,
-	VALUE_NUMBER, /* a whole one */
+	VALUE_NUMBER, /* an integer */
 	VALUE_STRING,
 	VALUE_NESTED, /* an object or array: it was JSON, and is not kept */
 	VALUE_OTHER   /* true, false, or a number with a fraction or exponent */
@@ -37,18 +37,18 @@ struct line {
 	struct member member[LINE_MEMBERS];
 	unsigned n;
 	const char *end;
-	const char *wrong; /* what is wrong with it, */
-	const char *at;	   /* and where */
+	const char *wrong; /* what is wrong */
+	const char *at;	   /* where it is wrong */
 };
 
 /*
- * Cuts a line up, strictly by JSON. Keys and texts lie in it from then on, their escapes resolved in place. Keys may be
- * doubled. 0, or -1: see wrong and at.
+ * Splits a line, strictly by JSON. Keys and texts point into it; escapes are resolved in place. Keys may be repeated.
+ * 0, or -1: see wrong and at.
  */
 int line_parse(struct line *l, char *text, size_t len);
 
 /*
- * The event that the line is. 1, 0: a call that failed, which is no event and counts in d, or -1 and why, without the
+ * The event of the line. 1, 0: a failed call, which is not an event and is counted in d, or -1 and why, without the
  * place.
  */
 int line_event(const struct line *l, struct event *ev, struct intern *strings, struct dropped *d, struct error *why);

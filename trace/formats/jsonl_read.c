@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * JSON Lines, the source: lines, the captures that their headers begin, and the events in between; see jsonl.h. What a
- * line holds, jsonl_line.h says.
+ * JSON Lines, the source: lines, the captures that headers begin, and the events between; see jsonl.h. jsonl_line.h
+ * reads the content of a line.
  *
- * Memory is the budget's: one buffer of a line's greatest length, the interned strings, and the texts of the present
- * header. The members of a line lie in the buffer, until the next line.
+ * Memory comes from the budget: one buffer for the longest line, the interned strings, and the texts of the current
+ * header. The members of a line are in the buffer until the next line.
  */
 #include "trace/formats/jsonl.h"
 #include "trace/formats/jsonl_line.h"
@@ -49,7 +49,7 @@ static struct jsonl_source *jsonl(struct source *s)
 	return (struct jsonl_source *)s;
 }
 
-/* What is wrong with the present line. Returns -1. */
+/* Reports what is wrong with the current line. Returns -1. */
 static int __attribute__((format(printf, 3, 4)))
 refuse(const struct jsonl_source *s, struct error *e, const char *fmt, ...)
 {
@@ -64,7 +64,7 @@ refuse(const struct jsonl_source *s, struct error *e, const char *fmt, ...)
 
 /* ---- lines ---- */
 
-/* Makes room for more at the end of the buffer, then reads. 1: something came, 0: the end, -1. */
+/* Makes room at the end of the buffer and reads. 1: it read something, 0: the end, -1. */
 static int fill(struct jsonl_source *s, struct error *e)
 {
 	ssize_t n;
@@ -122,7 +122,7 @@ static int next_line_raw(struct jsonl_source *s, char **line, size_t *len, struc
 	if (*len > MAX_LINE)
 		goto too_long;
 	s->pos += *len + (nl ? 1 : 0);
-	if (!s->line++ && *len >= 3 && !memcmp(*line, "\xef\xbb\xbf", 3)) { /* the mark of UTF-8, which some put */
+	if (!s->line++ && *len >= 3 && !memcmp(*line, "\xef\xbb\xbf", 3)) { /* a byte order mark */
 		*line += 3;
 		*len -= 3;
 	}
@@ -143,7 +143,7 @@ static int next_line(struct jsonl_source *s, char **line, size_t *len, struct er
 	return rc;
 }
 
-/* Makes s->parsed of a line. 1: an event, 0: a header, or -1. */
+/* Parses a line into s->parsed. 1: an event, 0: a header, or -1. */
 static int parse_line(struct jsonl_source *s, char *text, size_t len, struct error *e)
 {
 	struct line *l = &s->parsed;
@@ -157,7 +157,7 @@ static int parse_line(struct jsonl_source *s, char *text, size_t len, struct err
 	return error_set(e, "%s:%" PRIu64 ":%td: %s", s->source.path, s->line, l->at - text + 1, l->wrong);
 }
 
-/* The event must be possible, and not earlier than the one before. */
+/* Checks that the event is possible, and not earlier than the one before. */
 static int accept_event(struct jsonl_source *s, const struct event *ev, struct error *e)
 {
 	struct error why;
@@ -176,7 +176,7 @@ static int accept_event(struct jsonl_source *s, const struct event *ev, struct e
 
 /* ---- the source ---- */
 
-/* A header may say how many events follow it, so that a file cut between two lines does not look whole. */
+/* Checks the number of events in the header, which shows that a file was cut between two lines. */
 static int end_of_capture(const struct jsonl_source *s, struct error *e)
 {
 	if (!s->expects || s->events == s->expected)
@@ -235,7 +235,7 @@ static ssize_t jsonl_read(struct source *src, struct event *ev, size_t max, stru
 	return error_set(e, "%s", s->error.text);
 }
 
-/* A text of the header, "" if absent or null. NULL and the error if it is no string. */
+/* A text of the header, "" if absent or null. NULL and the error if it is not a string. */
 static const char *header_text(struct jsonl_source *s, const char *key, struct error *e)
 {
 	const struct member *m = line_find(&s->parsed, key);
@@ -339,8 +339,8 @@ static int read_header(struct jsonl_source *s, struct capture *c, struct error *
 }
 
 /*
- * The next capture cannot be found. What came before it stands, so this is told by the first read of a capture that
- * stands for the rest; if there was none before, at once.
+ * The next capture cannot be found. Earlier captures are valid, so an extra capture stands for the rest, and its first
+ * read gives the error; without earlier captures the error comes at once.
  */
 static int capture_lost(struct jsonl_source *s, struct capture *c, struct error *e)
 {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * JSON Lines, the writer; see jsonl.h. One buffer, from which whole pieces go out; what is put together there was made
- * room for first.
- */
+/* JSON Lines, the writer; see jsonl.h. Pieces are put together in one buffer, after making room for the whole piece. */
 #include "trace/formats/jsonl.h"
 #include "trace/formats/jsonl_line.h"
 
@@ -29,7 +26,7 @@ struct jsonl_writer {
 	bool regular;	 /* a file that may be removed again */
 	bool goes_back;	 /* a count of events can be filled in */
 	off_t at;	 /* if so: where buf goes */
-	off_t count_at;	 /* and where the count of the present capture, 0: there is none */
+	off_t count_at;	 /* and where the count of the current capture goes, 0: there is none */
 	uint64_t events; /* of it */
 	bool failed;
 	size_t len;
@@ -58,7 +55,7 @@ int jsonl_writer_open(struct jsonl_writer **out, const char *path, struct error 
 		free(w);
 		return -1;
 	}
-	/* the name itself, too, must be the file: /dev/stdout is a link that must stay */
+	/* the name itself must be the file: the link /dev/stdout must stay */
 	w->regular = !is_stdout && !fstat(w->fd, &st) && S_ISREG(st.st_mode) && !lstat(path, &link) &&
 		     S_ISREG(link.st_mode);
 	w->goes_back = !fstat(w->fd, &st) && S_ISREG(st.st_mode) && !(fcntl(w->fd, F_GETFL) & O_APPEND);
@@ -90,7 +87,7 @@ static int flush(struct jsonl_writer *w, struct error *e)
 	return 0;
 }
 
-/* Fills in how many events the capture has got. 0, or -1 and the error. */
+/* Fills in the number of events of the capture. 0, or -1 and the error. */
 static int settle_count(struct jsonl_writer *w, struct error *e)
 {
 	char count[COUNT_WIDTH + 1];
@@ -172,7 +169,7 @@ static char *put_hex_byte(char *p, unsigned char c)
 	return p;
 }
 
-/* One character of a string, or a byte that is none; at most 6 bytes. How many were taken. */
+/* Writes one character of a string, or an invalid byte, as at most 6 bytes. Returns how many bytes it read. */
 static size_t put_char(char **out, const unsigned char *c, size_t left)
 {
 	size_t len = text_utf8_len((const char *)c, left);
@@ -240,7 +237,7 @@ static int write_header_text(struct jsonl_writer *w, const char *key, const char
 	return write_key(w, key, e) ? -1 : write_text(w, value ? value : "", e);
 }
 
-/* How many events follow, or room for it: "null" says to the end that the writer has not finished. */
+/* The number of events, or room for it: as long as it is "null", the writer has not finished. */
 static int write_count(struct jsonl_writer *w, uint64_t known, struct error *e)
 {
 	static const char key[] = ",\"events\":";
@@ -276,7 +273,7 @@ int jsonl_write_capture(struct jsonl_writer *w, const struct capture *c, struct 
 	return write_raw(w, "}\n", 2, e);
 }
 
-/* One value of a field that is known and no string. */
+/* The value of a known field that is not a string. */
 static char *put_field(char *p, enum field_type type, uint64_t v)
 {
 	switch (type) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opens a trace by its content: reads its head, decides, and hands the descriptor to the format's opener. A name never
- * matters. A file is handed over at its start; of a pipe, which cannot go back, the bytes read so far go along.
+ * Opens a trace by its content: reads its head, decides, and passes the descriptor to the format's opener. Names never
+ * matter. A file is passed at its start; a pipe cannot go back, so the bytes read so far are passed along.
  */
 #include "trace/formats/open.h"
 
@@ -91,7 +91,7 @@ static bool is_ftrace_text(const char *head, size_t len)
 
 static enum format detect(const char *head, size_t len)
 {
-	size_t i = begins(head, len, UTF8_BOM, 3) ? 3 : 0; /* before JSON Lines it does no harm */
+	size_t i = begins(head, len, UTF8_BOM, 3) ? 3 : 0; /* it is harmless before JSON Lines */
 
 	if (begins(head, len, "\x17\x08\x44tracing", 10))
 		return FORMAT_TRACEDAT;
@@ -104,7 +104,7 @@ static enum format detect(const char *head, size_t len)
 	return is_ftrace_text(head, len) ? FORMAT_FTEXT : FORMAT_UNKNOWN;
 }
 
-/* What a file of another kind is, for the message; NULL: no idea. */
+/* Names the kind of a file that is not a trace, for the message; NULL: unknown. */
 static const char *other_kind(const char *head, size_t len)
 {
 	static const struct {
@@ -138,8 +138,7 @@ static const char *other_kind(const char *head, size_t len)
 }
 
 /*
- * Reads the head. From a pipe only until the format is clear, since a writer may have no more to say for now. How many
- * bytes, or -1.
+ * Reads the head; from a pipe only until the format is clear, as the writer may pause. Returns how many bytes, or -1.
  */
 static ssize_t read_head(int fd, char *head, const char *path, struct error *e)
 {

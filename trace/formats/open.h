@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Opening a trace of any form, and the openers of the forms that are files of others; see source.h. */
+/* Opens a trace of any form; also the openers of foreign file formats; see source.h. */
 #ifndef IOFLUSH_TRACE_FORMATS_OPEN_H
 #define IOFLUSH_TRACE_FORMATS_OPEN_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Events out of steps that make several; see spill.h. */
+/* Reads events from steps that make several; see spill.h. */
 #include "trace/formats/spill.h"
 
 size_t spill_read(struct spill *sp, struct event *ev, size_t max,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The source for trace.dat, the file of trace-cmd. tracefile.h knows the file, cpudata.h gives the sub-buffers of each
- * CPU, subbuf.h the records in one; here records become events in the order of time.
+ * The source for trace.dat, the file of trace-cmd. tracefile.h reads the container, cpudata.h the sub-buffers of each
+ * CPU, subbuf.h the records in one. Here records become events in time order.
  *
  * Each buffer of the file (the top one and the recorded instances) is one capture. A heap merges its CPUs by time.
  *
- * Damage ends the capture at the record where it is met, with an error: all that came before is whole for every CPU,
- * since CPUs are merged by time.
+ * Damage ends the capture with an error at the record where it is met. As CPUs are merged by time, everything before
+ * that is complete for all CPUs.
  */
 #include "trace/source.h"
 
@@ -28,7 +28,7 @@
 #include "trace/formats/tracefile.h"
 #include "trace/losses.h"
 
-/* One CPU of the present capture while it is read. */
+/* One CPU of the current capture while it is read. */
 struct cpu_reader {
 	struct cpudata data;
 	struct subbuf sb;
@@ -45,7 +45,7 @@ struct tracedat {
 	struct tracefile *file;
 	char *label, *probes;
 
-	/* the present capture */
+	/* the current capture */
 	uint32_t next_buffer, captures;
 	struct subbuf_format fmt;
 	struct decoder *decoder;
@@ -57,16 +57,16 @@ struct tracedat {
 	uint32_t cause; /* strings ids */
 	uint32_t cause_stats;
 	uint64_t last_t;
-	bool stats_pending; /* losses that only the statistics know of are to be told */
+	bool stats_pending; /* losses known only from the statistics must be reported */
 	bool failed;
-	struct error failure; /* to be told once the events before it are out */
+	struct error failure; /* returned after the events before it */
 	_Atomic uint64_t bytes_done;
 	uint64_t bytes_total;
 };
 
 /* --- one CPU's records */
 
-/* The next sub-buffer of a CPU. 1, 0: there is no more, or -1. */
+/* The next sub-buffer of a CPU. 1, 0: there are no more, or -1. */
 static int next_subbuf(struct tracedat *td, struct cpu_reader *r, struct error *e)
 {
 	struct error why = {""};
@@ -82,7 +82,7 @@ static int next_subbuf(struct tracedat *td, struct cpu_reader *r, struct error *
 	return subbuf_load(&r->sb, &td->fmt, subbuf, &why) ? cpudata_error(&r->data, why.text, e) : 1;
 }
 
-/* What is lost before the sub-buffer; once a number is not known, the sum is not either. */
+/* Adds what is lost before the sub-buffer; with one unknown number the sum is unknown. */
 static void add_lost(struct cpu_reader *r)
 {
 	if (r->sb.lost > 0 && r->lost >= 0)
@@ -109,7 +109,7 @@ static int time_error(const struct cpu_reader *r, uint64_t before, struct error 
 	return record_error(r, what, e);
 }
 
-/* The next record of a CPU, into r->rec. 1, 0: there is no more, or -1. */
+/* The next record of a CPU, into r->rec. 1, 0: there are no more, or -1. */
 static int next_record(struct tracedat *td, struct cpu_reader *r, struct error *e)
 {
 	struct error why;
@@ -117,7 +117,7 @@ static int next_record(struct tracedat *td, struct cpu_reader *r, struct error *
 	bool first = !r->has_last;
 	int ret;
 
-	why.text[0] = '\0'; /* all 1 KiB of it zeroed would cost more than the record */
+	why.text[0] = '\0'; /* to zero all of its 1 KiB would cost more than the record */
 	for (;;) {
 		if (!r->loaded) {
 			ret = next_subbuf(td, r, e);
@@ -145,14 +145,14 @@ static int begin_cpu(struct tracedat *td, struct cpu_reader *r, const struct tra
 }
 
 /*
- * What the CPU's statistics count as lost beyond what the sub-buffers tell. With overwriting off that is all there is,
- * and then nobody knows where: it is told at the start, so that no finding looks as if nothing was lost before it. Where
- * the sub-buffers tell of places without a number, the rest belongs there, and is not told twice.
+ * Losses in the CPU's statistics beyond those in the sub-buffers. With overwriting off these are all, and their place
+ * is unknown: they are reported at the start, so that no finding seems to have no loss before it. If sub-buffers have
+ * losses without a number, the rest belongs to these and is not reported twice.
  */
 static int settle_stats(struct tracedat *td, struct cpu_reader *r, const struct tracefile_buffer *b, struct error *e)
 {
 	uint64_t known = 0, places = 0, done = atomic_load(&td->bytes_done), counted = r->data.cpu->stat_lost;
-	struct error ignored = {""}; /* damage is met again, and told, when the records before it are out */
+	struct error ignored = {""}; /* damage is met again, and reported, after the records before it */
 
 	if (!counted)
 		return 0;
@@ -200,7 +200,7 @@ static void make_lost(struct tracedat *td, struct event *ev, const struct cpu_re
 	decoder_lost(td->decoder, ev);
 }
 
-/* Losses that no record follows, then what the decoder held back: how many events, 0: none are left. */
+/* Losses with no record after them, then what the decoder held back. Returns how many events, 0: none are left. */
 static int drain(struct tracedat *td, struct event *out)
 {
 	uint32_t i;
@@ -217,7 +217,7 @@ static int drain(struct tracedat *td, struct event *out)
 	return decoder_finish(td->decoder, out);
 }
 
-/* Losses that the statistics alone know of come first of all. */
+/* Losses known only from the statistics come first. */
 static int drain_stats(struct tracedat *td, struct event *out)
 {
 	uint32_t i;
@@ -234,7 +234,7 @@ static int drain_stats(struct tracedat *td, struct event *out)
 	return 0;
 }
 
-/* The events of the next record of all: how many, 0: the capture is at its end (or failed). */
+/* The events of the next record of all CPUs. Returns how many, 0: the capture ended (or failed). */
 static int step(struct tracedat *td, struct event out[SPILL_EVENTS])
 {
 	struct error why;
@@ -330,7 +330,7 @@ static int begin_capture(struct tracedat *td, const struct tracefile_buffer *b, 
 	return begin_readers(td, b, e);
 }
 
-/* How a capture is called: the path, and the instance if it is one. */
+/* The name of a capture: the path, and the instance if it is one. */
 static int set_label(struct tracedat *td, const struct tracefile_buffer *b, struct error *e)
 {
 	free(td->label);
@@ -349,12 +349,12 @@ static int tracedat_capture(struct source *s, struct capture *c, struct error *e
 	end_capture(td);
 	if (td->next_buffer == tf->buffers)
 		return 0;
-	td->failed = false; /* the records of one buffer say nothing of another's */
+	td->failed = false; /* the failure of one buffer does not affect another */
 	td->failure.text[0] = '\0';
 	b = &tf->buffer[td->next_buffer++];
 	if (set_label(td, b, e))
 		return -1;
-	/* Damage at the very start is told by the first read, as any other that ends a capture. */
+	/* Damage at the very start is returned by the first read, like any damage that ends a capture. */
 	if (begin_capture(td, b, &td->failure))
 		td->failed = true;
 	capture_init(c, ++td->captures, td->label, "trace.dat");
@@ -372,7 +372,7 @@ static int more(struct source *s, struct event out[SPILL_EVENTS])
 
 	if (!td->decoder)
 		return 0;
-	if (td->failed) /* what was held back came before the damage */
+	if (td->failed) /* held-back events came before the damage */
 		return decoder_finish(td->decoder, out);
 	if (td->stats_pending) {
 		n = drain_stats(td, out);
@@ -444,8 +444,8 @@ static int write_full(int fd, const char *buf, size_t len)
 }
 
 /*
- * The metadata of a trace.dat may lie at its end and the CPUs one after the other, so it cannot be decoded as it comes
- * through a pipe: it is stored first, in a file without a name that vanishes with us. The descriptor of that file, or -1.
+ * The metadata of a trace.dat may be at its end, and its CPUs follow each other, so it cannot be decoded from a pipe:
+ * it is stored first, in a file without a name that vanishes with us. Returns the descriptor of that file, or -1.
  */
 static int spool(const struct source_input *in, struct error *e)
 {
@@ -508,7 +508,7 @@ static bool is_wanted(const char *name, size_t len)
 	return raw_kind_by_name(name, len) != RAW_OTHER;
 }
 
-/* What the source has beside the file. 0, or -1 and the error. */
+/* Makes what the source has besides the file. 0, or -1 and the error. */
 static int set_up(struct tracedat *td, const char *path, struct error *e)
 {
 	if (source_init(&td->source, &tracedat_ops, path, e))
@@ -520,7 +520,7 @@ static int set_up(struct tracedat *td, const char *path, struct error *e)
 	return 0;
 }
 
-/* The events of ours that the file has formats of: "SYSTEM:NAME" lines. 0, or -1 and the error. */
+/* Our events for which the file has formats: "SYSTEM:NAME" lines. 0, or -1 and the error. */
 static int list_probes(struct tracedat *td, struct error *e)
 {
 	struct tep_handle *tep = td->file->tep;
@@ -570,7 +570,7 @@ int tracedat_open(struct source **out, const struct source_input *in, struct err
 		fd = -1;
 		goto fail;
 	}
-	fd = -1; /* the file's */
+	fd = -1; /* the file owns it */
 	if (list_probes(td, e))
 		goto fail;
 	td->bytes_total = count_bytes(td->file);

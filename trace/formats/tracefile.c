@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The container trace.dat; see tracefile.h. Version 6 is one thing after the other; version 7 has sections, which the
- * options tell the places of. What they have in common is in the files of tracefile_parts.h.
+ * The container trace.dat; see tracefile.h. Version 6 is sequential; version 7 has sections, whose places are in the
+ * options. What both have in common is in the files of tracefile_parts.h.
  */
 #include "trace/formats/tracefile.h"
 
@@ -47,7 +47,7 @@ static int read_cpu_table(struct tracefile *tf, struct cursor *c, struct tracefi
 	return 0;
 }
 
-/* The tables of the instances, whose places the options told. cpus: of the file. */
+/* The tables of the instances, whose places are in the options. cpus: of the file. */
 static int read_instances(struct tracefile *tf, uint32_t cpus, struct error *e)
 {
 	uint32_t i;
@@ -68,7 +68,7 @@ static int read_instances(struct tracefile *tf, uint32_t cpus, struct error *e)
 	return ret ? -1 : 0;
 }
 
-/* The word that tells what follows, which is left to be taken. NULL and the error. */
+/* The word that names what follows, without moving behind it. NULL and the error. */
 static const uint8_t *kind_of_data(struct cursor *c)
 {
 	c->what = "kind of data";
@@ -102,7 +102,7 @@ static int read_rest_v6(struct tracefile *tf, struct cursor *c)
 	return read_instances(tf, cpus, c->e);
 }
 
-/* A 32-bit length, and as many bytes, which nothing here needs. */
+/* Skips a 32-bit length and that many bytes. */
 static int skip_block(struct cursor *c, const char *what)
 {
 	uint32_t n;
@@ -187,7 +187,7 @@ static int unpack_section(const struct tracefile *tf, struct cursor *c, const st
 	return 0;
 }
 
-/* Opens the cursor, which stands at a section's header, for its content. It is the caller's to free even on error. */
+/* Opens the cursor, at a section's header, for the content. The caller frees it, even on error. */
 static int enter_section(const struct tracefile *tf, struct cursor *c, unsigned id)
 {
 	uint64_t offset = cursor_offset(c);
@@ -300,7 +300,7 @@ static int set_up_tep(struct tracefile *tf, struct cursor *c)
 	tf->tep = tep_alloc();
 	if (!tf->tep)
 		return cursor_error(c, "out of memory");
-	tep_set_loglevel(TEP_LOG_NONE); /* errors are ours to tell */
+	tep_set_loglevel(TEP_LOG_NONE); /* we report errors ourselves */
 	tep_set_file_bigendian(tf->tep, tf->bigendian ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN);
 	tep_set_local_bigendian(tf->tep, tep_is_bigendian() ? TEP_BIG_ENDIAN : TEP_LITTLE_ENDIAN);
 	tep_set_long_size(tf->tep, (int)tf->long_size);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The container trace.dat of trace-cmd, versions 6 and 7 (see trace-cmd.dat.v6(5) and v7(5)): what the file says of
- * itself and where the records lie. What is in the records is not known here: which event formats are wanted is asked.
+ * The container trace.dat of trace-cmd, versions 6 and 7 (see trace-cmd.dat.v6(5) and v7(5)): the metadata of the file,
+ * and where the records are. The content of records is not known here; the caller says which event formats it wants.
  *
- * The container is read here and not by libtracecmd: that library runs off the end of truncated files, takes damaged
- * ones for whole, and spends far longer on the kernel's symbol table, which nothing here needs, than all the events
- * take. libtraceevent still explains the event formats, but only those that are wanted are parsed.
+ * The container is read here, not by libtracecmd: that library reads beyond the end of truncated files, accepts damaged
+ * ones, and spends far longer on the kernel's symbol table, which is not needed, than on all the events. libtraceevent
+ * still parses the event formats, but only the wanted ones.
  *
- * Every length in the file is checked against what encloses it before it is used, and nothing is mapped: a file that
- * shrinks while it is read is an error, not a signal. All that the file can make large is taken from a budget, also what
- * libtraceevent keeps of it; and no byte is the record of two CPUs, or a small file could hold any number of records.
+ * Every length is checked against what encloses it before it is used. Nothing is mapped: a file that shrinks while it
+ * is read gives an error, not a signal. All that the file can make large comes from a budget, also what libtraceevent
+ * keeps. No byte may belong to two CPUs, or a small file could hold any number of records.
  *
- * Shape: the file has metadata and buffers (the top one and the recorded instances), each buffer one run of
- * sub-buffers for each CPU (cpudata.h reads those). Metadata are read when the file is opened, and then stay as they are.
+ * Shape: the file has metadata and buffers (the top one and the recorded instances); each buffer has one run of
+ * sub-buffers per CPU (cpudata.h reads those). Metadata are read when the file is opened, and do not change after that.
  */
 #ifndef IOFLUSH_TRACE_FORMATS_TRACEFILE_H
 #define IOFLUSH_TRACE_FORMATS_TRACEFILE_H
@@ -26,14 +26,14 @@
 #include "base/budget.h"
 #include "base/error.h"
 
-/* A run of sub-buffers. Whether it goes on to its end is seen when it is read. */
+/* A run of sub-buffers. Whether the file really has all of it is seen when it is read. */
 struct tracefile_cpu {
 	uint32_t cpu;
 	uint64_t offset, size; /* bytes in the file; offset + size fits in a signed 64-bit number */
 	uint64_t stat_lost;    /* records lost, as per_cpu/cpuN/stats says */
 };
 
-/* Records lost on a CPU, as its statistics say. */
+/* Records lost on a CPU, by its statistics. */
 struct tracefile_stat {
 	uint32_t cpu;
 	bool taken; /* by a CPU of the table */
@@ -57,7 +57,7 @@ struct tracefile_buffer {
 	size_t stats_cap;
 };
 
-/* All is owned by the file but the path and the budget. */
+/* The file owns everything except the path and the budget. */
 struct tracefile {
 	int fd;
 	const char *path;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table of buffers of a trace.dat and their CPUs; see tracefile_parts.h. It is filled in any order, from options and
- * tables. When all is told, each CPU gets what its statistics say, and no byte may be the record of two CPUs.
+ * The table of buffers of a trace.dat and their CPUs; see tracefile_parts.h. It is filled in any order, from options
+ * and tables. At the end, each CPU gets its statistics, and it is checked that no byte belongs to two CPUs.
  */
 #include "trace/formats/tracefile_parts.h"
 
@@ -46,7 +46,7 @@ struct tracefile_buffer *tracefile_add_buffer(struct tracefile *tf, struct curso
 	return b;
 }
 
-/* The buffer of a name, added if there is none yet: options may tell of it in any order. NULL and the error. */
+/* The buffer with a name, added if it is new: options may name buffers in any order. NULL and the error. */
 struct tracefile_buffer *tracefile_buffer_named(struct tracefile *tf, struct cursor *c, const char *name)
 {
 	uint32_t i;
@@ -90,7 +90,7 @@ int tracefile_add_cpu(struct cursor *c, struct tracefile_buffer *b, uint32_t cpu
 	return 0;
 }
 
-/* Before n CPUs are added to the buffer, each told in so many bytes. */
+/* Call it before adding n CPUs to the buffer, each described by this many bytes. */
 int tracefile_begin_cpus(struct cursor *c, struct tracefile_buffer *b, uint64_t n, uint64_t bytes_each)
 {
 	uint64_t left = c->end - cursor_offset(c);
@@ -142,8 +142,8 @@ static int sort_stats(struct budget *budget, struct tracefile_buffer *b)
 }
 
 /*
- * Gives each CPU of a buffer what its statistics say. One that has lost all of its records is not in the table of
- * version 7, but below the number of CPUs that the file tells.
+ * Gives each CPU of a buffer its statistics. A CPU that lost all of its records is not in the table of version 7, but
+ * below the file's number of CPUs.
  */
 static int settle_stats(struct tracefile *tf, struct tracefile_buffer *b, struct error *e)
 {
@@ -194,7 +194,7 @@ static int run_order(const void *a, const void *b)
 	return (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-/* Sorts the runs of all CPUs by where they are, and looks whether one begins before the one before it ends. */
+/* Sorts the runs of all CPUs by offset, and checks that none begins before the previous one ends. */
 static int compare_runs(const struct tracefile *tf, struct tracefile_cpu *run, struct error *e)
 {
 	uint32_t i, k;
@@ -232,7 +232,7 @@ static int check_runs(struct tracefile *tf, struct error *e)
 	return ret;
 }
 
-/* Drops buffers without records beside ones that have some; any: there are such. One is always left. */
+/* Drops buffers without records if others have some (any). One is always left. */
 static void drop_empty_buffers(struct tracefile *tf, bool any)
 {
 	uint32_t i, k, kept = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a trace.dat says of its records, in both versions the same: the header of a page, the formats of events, and the
- * commands' names; see tracefile_parts.h. Texts go to libtraceevent only when they are as the kernel writes them.
+ * What a trace.dat says about its records, the same in both versions: the header of a page, the formats of events, and
+ * the command names; see tracefile_parts.h. libtraceevent gets a text only if it looks like one of the kernel.
  */
 #include "trace/formats/tracefile_parts.h"
 
@@ -15,7 +15,7 @@
 #define MAX_FORMAT (1u << 20) /* of one event's format text */
 #define MAX_FORMATS 1024u     /* wanted ones: a few names, each in a few systems */
 #define MAX_DECLARATION 256   /* of a field: libtraceevent's time for it grows with the square of its words */
-#define FORMAT_MEMORY(len) (4096 + 8 * (uint64_t)(len)) /* at most, of libtraceevent and us */
+#define FORMAT_MEMORY(len) (4096 + 8 * (uint64_t)(len)) /* most memory in libtraceevent and here */
 #define COMM_MEMORY(len) (96 + (uint64_t)(len))		/* the same of a command's name */
 
 int tracefile_read_header_page(struct tracefile *tf, struct cursor *c)
@@ -115,8 +115,8 @@ static bool format_line_ok(const char *p, const char *end)
 }
 
 /*
- * Whether a format text up to its "print fmt" looks as the kernel writes it. libtraceevent leaks and worse on some that
- * do not, so it never sees those.
+ * Whether a format text up to its "print fmt" looks as the kernel writes it. On some other texts libtraceevent leaks or
+ * worse, so it never gets those.
  */
 static bool format_ok(const char *p, const char *end)
 {
@@ -152,8 +152,8 @@ static int format_error(const struct cursor *c, const char *system, const char *
 }
 
 /*
- * Gives libtraceevent one format text, if its name is wanted. What tells how to print the event is left
- * out: nobody prints it, and it is by far the hardest part to parse.
+ * Gives libtraceevent one format text, if its name is wanted, without the print format: nobody prints the event, and it
+ * is by far the hardest part to parse.
  */
 static int add_format(struct tracefile *tf, struct cursor *c, const char *system, const char *text, size_t len)
 {
@@ -214,7 +214,7 @@ static int read_system(struct tracefile *tf, struct cursor *c, const char *syste
 	return 0;
 }
 
-/* ftrace's own events: function traces, prints; nobody wants them. */
+/* ftrace's own events, function traces and prints, are not needed. */
 int tracefile_skip_ftrace_formats(struct tracefile *tf, struct cursor *c)
 {
 	c->what = "ftrace event formats";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The options of a trace.dat: clock, host, statistics, and where the buffers are; see tracefile_parts.h. */
+/* The options of a trace.dat: clock, host, statistics, and the places of the buffers; see tracefile_parts.h. */
 #include "trace/formats/tracefile_parts.h"
 
 #include <stdio.h>
@@ -46,8 +46,8 @@ static uint64_t stat_number(const char *text, const char *key)
 }
 
 /*
- * per_cpu/cpuN/stats, and before the first CPU of an instance a text "Buffer: NAME". index says which buffer it belongs
- * to: as yet only a name, since in version 7 buffers are told later.
+ * per_cpu/cpuN/stats, and before the first CPU of an instance a text "Buffer: NAME". index: the buffer that it belongs
+ * to; in version 7 only its name is known yet, as buffers come later.
  */
 static int read_cpustat(struct tracefile *tf, struct cursor *c, const char *text, uint32_t *index)
 {
@@ -86,7 +86,7 @@ static int read_compressed(const struct tracefile *tf, uint64_t offset, bool *co
 	return 0;
 }
 
-/* What the option of a buffer begins with in both versions: an offset, and the name. NULL and the error. */
+/* The beginning of a buffer's option in both versions: an offset and the name. NULL and the error. */
 static struct tracefile_buffer *read_buffer(struct tracefile *tf, struct cursor *c, uint64_t *offset)
 {
 	const char *name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening a store: a database is made, migrated to the newest version with its views, or brought to its last commit; see
- * store.h. Connections are open.h's.
+ * Opens a store: makes a database, migrates it to the newest version with its views, or brings it to its last commit;
+ * see store.h. open.h makes the connections.
  */
 #include "trace/store/store.h"
 
@@ -57,7 +57,7 @@ static char *view_sql(sqlite3 *db, unsigned kind)
 	return sqlite3_str_finish(sql);
 }
 
-/* Whether event_kind has the kind as the table says it, and so the view. 1, 0, or -1. */
+/* Whether event_kind has the kind as in our table, and so the view is right. 1, 0, or -1. */
 static int has_kind(struct store *s, unsigned kind, struct error *e)
 {
 	char *sql = sqlite3_mprintf("SELECT count(*) FROM event_kind WHERE kind = %u AND name = %Q AND doc = %Q", kind,
@@ -72,7 +72,7 @@ static int has_kind(struct store *s, unsigned kind, struct error *e)
 	return rc ? -1 : n == 1;
 }
 
-/* Makes the views that are missing. With only_look, says whether any is. 1, 0, or -1. */
+/* Makes the missing views. With only_look, only tells whether one is missing. 1, 0, or -1. */
 static int make_views(struct store *s, bool only_look, struct error *e)
 {
 	unsigned kind;
@@ -105,13 +105,13 @@ static int make_views(struct store *s, bool only_look, struct error *e)
 		"making the views", e);
 }
 
-/* In a transaction: from whatever version the database has now to the newest. */
+/* In a transaction: migrates the database from its current version to the newest. */
 static int migrate_locked(struct store *s, struct error *e)
 {
 	int version, newest = db_newest_version();
 	char sql[256];
 
-	if (db_check(s->db, s->path, DB_WRITE, &version, e)) /* again: another process may have been quicker */
+	if (db_check(s->db, s->path, DB_WRITE, &version, e)) /* again: another process may have been faster */
 		return -1;
 	for (; version < newest; version++) {
 		const struct migration *m = &migrations[version];
@@ -155,7 +155,7 @@ static int migrate(struct store *s, bool wal, struct error *e)
 	return db_exec(s->db, s->path, "COMMIT", "migrating", e);
 }
 
-/* Whether the file is missing or empty, so that it is ours to make. */
+/* Whether the file is missing or empty, so that we may make it. */
 static bool is_missing(const char *path)
 {
 	struct stat st;
@@ -163,7 +163,7 @@ static bool is_missing(const char *path)
 	return stat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode) && !st.st_size;
 }
 
-/* Frame numbers and addresses of the kernel are not for everybody, nor are the locks. SQLite's other files get this mode. */
+/* Not everybody may read frame numbers and kernel addresses, or hold locks. SQLite's other files get this mode, too. */
 static int make_file(const char *path, struct error *e)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, STORE_MODE);
@@ -251,10 +251,10 @@ static bool has_content(const char *path, const char *suffix)
 	return has;
 }
 
-/* Opening for writing rolls a journal back, and the last one who closes a database moves its log into it. */
+/* Opening for writing rolls a journal back; the last process that closes a database moves the log into it. */
 int store_recover(const char *path, struct store_recovered *r, struct error *e)
 {
-	char *file = realpath(path, NULL); /* whatever links lead there: journal and log lie beside it */
+	char *file = realpath(path, NULL); /* the file behind links: journal and log are beside it */
 	struct db_guard guard = {0};
 	bool journal, log;
 	sqlite3 *db = NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a writer knows of the strings and tasks of its database; see write.h. The caller's string numbers become the
- * database's through an array, and (tid, comm) a task through a hash table. These are caches of a bounded size: what is
- * not in them is looked up in the database. They are forgotten when they are full, and (stale) when a transaction is
- * rolled back or another process has written.
+ * The writer's caches of the strings and tasks in its database; see write.h. An array maps the caller's string numbers
+ * to the database's, and a hash table maps (tid, comm) to a task. The caches are bounded: what they lack is looked up
+ * in the database. They are emptied when they are full, and (stale) when a transaction is rolled back or another
+ * process has written.
  *
  * A database has a bounded number of strings and tasks: who reads it holds all of them in memory, and anyone may call a
  * thread what they like. A name that finds no more room is unknown in the events that have it, and they are counted; no
@@ -22,7 +22,7 @@
 #define CACHED_STRINGS (1u << 17)
 #define CACHED_TASKS (1u << 18)
 
-/* Remembers that the database has the text under id. Its own number, 0: out of memory. */
+/* Remembers that the database has the text under id. Returns its own number, 0: out of memory. */
 static uint32_t remember_string(struct store *s, const char *text, int64_t id)
 {
 	uint32_t own = intern_add(s->strings, text, strlen(text));
@@ -63,7 +63,7 @@ static int grow_tasks(struct store *s)
 	return 0;
 }
 
-/* Remembers a task that is not known. NULL: out of memory. */
+/* Remembers a new task. NULL: out of memory. */
 static const struct task *remember_task(struct store *s, const struct task *task)
 {
 	struct task *t;
@@ -100,7 +100,7 @@ static int forget_strings(struct store *s, struct error *e)
 	return s->strings ? 0 : error_set(e, "%s: out of memory", s->path);
 }
 
-/* In a transaction: forgets what it knew of the database, unless that is still so. */
+/* In a transaction: empties the caches, unless they are still valid. */
 int known_learn(struct store *s, struct error *e)
 {
 	int64_t version, largest;
@@ -114,7 +114,7 @@ int known_learn(struct store *s, struct error *e)
 	    db_number(s->db, s->path, "SELECT max(id) FROM event", &largest, e))
 		return -1;
 	if (largest < 0 || largest > INT64_MAX / 2)
-		return error_set(e, "%s: damaged: event id %" PRId64, s->path, largest);
+		return error_set(e, "%s: event id %" PRId64 ": the database is damaged", s->path, largest);
 	s->next_event = (uint64_t)largest + 1;
 	s->data_version = version;
 	s->stale = false;
@@ -126,7 +126,7 @@ void store_forget(struct store *s)
 	s->stale = true;
 }
 
-/* Whether a table of the database has room for another row; all: how many it has, -1: to be counted. 1, 0 or -1. */
+/* Whether a table has room for another row; *all: its number of rows, -1: not counted yet. 1, 0 or -1. */
 static int has_room(struct store *s, const char *count, int64_t *all, int64_t most, struct error *e)
 {
 	if (*all < 0 && db_number(s->db, s->path, count, all, e)) {
@@ -136,7 +136,7 @@ static int has_room(struct store *s, const char *count, int64_t *all, int64_t mo
 	return *all < most;
 }
 
-/* The id that a query gives. 1, 0: nothing, or -1. */
+/* The id that a query returns. 1, 0: none, or -1. */
 static int find_id(struct store *s, sqlite3_stmt *stmt, int64_t *id, struct error *e)
 {
 	int rc = sqlite3_step(stmt);
@@ -174,7 +174,7 @@ static int insert_string(struct store *s, const char *text, int64_t *id, struct 
 }
 
 /*
- * The own number of a text, which is stored if the database has fewer than most strings. NO_STRING: it has more; 0 and the
+ * The own number of a text, which is stored if there are fewer than most strings. NO_STRING: there are more; 0 and the
  * error.
  */
 static uint32_t take_string(struct store *s, const char *text, int64_t most, struct error *e)
@@ -220,7 +220,7 @@ void known_use(struct store *s, const struct intern *strings)
 	}
 }
 
-/* The caller's string, not known yet. As take_string(). */
+/* A string of the caller that is not known yet. As take_string(). */
 uint32_t known_map_slow(struct store *s, const struct intern *strings, uint64_t id, int64_t most, struct error *e)
 {
 	const char *text = id <= UINT32_MAX ? intern_get(strings, (uint32_t)id) : NULL;
@@ -244,7 +244,7 @@ uint32_t known_map_slow(struct store *s, const struct intern *strings, uint64_t 
 		s->map_room = room;
 	}
 	own = take_string(s, text, most, e);
-	s->map[id] = own != NO_STRING ? own : 0; /* as another's, it may find room */
+	s->map[id] = own != NO_STRING ? own : 0; /* in another use it may find room */
 	return own;
 }
 
@@ -287,7 +287,7 @@ static int insert_task(struct store *s, struct task *t, struct error *e)
 	return 0;
 }
 
-/* Finds or stores a task that is not known. 1, 0: there is no room for another name of a thread, or -1. */
+/* Finds or stores an unknown task. 1, 0: there is no room for another name of a thread, or -1. */
 static int take_unknown_task(struct store *s, struct task *t, struct error *e)
 {
 	int rc = look_up_task(s, t, e);
@@ -295,13 +295,13 @@ static int take_unknown_task(struct store *s, struct task *t, struct error *e)
 	if (!rc && t->comm)
 		rc = has_room(s, "SELECT count(*) FROM task", &s->all_tasks, MOST_NAMES, e);
 	else if (!rc)
-		rc = 1; /* a thread without a name: of these there are no more than threads */
+		rc = 1; /* without a name: there are no more of these than threads */
 	if (rc > 0 && !t->id && insert_task(s, t, e))
 		rc = -1;
 	return rc;
 }
 
-/* comm: own number of its name, 0: unknown. Where there is no room for it, the task is that without a name. */
+/* comm: own number of its name, 0: unknown. If there is no room for it, the task without a name is used. */
 const struct task *known_task(struct store *s, uint32_t tid, uint32_t comm, struct error *e)
 {
 	struct task new = {.tid = tid, .comm = comm ? s->known[comm].id : 0};
@@ -326,7 +326,7 @@ const struct task *known_task(struct store *s, uint32_t tid, uint32_t comm, stru
 	return t;
 }
 
-/* Before an event, whose own numbers must last: makes room in the caches if they are full. */
+/* Before an event, during which own numbers must stay valid: makes room in full caches. */
 int known_trim(struct store *s, struct error *e)
 {
 	if (intern_count(s->strings) >= CACHED_STRINGS && forget_strings(s, e))

@@ -9,7 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* Of -shm: who writes, who checkpoints and who recovers the log hold one byte each; those behind are of readers. */
+/* In -shm: the writer, checkpointer and recoverer of the log hold one byte each; readers hold later ones. */
 #define SHM_WRITE 120
 #define SHM_RECOVER 122
 
@@ -17,7 +17,7 @@
 
 struct lock {
 	bool writes;
-	int pid; /* -1: not of a process, but of an open file */
+	int pid; /* -1: the lock belongs to an open file, not to a process */
 	unsigned major, minor;
 	uint64_t ino, from, to;
 };
@@ -42,7 +42,7 @@ static bool is_on(const struct lock *l, const struct stat *st)
 	return l->ino == st->st_ino && l->major == major(st->st_dev) && l->minor == minor(st->st_dev);
 }
 
-/* Readers of a log are in nobody's way; without a log they keep a writer waiting. */
+/* Readers of a log block nobody; without a log they block a writer. */
 static bool is_in_the_way(const struct lock *l, bool shm, bool has_shm)
 {
 	if (shm)

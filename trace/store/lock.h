@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who holds a lock that keeps others from a database. The kernel lists all locks in /proc/locks; asking it for those of one
- * file would take a descriptor of that file, and to close that would end this process's own locks on it.
+ * Finds the process whose lock blocks others from a database, in /proc/locks, where the kernel lists all locks. Asking
+ * for the locks of one file would take a descriptor of it, and closing that would end our own locks on the file.
  */
 #ifndef IOFLUSH_TRACE_STORE_LOCK_H
 #define IOFLUSH_TRACE_STORE_LOCK_H
@@ -10,8 +10,8 @@
 #include <stddef.h>
 
 /*
- * Names one process other than this which holds a lock on the database file, or its -shm, that a writer waits for:
- * "process 7 (python3, user 1000) holds a read lock on x.db-shm". false: none is seen.
+ * Names another process with a lock on the database file, or its -shm, that blocks a writer: "process 7 (python3, user
+ * 1000) holds a read lock on x.db-shm". false: none is found.
  */
 bool db_lock_holder(const char *file, char *text, size_t size);
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Names of a database by their numbers; see names.h.
+ * The names in a database by their numbers; see names.h.
  *
- * For each of the two tables: a statement that fetches one row, and a hash table with open addressing of the rows that
- * were fetched. The ids are the file's, which may be anybody's: a seed that nobody knows keeps them from being made to
- * fall into one place.
+ * For each of the two tables: a statement that fetches one row, and a hash table with open addressing of the fetched
+ * rows. The ids come from the file, which may be hostile: a random seed prevents chosen collisions.
  */
 #include "trace/store/names.h"
 
@@ -41,7 +40,7 @@ static int damaged(const struct store_names *n, const struct names *t, int64_t i
 	return error_set(e, "%s: %s id %" PRId64 ": %s: the database is damaged", n->path, t->table, id, why);
 }
 
-/* The slot that holds the id, or the free one where it belongs. */
+/* The slot of the id, or the free one where it belongs. */
 static inline struct name_row *find_slot(const struct store_names *n, const struct names *t, int64_t id)
 {
 	size_t i = sum_mix((uint64_t)id ^ n->seed) & (t->slots - 1);
@@ -51,7 +50,7 @@ static inline struct name_row *find_slot(const struct store_names *n, const stru
 	return &t->slot[i];
 }
 
-/* Twice as many slots, or the first. false: no memory for them; all stays as it is. */
+/* Doubles the slots, or makes the first. false: no memory; nothing changes. */
 static bool grow(struct store_names *n, struct names *t)
 {
 	struct names old = *t;
@@ -110,7 +109,7 @@ static int read_task(struct store_names *n, struct name_row *row, struct error *
 	return 0;
 }
 
-/* The row of an id that was not asked for before. As store_names_string(), with *row filled. */
+/* Fetches the row of a new id into *row. As store_names_string(). */
 static int fetch(struct store_names *n, struct names *t, struct name_row *row, struct error *e)
 {
 	int rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Connections; see open.h. Whether the database is ours, ours.c says. */
+/* Makes connections; see open.h. ours.c decides whether the database is ours. */
 #include "trace/store/open.h"
 
 #include <errno.h>
@@ -15,25 +15,25 @@
 #include "trace/store/store.h"
 
 #define BUSY_MS 5000
-#define MAX_TEXT (16 * 1024 * 1024) /* no text or row of ours is longer: a damaged length must not cost memory */
-#define MAX_SQL (1024 * 1024)	    /* nor any SQL in the schema, of whomever */
-#define MAX_HEAP (256 << 20)	    /* of SQLite, in this process; a connection of ours takes a few MiB */
-#define CACHE_KIB "2000"	    /* of pages, whatever the file asks for */
-#define LOOK_STEPS (1 << 20)	    /* of SQLite's machine, between two looks at the guard */
-#define IDLE_LOOKS 64		    /* a second or two; no statement of ours takes a hundredth of it for a row */
+#define MAX_TEXT (16 * 1024 * 1024) /* we store no longer text or row: a damaged length must not cost memory */
+#define MAX_SQL (1024 * 1024)	    /* the longest SQL in the schema */
+#define MAX_HEAP (256 << 20)	    /* of SQLite in this process; our connections take a few MiB each */
+#define CACHE_KIB "2000"	    /* cache of pages, whatever the file asks for */
+#define LOOK_STEPS (1 << 20)	    /* steps of SQLite's machine between two checks of the guard */
+#define IDLE_LOOKS 64		    /* a second or two; our statements need less than a hundredth of it per row */
 
 #define FILE_MAGIC "SQLite format 3" /* with its 0 byte */
 #define FILE_ID_AT 68		     /* in the file's first bytes: application_id */
-#define FILE_READ_BY 19		     /* and what it takes to read it */
+#define FILE_READ_BY 19		     /* and the read version */
 #define READ_BY_LOG 2		     /* a write-ahead log */
-#define FILE_BEGUN 16384	     /* bytes of a file that has no application_id of ours yet, at most */
+#define FILE_BEGUN 16384	     /* most bytes of a file that has no application_id of ours yet */
 #define JOURNAL_MAGIC "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 #define JOURNAL_BEFORE 16 /* in a journal's first bytes: pages that the file had before */
 #define JOURNAL_END 16	  /* its last bytes, where it names another: the name's length, its sum, and the magic again */
 
 /* ---- which files SQLite may open ---- */
 
-/* SQLite wants its file systems as globals. Set once, then only read. */
+/* SQLite needs its file systems as globals. Set once, then only read. */
 static sqlite3_vfs *system_vfs;
 static sqlite3_vfs read_vfs, write_vfs;
 
@@ -51,7 +51,7 @@ static int open_to_write(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
 	return open_ours(name, file, flags, out);
 }
 
-/* SQLite would open a log for writing, whatever for. */
+/* SQLite would open a log for writing even to read it. */
 static int open_to_read(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
 {
 	(void)vfs;
@@ -76,7 +76,7 @@ static void make_vfs(void)
 
 /* ---- what a connection may do ---- */
 
-/* The last name is that of a view or trigger which asks, NULL: a statement of ours does. */
+/* The last argument is the view or trigger that asks; NULL: a statement of ours does. */
 static int authorize_write(void *ctx, int action, const char *a, const char *b, const char *db, const char *asks)
 {
 	(void)ctx, (void)a, (void)b, (void)db;
@@ -124,7 +124,7 @@ static int look(void *ctx)
 	return 1;
 }
 
-/* Before anything is read. */
+/* Called before anything is read. */
 static int harden(sqlite3 *db, enum db_mode mode, struct db_guard *g)
 {
 	static const int no[] = {SQLITE_DBCONFIG_ENABLE_VIEW, SQLITE_DBCONFIG_ENABLE_TRIGGER,
@@ -176,8 +176,8 @@ int db_open_one(sqlite3 **out, const char *name, int flags, enum db_mode mode, s
 /* ---- what lies beside it ---- */
 
 /*
- * What lies beside must be a plain file: to open another kind may wait for ever. One that SQLite would write to must have
- * no second name, which whoever made it may want to see written.
+ * A file beside the database must be a plain file: opening another kind may block forever. If SQLite would write to it,
+ * it must have no second name: an attacker may want that file to be written.
  */
 static int check_plain(const char *file, const char *path, bool written, struct error *e)
 {
@@ -204,8 +204,8 @@ static uint32_t number_at(const unsigned char *p)
 }
 
 /*
- * The first bytes of the file, before SQLite looks at it, by its own descriptor: closing another would end the locks that
- * this process has on the file. Its size goes to *size. 0, or -1: it cannot be read, or is shorter.
+ * Reads the first bytes of the file, before SQLite reads it, by SQLite's own descriptor: closing another one would end
+ * this process's locks on the file. *size: its size. 0, or -1: it cannot be read, or is shorter.
  */
 static int read_head(sqlite3 *db, unsigned char *head, int len, sqlite3_int64 *size)
 {
@@ -219,8 +219,8 @@ static int read_head(sqlite3 *db, unsigned char *head, int len, sqlite3_int64 *s
 }
 
 /*
- * There is a journal, and SQLite would play it back: into a file of ours, or into one that was begun by a transaction which
- * is to be undone (before: the pages that the file had then). Any other is left alone.
+ * Whether SQLite may roll back an existing journal: into a file of ours, or into one that the unfinished transaction
+ * began (before: the pages that the file had then). Any other file is left alone.
  */
 static int check_kind(sqlite3 *db, const char *path, uint32_t before, struct error *e)
 {
@@ -239,7 +239,7 @@ static int check_kind(sqlite3 *db, const char *path, uint32_t before, struct err
 	return db_not_ours(path, id, e);
 }
 
-/* What begins and ends a journal of so many bytes. */
+/* Checks the first and last bytes of a journal of this size. */
 static int check_journal_ends(sqlite3 *db, const char *file, const char *path, const unsigned char *head,
 			      const unsigned char *end, struct error *e)
 {
@@ -298,7 +298,7 @@ static bool has_content(const char *file)
 
 /* ---- opening ---- */
 
-/* Reads the schema; after that the size of the cache is ours to say. SQLite's extended result code. */
+/* Reads the schema; only after that we can set the size of the cache. Returns SQLite's extended result code. */
 static int first_read(sqlite3 *db)
 {
 	if (sqlite3_exec(db, "SELECT 1 FROM main.sqlite_master LIMIT 1; PRAGMA cache_size = -" CACHE_KIB, NULL, NULL,
@@ -307,7 +307,7 @@ static int first_read(sqlite3 *db)
 	return SQLITE_OK;
 }
 
-/* As one of SQLite's own names for a file that nobody will change: no locks, no log. NULL: out of memory. */
+/* SQLite's name for a file that nobody changes: no locks, no log. NULL: out of memory. */
 static char *immutable_uri(const char *path)
 {
 	sqlite3_str *uri = sqlite3_str_new(NULL);
@@ -325,8 +325,8 @@ static char *immutable_uri(const char *path)
 }
 
 /*
- * Whether a database is made for a log and has none: nobody writes to it then, for who does has one. SQLite would make it,
- * if only to read.
+ * Whether a database is in log mode but has no log: then no process writes to it, as a writer has a log. SQLite would
+ * make a log even to read.
  */
 static bool lies_still(sqlite3 *db)
 {
@@ -338,7 +338,7 @@ static bool lies_still(sqlite3 *db)
 	       access(sqlite3_filename_wal(file), F_OK) && access(sqlite3_filename_journal(file), F_OK);
 }
 
-/* The same where there is an empty log, and no right to do to it what SQLite would. */
+/* The same for an empty log, when we may not do what SQLite would do to it. */
 static bool is_out_of_reach(sqlite3 *db, int code)
 {
 	const char *file = sqlite3_db_filename(db, "main");
@@ -348,7 +348,7 @@ static bool is_out_of_reach(sqlite3 *db, int code)
 	       !has_content(sqlite3_filename_wal(file)) && !has_content(sqlite3_filename_journal(file));
 }
 
-/* In place of the connection in *db, to the same path. */
+/* Replaces the connection in *db by a new one to the same path. */
 static int open_immutable(sqlite3 **db, const char *path, struct db_guard *g, struct error *e)
 {
 	char *uri = immutable_uri(path);
@@ -395,7 +395,7 @@ int db_open(sqlite3 **out, const char *path, enum db_mode mode, struct db_guard 
 	sqlite3_free(name);
 	if (rc)
 		return -1;
-	if (mode == DB_WRITE && sqlite3_db_readonly(db, "main") == 1) { /* SQLite falls back to reading in silence */
+	if (mode == DB_WRITE && sqlite3_db_readonly(db, "main") == 1) { /* SQLite silently falls back to reading */
 		error_set(e, "%s: opening: no permission to write", path);
 		goto fail;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether a database is ours: of a version that we know, with the tables that the migrations up to it make. These are made
- * in memory and compared; see open.h.
+ * Whether a database is ours: of a known version, with the tables that the migrations up to it make. These are made in
+ * memory and compared; see open.h.
  */
 #include "trace/store/open.h"
 
@@ -21,7 +21,7 @@ int db_newest_version(void)
 	return n;
 }
 
-/* What a statement is without its comments and the lengths of its blanks, character by character; 0 at its end. */
+/* The next character of a statement without its comments and with single blanks; 0 at its end. */
 static int next_character(const char **p)
 {
 	const char *s = *p;
@@ -48,8 +48,8 @@ static int next_character(const char **p)
 }
 
 /*
- * Whether two statements are the same but for blanks and comments, which older versions had others of. want has no quotes
- * and no other comments, so that where got is as it is, SQLite takes got as it takes want.
+ * Whether two statements are equal except for blanks and comments, which differ in older versions. want has no quotes
+ * and no other comments, so if they are equal, SQLite understands both in the same way.
  */
 static bool same_sql(const char *want, const char *got)
 {
@@ -64,7 +64,7 @@ static bool same_sql(const char *want, const char *got)
 	return a == b;
 }
 
-/* One table or index as it must be, in the file's schema. SQLite sees to it that type and name are those of the SQL. */
+/* Compares one table or index with the file's schema. SQLite ensures that type and name are those of the SQL. */
 static int check_object(const char *path, sqlite3_stmt *find, const char *type, const char *name, const char *sql,
 			sqlite3 *db, struct error *e)
 {
@@ -103,7 +103,7 @@ static int check_triggers(sqlite3 *db, const char *path, sqlite3_stmt *find, con
 	return rc == SQLITE_DONE ? 0 : db_error(db, path, "reading the schema", e);
 }
 
-/* A database in memory that has what the migrations up to a version make. */
+/* Makes a database in memory with the migrations up to a version. */
 static int open_model(sqlite3 **out, const char *path, int version, struct db_guard *g, struct error *e)
 {
 	int i;
@@ -167,7 +167,7 @@ int db_check(sqlite3 *db, const char *path, enum db_mode mode, int *version, str
 				 "up to %d: use the newer one, or its export",
 				 path, v, db_newest_version());
 	if (v < 1)
-		return error_set(e, "%s: damaged: an ioflush database of version %" PRId64, path, v);
+		return error_set(e, "%s: an ioflush database of version %" PRId64 ": the database is damaged", path, v);
 	*version = (int)v;
 	return check_tables(db, path, mode, *version, e);
 }

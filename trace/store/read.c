@@ -2,13 +2,13 @@
 /*
  * The database as a source; see store.h and rows.h.
  *
- * All is read in one read transaction, so that a database that is being written gives a consistent picture: the
- * rows of captures go to memory when it is opened, then one scan of event in order of id for each capture, over the ids
- * between its first and its last event; strings and tasks are looked up as events name them (names.h). No join,
- * no index, and columns that the event's kind does not have are not looked at.
+ * Everything is read in one read transaction, so a database that is being written gives a consistent picture. The rows
+ * of captures are read when it is opened. Each capture is one scan of event, in order of id, from its first to its last
+ * event; strings and tasks are looked up when events name them (names.h). There is no join and no index, and columns
+ * that the event's kind does not have are not read.
  *
- * Nothing that is damaged passes for data: ids must rise, numbers of strings and tasks must be there, each event must
- * be possible, and at a capture's end the number of its events and the sum of their hashes must be those of its row.
+ * Damage never passes as data: ids must rise, strings and tasks must exist, each event must be possible, and at the end
+ * of a capture the number of events and the sum of their hashes must equal those in its row.
  */
 #include "trace/store/store.h"
 
@@ -27,11 +27,11 @@ struct store_source {
 	sqlite3_stmt *scan;
 	struct intern *texts; /* of captures */
 	struct capture_row *row;
-	size_t rows, next; /* next: the capture to begin next; the present one is row[next - 1] */
+	size_t rows, next; /* next: the capture to begin next; the current one is row[next - 1] */
 	struct store_names *names;
-	bool ended, failed;   /* the present capture, the source */
+	bool ended, failed;   /* the current capture, the source */
 	struct error error;   /* to be given by the next read */
-	uint64_t events, sum; /* of the present capture so far */
+	uint64_t events, sum; /* of the current capture so far */
 	uint64_t last_id, last_t;
 	uint64_t total, done; /* events of all captures */
 };
@@ -50,7 +50,7 @@ static int by_first_event(const void *a, const void *b)
 	return (*x)->first_event < (*y)->first_event ? -1 : (*x)->first_event > (*y)->first_event;
 }
 
-/* No event may lie between lo and hi. */
+/* Checks that no event lies between lo and hi. */
 static int check_gap(struct store_source *s, sqlite3_stmt *stmt, uint64_t lo, uint64_t hi, struct error *e)
 {
 	int rc;
@@ -69,7 +69,7 @@ static int check_gap(struct store_source *s, sqlite3_stmt *stmt, uint64_t lo, ui
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
-/* Every event lies in the range of some capture, or the row of a capture is lost. */
+/* Checks that every event is in the range of a capture; otherwise the row of a capture is lost. */
 static int check_captures(struct store_source *s, struct error *e)
 {
 	const size_t room = (s->rows + 1) * sizeof(const struct capture_row *);
@@ -121,7 +121,7 @@ static int load(struct store_source *s, struct error *e)
 		return -1;
 	if (!version)
 		return error_set(e, "%s: an empty database, not one of ioflush", s->source.path);
-	/* what is read here is the same in all versions up to now; only who writes must migrate */
+	/* what is read here is the same in all versions so far; only a writer must migrate */
 	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, &s->source.budget, e) ||
 	    check_captures(s, e))
 		return -1;
@@ -179,7 +179,7 @@ static int decode_task(struct store_source *s, struct event *ev, const struct ev
 	return 0;
 }
 
-/* The present row of the scan. 1, 0: of another capture, or -1. */
+/* Reads the current row of the scan. 1, 0: of another capture, or -1. */
 static int decode(struct store_source *s, struct event *ev, struct error *e)
 {
 	uint64_t task_sum = 0, string_sum = 0;
@@ -195,7 +195,7 @@ static int decode(struct store_source *s, struct event *ev, struct error *e)
 	if (!known)
 		return error_set(e,
 				 "%s: event id %" PRIu64 ": kind %" PRId64
-				 " is not known: damaged, or of a newer ioflush",
+				 " is not known: the database is damaged, or made by a newer ioflush",
 				 s->source.path, row.id, row.kind);
 	if (row.cpu >= EVENT_NO_CPU)
 		return damaged(s, row.id, "no cpu", row.cpu, e);
@@ -214,7 +214,7 @@ static int decode(struct store_source *s, struct event *ev, struct error *e)
 	return 1;
 }
 
-/* All events of the capture are read: are they the ones that its row speaks of? */
+/* All events of the capture are read: checks that they match its row. */
 static int check_end(struct store_source *s, struct error *e)
 {
 	const struct capture_row *r = &s->row[s->next - 1];
@@ -251,7 +251,7 @@ static int read_event(struct store_source *s, struct event *ev, struct error *e)
 	return check_end(s, e);
 }
 
-/* Where a file changed while nobody should have changed it, that is the error, and no damage. */
+/* If a file was changed that nobody should have changed, that is the error, not damage. */
 static int check_changed(struct store_source *s, int rc, struct error *e)
 {
 	if (rc > 0 || !s->db || !db_changed(&s->guard))
@@ -260,7 +260,7 @@ static int check_changed(struct store_source *s, int rc, struct error *e)
 	return error_set(e, "%s: was written to while it was read: run this again", s->source.path);
 }
 
-/* SQLite opens by the name what was looked at by a descriptor. */
+/* SQLite opens by name the file that was checked by a descriptor. */
 static int check_file(struct store_source *s, const struct file_id *seen, struct error *e)
 {
 	struct file_id now;
@@ -287,7 +287,7 @@ static ssize_t store_source_read(struct source *src, struct event *ev, size_t ma
 	return error_set(e, "%s", s->error.text);
 }
 
-/* Skipping a capture skips its checks, too: whoever asks for another does not read it. */
+/* Skipping a capture also skips its checks. */
 static int store_source_capture(struct source *src, struct capture *c, struct error *e)
 {
 	struct store_source *s = store_source(src);
@@ -300,7 +300,7 @@ static int store_source_capture(struct source *src, struct capture *c, struct er
 	if (s->next == s->rows)
 		return 0;
 	r = &s->row[s->next++];
-	s->failed = false; /* each has its own rows and sum */
+	s->failed = false; /* each capture has its own rows and sum */
 	s->error.text[0] = '\0';
 	*c = r->c;
 	c->origin = r->c.format;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SQLite as the store uses it, and the check sums; see rows.h. */
+/* The store's use of SQLite, and the check sums; see rows.h. */
 #include "trace/store/rows.h"
 
 #include <inttypes.h>
@@ -20,19 +20,19 @@ const uint64_t sum_key[EVENT_MAX_FIELDS + 7] = {
 int db_error_log(const char *path, const char *what, struct error *e)
 {
 	return error_set(e,
-			 "%s: %s: its log, %s-wal, cannot be read without the right to write beside it; if nobody records "
-			 "into it any more, run 'ioflush recover %s' as who may",
+			 "%s: %s: its log, %s-wal, can only be read by a user who may write beside it; if no process records "
+			 "into it any more, run 'ioflush recover %s' as such a user",
 			 path, what, path, path);
 }
 
-/* A transaction or a log that only who may write can bring to an end. -1, or 0: it is something else. */
+/* Reports a transaction or a log that only a user who may write can finish. -1, or 0: it is something else. */
 static int recovery_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 {
 	switch (sqlite3_extended_errcode(db)) {
 	case SQLITE_READONLY_ROLLBACK:
 		return error_set(e,
-				 "%s: %s: whoever wrote it ended in the middle of a transaction, which %s-journal undoes; "
-				 "reading does not write: run 'ioflush recover %s' first",
+				 "%s: %s: its writer ended in the middle of a transaction, which %s-journal can roll back; "
+				 "reading commands do not write: run 'ioflush recover %s' first",
 				 path, what, path, path);
 	case SQLITE_READONLY_RECOVERY:
 	case SQLITE_READONLY_CANTINIT:
@@ -63,17 +63,16 @@ int db_error(sqlite3 *db, const char *path, const char *what, struct error *e)
 	switch (code) {
 	case SQLITE_INTERRUPT:
 		return error_set(e,
-				 "%s: %s: no end to be seen: the database is damaged, made to keep its readers busy, or on a "
+				 "%s: %s: it takes too long: the database is damaged, made to keep its readers busy, or on a "
 				 "disk that is far too slow",
 				 path, what);
 	case SQLITE_AUTH:
-		return error_set(e, "%s: %s: a view or trigger in it asks for something (%s): no database of ours does",
+		return error_set(e, "%s: %s: a view or trigger asks for something (%s), which none of ioflush does",
 				 path, what, sqlite3_errmsg(db));
 	case SQLITE_TOOBIG:
-		return error_set(e, "%s: %s: a text in it is longer than any of ours: the database is damaged", path,
-				 what);
+		return error_set(e, "%s: %s: a text is longer than ioflush stores: the database is damaged", path, what);
 	case SQLITE_NOMEM:
-		return error_set(e, "%s: %s: out of memory, or more than a database of ours takes", path, what);
+		return error_set(e, "%s: %s: out of memory, or more memory than an ioflush database needs", path, what);
 	case SQLITE_NOTADB:
 		return error_set(e, "%s: %s: not a database, or its first page is damaged", path, what);
 	case SQLITE_CORRUPT:
@@ -183,7 +182,7 @@ int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_
 	return ret;
 }
 
-/* One more row, behind those before it. */
+/* Appends one more row. */
 static int add_capture(sqlite3_stmt *stmt, const char *path, struct intern *texts, struct capture_row *rows, size_t *n,
 		       struct error *e)
 {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the two sides of the store share, writing (write.c) and reading (read.c): SQLite's errors, statements, the
- * rows of captures and events, and the check sums; connections are made by open.h. Nobody else knows the columns of these
- * rows: the recorder and the API, which read some of their own, do so by what is here.
+ * What writing (write.c) and reading (read.c) share: SQLite's errors, statements, the rows of captures, and the check
+ * sums. open.h makes the connections. Private to the store.
  *
- * Check sums: SQLite has none, and a byte that flips in an integer column would give a false number without a sound.
- * So each capture has a sum: of its row's texts and numbers, plus one of each of its events. It is a plain sum modulo
- * 2^64 of hashes, so that events may be added, and later deleted, in any portions. What a hash covers is the meaning,
- * not the storage: texts in place of their numbers.
+ * Check sums: SQLite has none, so a flipped bit in an integer column would silently give a wrong number. So each
+ * capture has a sum: of the texts and numbers of its row, plus one hash for each event. It is a plain sum modulo 2^64,
+ * so events may be added, and later deleted, in portions of any size. A hash covers the meaning, not the storage: texts
+ * instead of their numbers.
  */
 #ifndef IOFLUSH_TRACE_STORE_ROWS_H
 #define IOFLUSH_TRACE_STORE_ROWS_H
@@ -24,7 +23,7 @@
 #include "trace/source.h"
 #include "trace/store/open.h"
 
-/* A capture's row. Texts belong to whom it was made with. */
+/* A capture's row. Its texts belong to the table they were read into. */
 struct capture_row {
 	struct capture c;
 	uint64_t first_t, last_t;
@@ -32,13 +31,13 @@ struct capture_row {
 	uint64_t events;
 	struct dropped dropped;
 	uint64_t sum;	  /* of the row and all events */
-	uint64_t unnamed; /* while it is written: events stored without a name that they have; no column */
+	uint64_t unnamed; /* while writing: events stored without their name; not a column */
 };
 
-/* Sets "PATH: WHAT: why", with what can be done about it. Returns -1. */
+/* Sets "PATH: WHAT: why", with what to do about it. Returns -1. */
 int db_error(sqlite3 *db, const char *path, const char *what, struct error *e);
 
-/* The same where the reason is a log that takes the right to write. */
+/* The same for a log that needs the right to write. */
 int db_error_log(const char *path, const char *what, struct error *e);
 
 /* What db_read_event() reads, of a table event that is called e; what else is selected follows. */
@@ -90,6 +89,7 @@ int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_
 
 struct store;
 
+/* The connection of a store, for what a recorder does besides writing events. */
 sqlite3 *store_handle(struct store *s);
 const char *store_path(struct store *s); /* absolute; "" if SQLite does not know */
 
@@ -107,7 +107,7 @@ int store_insert_event(struct store *s, uint64_t capture, uint64_t id, int64_t t
 
 /* ---- sums ---- */
 
-extern const uint64_t sum_key[EVENT_MAX_FIELDS + 7]; /* odd, so that no change of one value goes unseen */
+extern const uint64_t sum_key[EVENT_MAX_FIELDS + 7]; /* odd, so that every change of one value is seen */
 
 static inline uint64_t sum_mix(uint64_t h)
 {
@@ -123,7 +123,7 @@ static inline uint64_t sum_task(uint32_t tid, uint64_t comm_sum)
 	return sum_mix(comm_sum * sum_key[1] + tid * sum_key[2]);
 }
 
-/* What all fields but those that are strings add; for strings the caller adds sum_text() times sum_key[6 + i]. */
+/* The share of all fields except strings; for these the caller adds sum_text() times sum_key[6 + i]. */
 static inline uint64_t sum_event(const struct event *ev, uint64_t id, uint64_t task_sum, uint64_t strings_part)
 {
 	const struct event_desc *d = &event_table[ev->kind];
@@ -138,7 +138,7 @@ static inline uint64_t sum_event(const struct event *ev, uint64_t id, uint64_t t
 	return sum_mix(h);
 }
 
-/* The share of the row itself: everything but sum. */
+/* The share of the row itself: everything except sum. */
 uint64_t sum_capture(const struct capture_row *r);
 
 #endif

@@ -42,7 +42,7 @@ static bool is_marked(const struct store_marks *m, uint64_t number)
 	return i < m->room && m->bits[i / 8] >> (i % 8) & 1;
 }
 
-/* 1: it had none, or is out of the range, 0: it had, or -1: out of memory. */
+/* 1: it had no mark, or is out of the range; 0: it had one; -1: out of memory. */
 static int mark(struct store_marks *m, uint64_t number)
 {
 	size_t room = m->room ? m->room : 4096;
@@ -72,7 +72,7 @@ static int mark_failed(struct sweep *p, struct error *e)
 	return error_set(e, "%s: sweeping strings and tasks: out of memory", store_path(p->s));
 }
 
-/* A task, and with it the string of its name. */
+/* Marks a task and the string of its name. */
 static int mark_task(struct sweep *p, uint64_t task, struct error *e)
 {
 	uint64_t comm = 0;
@@ -108,7 +108,7 @@ static int mark_row(struct sweep *p, sqlite3_stmt *scan, struct error *e)
 	return 0;
 }
 
-/* Marks what the next rows use. */
+/* Marks what the next rows refer to. */
 static int scan(struct sweep *p, size_t rows, struct error *e)
 {
 	sqlite3_stmt *stmt =
@@ -135,7 +135,7 @@ static int scan(struct sweep *p, size_t rows, struct error *e)
 
 /* ---- deleting ---- */
 
-/* Deletes those of the next rows of a table that have no mark. How many were looked at, or -1. */
+/* Deletes unmarked ones among the next rows of a table. Returns how many rows it checked, or -1. */
 static int64_t delete_some(struct sweep *p, struct store_marks *m, const char *next_sql, const char *delete_sql,
 			   size_t max, struct error *e)
 {
@@ -196,7 +196,7 @@ static int sweep_locked(struct sweep *p, size_t rows, struct error *e)
 
 /* ---- steps ---- */
 
-/* Of the numbers that a table has, those of this sweep. */
+/* The range of a table's numbers for this sweep. */
 static int choose_range(struct sweep *p, struct store_marks *m, const char *table, struct error *e)
 {
 	int64_t first = 0, highest;

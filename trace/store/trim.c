@@ -2,9 +2,9 @@
 /*
  * Deleting the beginnings of captures; see trim.h.
  *
- * The sum of a capture is a plain sum over its events (rows.h), so what is deleted is read once more and subtracted.
- * The mark takes the id of the last event that it stands for, and a second one that of the event before: ids go on rising,
- * and nothing else moves.
+ * The sum of a capture is a plain sum over its events (rows.h), so deleted events are read once more and subtracted.
+ * The mark gets the id of the last event that it replaces, and a second mark that of the event before: ids still rise,
+ * and nothing else changes.
  */
 #include "trace/store/trim.h"
 
@@ -46,7 +46,7 @@ static int string_sum(struct trim *t, int64_t id, uint64_t *sum, bool *is_mark, 
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
 }
 
-/* What an event, or a mark, stands for. */
+/* Adds the records that an event or a mark stands for. */
 static void count_records(struct trim *t, const struct event *ev)
 {
 	if (ev->kind != EV_lost)
@@ -68,8 +68,8 @@ static int take_row(struct trim *t, sqlite3_stmt *scan, struct error *e)
 	unsigned i;
 
 	if (!db_read_event(scan, &row, &ev))
-		return error_set(e, "%s: event id %" PRIu64 ": kind %u is not known: damaged", store_path(t->store),
-				 row.id, (unsigned)row.kind);
+		return error_set(e, "%s: event id %" PRIu64 ": kind %u is not known: the database is damaged",
+				 store_path(t->store), row.id, (unsigned)row.kind);
 	if (sqlite3_column_type(scan, EVENT_COLUMNS_END) != SQLITE_NULL)
 		ev.tid = (uint32_t)sqlite3_column_int64(scan, EVENT_COLUMNS_END);
 	if (row.has_task)
@@ -144,7 +144,7 @@ static int run(struct trim *t, const char *sql, uint64_t a, uint64_t b, uint64_t
 	return 0;
 }
 
-/* Of all records that are known, or that some are not. */
+/* Writes a mark: for all counted records, or for an unknown number. */
 static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *e)
 {
 	struct event ev = {.t = t->last_t, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost};
@@ -164,7 +164,7 @@ static int insert_mark(struct trim *t, uint64_t id, bool unknown, struct error *
 	return 0;
 }
 
-/* The note, with what retention has to say. */
+/* The note, with the text about retention. */
 static const char *note_of(struct trim *t, const char *note)
 {
 	if (strstr(note, STORE_TRIM_NOTE))
@@ -257,7 +257,7 @@ int store_capture_close(struct store *s, uint64_t capture, const char *state, co
 		t.row.c.note = strstr(t.row.c.note, STORE_TRIM_NOTE) ? note_of(&t, note) : note;
 		rc = store_update_capture(s, &t.row, e);
 	} else if (!rc) {
-		rc = error_set(e, "%s: capture %" PRIu64 ": is not there", store_path(s), capture);
+		rc = error_set(e, "%s: it has no capture %" PRIu64, store_path(s), capture);
 	}
 	intern_free(t.texts);
 	return rc;

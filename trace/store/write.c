@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writing the store: transactions, captures and events; see store.h. Opening is in create.c, strings and tasks in known.c.
+ * Writing the store: transactions, captures and events; see store.h. create.c opens it; known.c has strings and tasks.
  *
- * Nothing is allocated for an event: a prepared statement for each kind binds just the columns that the kind has.
+ * Nothing is allocated per event: each kind has a prepared statement that binds only the columns of the kind.
  *
- * Ids of events are given here, counting on from the largest; a capture's events lie between its first_event and
- * last_event, in order of time. Another capture's may lie between them, if two processes wrote in turns.
+ * Ids of events are given here, counting up from the largest. The events of a capture lie between its first_event and
+ * last_event, in order of time; if two processes write in turns, events of another capture may lie between them.
  */
 #include "trace/store/store.h"
 
@@ -16,7 +16,7 @@
 
 /* ---- transactions ---- */
 
-/* Why the last call of SQLite failed, 0 if it did not. */
+/* The reason why the last call of SQLite failed, 0 if it did not. */
 static int failure_code(const struct store *s)
 {
 	int code = sqlite3_extended_errcode(s->db);
@@ -164,7 +164,7 @@ int store_capture_dropped(struct store *s, const struct dropped *d, struct error
 	return 0;
 }
 
-/* The note, and what there is to say of events without names. To be freed with sqlite3_free(); NULL: out of memory. */
+/* The note, with the number of events without names. Free it with sqlite3_free(); NULL: out of memory. */
 static char *whole_note(const struct store *s, const char *note)
 {
 	const struct capture_row *r = &s->row;
@@ -290,7 +290,7 @@ sqlite3_stmt *store_prepared(struct store *s, sqlite3_stmt **stmt, const char *s
 	return *stmt;
 }
 
-/* The statement of a kind: capture, id, t, cpu, task, then the kind's fields. */
+/* The insert statement of a kind: capture, id, t, cpu, task, then the kind's fields. */
 static sqlite3_stmt *insert_of(struct store *s, unsigned kind, struct error *e)
 {
 	unsigned i, n = event_table[kind].nfields;
@@ -367,7 +367,7 @@ static int take_strings(struct store *s, struct event *ev, const struct intern *
 	return 0;
 }
 
-/* Who did it: NULL in *task if that is unknown. *no_comm: there was no room for the name. 0 or -1. */
+/* The task of an event: NULL in *task if it is unknown. 0 or -1. */
 static int take_task(struct store *s, const struct event *ev, const struct intern *strings, const struct task **task,
 		     bool *no_comm, struct error *e)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A store that is open for writing, for the files that make it up: create.c opens it, known.c knows its strings and tasks,
- * write.c writes captures and events. Private to the store.
+ * A store that is open for writing, for the files of which it consists: create.c opens it, known.c knows its strings
+ * and tasks, write.c writes captures and events. Private to the store.
  */
 #ifndef IOFLUSH_TRACE_STORE_WRITE_H
 #define IOFLUSH_TRACE_STORE_WRITE_H
@@ -66,18 +66,18 @@ sqlite3_stmt *store_prepared(struct store *s, sqlite3_stmt **stmt, const char *s
 
 /* ---- strings and tasks (known.c) ---- */
 
-/* In a transaction: forgets what it knew of the database, unless that is still so. 0 or -1. */
+/* In a transaction: empties the caches, unless they are still valid. 0 or -1. */
 int known_learn(struct store *s, struct error *e);
 
-/* The table of the strings to come. */
+/* Sets the table of the strings to come. */
 void known_use(struct store *s, const struct intern *strings);
 
-/* Before an event, whose own numbers must last: makes room in the caches if they are full. 0 or -1. */
+/* Before an event, during which own numbers must stay valid: makes room in full caches. 0 or -1. */
 int known_trim(struct store *s, struct error *e);
 
 /*
- * The own number of the caller's string, which is stored if the database has fewer than most strings. NO_STRING: it has
- * more; 0 and the error. known_map_slow() is for one that is not known yet.
+ * The own number of the caller's string, which is stored if there are fewer than most strings. NO_STRING: there are
+ * more; 0 and the error. known_map_slow() is for an unknown one.
  */
 uint32_t known_map_slow(struct store *s, const struct intern *strings, uint64_t id, int64_t most, struct error *e);
 
@@ -89,7 +89,7 @@ static inline uint32_t known_map(struct store *s, const struct intern *strings, 
 	return known_map_slow(s, strings, id, most, e);
 }
 
-/* comm: own number of its name, 0: unknown. Where there is no room for it, the task is that without a name. NULL and the error. */
+/* comm: own number of its name, 0: unknown. If there is no room, uses the task without a name. NULL and the error. */
 const struct task *known_task(struct store *s, uint32_t tid, uint32_t comm, struct error *e);
 
 #endif
