@@ -183,10 +183,11 @@ static int decode_task(struct store_source *s, struct event *ev, const struct ev
 static int decode(struct store_source *s, struct event *ev, struct error *e)
 {
 	uint64_t task_sum = 0, string_sum = 0;
-	struct error why = {""};
+	struct error why;
 	struct event_row row;
 	bool known = db_read_event(s->scan, &row, ev);
 
+	why.text[0] = '\0'; /* no more of it: this is done for each event */
 	if (row.id <= s->last_id)
 		return damaged(s, row.id, "comes after", s->last_id, e);
 	s->last_id = row.id;
