@@ -150,9 +150,7 @@ int subbuf_next(struct subbuf *sb, struct tep_record *rec, struct error *e)
 			continue;
 		}
 		if (type == 0 || type == TYPE_PADDING) {
-			/* The length includes its own word; records are a multiple of 4 bytes. */
-			if (array < 4 || array > room - 4)
-				return cut_record(sb, e);
+			/* The length counts its own word (without it, it is too long); records are a multiple of 4 bytes. */
 			len = array - 4;
 			skip = 8;
 		}
