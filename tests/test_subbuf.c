@@ -50,6 +50,7 @@ static void test_formats(void **state)
 	expect_format(WHOLE, 65536, 8, 16, 65536);
 	expect_format(WHOLE, 16777216, 8, 16, 16777216);
 	expect_format(WHOLE, 24, 8, 16, 24);
+	expect_format(COMMIT("8", "8") DATA("16", "96"), 0, 8, 16, 112);
 	expect_format(TIME COMMIT("8", "4") DATA("12", "4084"), 0, 4, 12, 4096);
 	expect_format(TIME COMMIT("8", "8") DATA("20", "16777196"), 0, 8, 20, 16777216);
 	/* the longest text, without a NUL behind it */
@@ -85,6 +86,8 @@ static void test_refused_formats(void **state)
 		 "header_page: commit at 0, data at 16 do not fit a sub-buffer of 4096 bytes"},
 		{COMMIT("8", "8") DATA("15", "4080"), 0,
 		 "header_page: commit at 8, data at 15 do not fit a sub-buffer of 4095 bytes"},
+		{COMMIT("8", "8") DATA("16", "16777216"), 0,
+		 "header_page: commit at 8, data at 16 do not fit a sub-buffer of 16777232 bytes"},
 		{COMMIT("8", "8") DATA("16", "16777201"), 0,
 		 "header_page: commit at 8, data at 16 do not fit a sub-buffer of 16777217 bytes"},
 		{WHOLE, 23, "header_page: commit at 8, data at 16 do not fit a sub-buffer of 23 bytes"},

@@ -135,6 +135,7 @@ int subbuf_next(struct subbuf *sb, struct tep_record *rec, struct error *e)
 		uint32_t type = f->bigendian ? word >> TS_BITS : word & 31;
 		uint64_t delta = f->bigendian ? word & ((1u << TS_BITS) - 1) : word >> 5;
 		uint32_t array = 0, skip = 4, len = type * 4;
+		uint64_t padded;
 
 		if (type == 0 || type >= TYPE_PADDING) {
 			if (type == TYPE_PADDING && !delta)
@@ -155,10 +156,11 @@ int subbuf_next(struct subbuf *sb, struct tep_record *rec, struct error *e)
 			skip = 8;
 		}
 		sb->ts += delta;
-		if (len > room - skip || ((len + 3) & ~3u) > room - skip)
+		padded = ((uint64_t)len + 3) & ~3ull;
+		if (padded > room - skip)
 			return cut_record(sb, e);
 		rec->offset = sb->pos;
-		sb->pos += skip + ((len + 3) & ~3u);
+		sb->pos += skip + (uint32_t)padded;
 		if (type == TYPE_PADDING)
 			continue; /* a record that its writer discarded */
 		rec->ts = sb->ts;
