@@ -29,15 +29,11 @@ int store_begin(struct store *s, struct error *e)
 	if (s->in_transaction)
 		return error_set(e, "%s: a transaction is open already", s->path);
 	s->code = 0;
-	if (db_exec(s->db, s->path, "BEGIN IMMEDIATE", "locking", e)) {
-		s->code = failure_code(s);
-		return -1;
-	}
 	s->in_transaction = true;
 	s->saved = s->row;
 	s->saved_open = s->open;
-	if (known_learn(s, e)) {
-		store_rollback(s);
+	if (db_exec(s->db, s->path, "BEGIN IMMEDIATE", "locking", e) || known_learn(s, e)) {
+		store_rollback(s); /* SQLite may have begun all the same */
 		return -1;
 	}
 	return 0;
