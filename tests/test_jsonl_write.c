@@ -253,14 +253,20 @@ static void test_full_for_count(void **state)
 	}
 }
 
-/* What is not to be kept is removed without a word, and what cannot be opened is told. */
+/* What is not to be kept is removed without a word, unless it is not ours. The mode is as the umask leaves it. */
 static void test_closed(void **state)
 {
 	struct fixture *f = *state;
+	const mode_t old = umask(026);
 	struct jsonl_writer *w;
 	struct error e = {""};
+	struct stat st;
 
+	unlink(f->path);
 	assert_int_equal(jsonl_writer_open(&w, f->path, &e), 0);
+	umask(old);
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
 	assert_int_equal(write_parts(w, f, 5, &e), 0);
 	full = true;
 	assert_int_equal(jsonl_writer_close(w, false, &e), 0);

@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <zstd.h>
 
 #include "trace/formats/open.h"
+#include "trace/formats/tracefile.h"
 #include "trace/source.h"
 
 #define MAX_EVENTS 131072
@@ -1076,6 +1078,38 @@ static void test_overlapping_runs(void **state)
 	}
 }
 
+/* What is packed has the size that the file says, and is nothing else. */
+static void test_unpacking(void **state)
+{
+	static const char text[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab";
+	const size_t size = sizeof(text);
+	struct tracefile tf = {.compression = (char[]){"zstd"}};
+	uint8_t packed[128];
+	char *out = malloc(size);
+	size_t len = ZSTD_compress(packed, sizeof(packed), text, size, 1);
+
+	(void)state;
+	assert_false(ZSTD_isError(len));
+	error.text[0] = '\0';
+	assert_int_equal(tracefile_unpack(&tf, out, size, packed, len, &error), 0);
+	assert_memory_equal(out, text, size);
+	assert_int_equal(tracefile_unpack(&tf, out, size - 1, packed, len, &error), -1);
+	assert_error("cannot be decompressed (");
+	error.text[0] = '\0';
+	assert_int_equal(tracefile_unpack(&tf, out, size, packed, len - 1, &error), -1);
+	assert_error("cannot be decompressed (");
+	error.text[0] = '\0';
+	out = realloc(out, size + 1);
+	assert_int_equal(tracefile_unpack(&tf, out, size + 1, packed, len, &error), -1);
+	assert_string_equal(error.text, "decompressed to 33 bytes in place of 34; the file is damaged");
+	error.text[0] = '\0';
+	tf.compression = (char[]){"a-compression-of-a-long-name"};
+	assert_int_equal(tracefile_unpack(&tf, out, size, packed, len, &error), -1);
+	assert_error(
+		"compressed with \"a-compression-of\", which ioflush cannot read; trace-cmd convert --compression none");
+	free(out);
+}
+
 /* Statistics of a CPU that is not there, in a file of one CPU. */
 static void test_statistics_of_others(void **state)
 {
@@ -1157,6 +1191,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_budget_is_given_back, teardown),
 		cmocka_unit_test_teardown(test_budget_is_kept, teardown),
 		cmocka_unit_test_teardown(test_overlapping_runs, teardown),
+		cmocka_unit_test_teardown(test_unpacking, teardown),
 		cmocka_unit_test_teardown(test_statistics_of_others, teardown),
 		cmocka_unit_test_teardown(test_faults, teardown),
 	};
