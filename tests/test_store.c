@@ -21,6 +21,7 @@
 #include "trace/source.h"
 #include "trace/store/rows.h"
 #include "trace/store/store.h"
+#include "trace/store/write.h"
 
 #define MAX_EVENTS 8192
 
@@ -924,6 +925,42 @@ static void test_full_of_names(void **state)
 	source_close(src);
 }
 
+/* No room for any string: of every kind of event just the strings are unknown, and the rest is as it was. */
+static void test_full_of_strings(void **state)
+{
+	struct fixture *f = *state;
+	struct error e = {""};
+	struct store *s;
+	uint64_t unnamed = 0;
+
+	make_events(f, 27, 10 * EV_KINDS);
+	OK(store_open(&s, f->db, 0, &e));
+	OK(store_begin(s, &e));
+	s->all_strings = MOST_STRINGS; /* as if they had been counted */
+	OK(store_capture_begin(s, &example, NULL, &e));
+	OK(store_append(s, f->ev, f->n, f->strings, &e));
+	for (size_t i = 0; i < f->n; i++) {
+		struct event *ev = &f->ev[i];
+		const struct event_desc *d = &event_table[ev->kind];
+		bool has_name = ev->comm;
+
+		ev->comm = 0;
+		for (unsigned k = 0; k < d->nfields; k++)
+			if (d->field[k].type == FIELD_STR && !(ev->missing & 1u << k)) {
+				ev->missing |= (uint16_t)(1u << k);
+				ev->f[k] = 0;
+				has_name = true;
+			}
+		unnamed += has_name;
+	}
+	assert_int_equal(store_unnamed(s), unnamed);
+	OK(store_capture_end(s, "complete", "", &e));
+	OK(store_commit(s, &e));
+	store_close(s);
+	expect_events(f, f->db, f->n);
+	expect_query(f->db, "SELECT count(*) FROM string", "0");
+}
+
 /* More strings and tasks than the store remembers: each is stored once all the same. */
 static void test_many_names(void **state)
 {
@@ -987,14 +1024,28 @@ static void test_deterministic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_round_trip),	TEST(test_several_captures), TEST(test_states_and_listing),
-		TEST(test_round_trip),	TEST(test_several_captures), TEST(test_dropped_and_origin),
-		TEST(test_views),	TEST(test_rollback),	     TEST(test_discard),
-		TEST(test_interleaved), TEST(test_recording),	     TEST(test_snapshot),
-		TEST(test_truncated),	TEST(test_flipped),	     TEST(test_changed_rows),
-		TEST(test_not_ours),	TEST(test_read_only),	     TEST(test_older_version),
-		TEST(test_full_disk),	TEST(test_hot_journal),	     TEST(test_deterministic),
-		TEST(test_many_names),	TEST(test_full_of_names),
+		TEST(test_round_trip),
+		TEST(test_several_captures),
+		TEST(test_states_and_listing),
+		TEST(test_dropped_and_origin),
+		TEST(test_views),
+		TEST(test_rollback),
+		TEST(test_discard),
+		TEST(test_interleaved),
+		TEST(test_recording),
+		TEST(test_snapshot),
+		TEST(test_truncated),
+		TEST(test_flipped),
+		TEST(test_changed_rows),
+		TEST(test_not_ours),
+		TEST(test_read_only),
+		TEST(test_older_version),
+		TEST(test_full_disk),
+		TEST(test_hot_journal),
+		TEST(test_deterministic),
+		TEST(test_many_names),
+		TEST(test_full_of_names),
+		TEST(test_full_of_strings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
