@@ -23,6 +23,11 @@
 
 #define BUFFER (256u * 1024) /* of the writer */
 
+/* longer than what is made room for at once */
+#define LONG                                                                                                   \
+	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789" \
+	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+
 /* ---- what the kernel does to a write ---- */
 
 static bool pieces;	   /* every second one is interrupted, the others take 7 bytes at most */
@@ -75,7 +80,7 @@ static int write_parts(struct jsonl_writer *w, const struct fixture *f, size_t p
 		{.t = 1, .cpu = 2, .tid = 3, .comm = 1, .kind = EV_map, .map = {.domain = 9, .size = 4096}, .missing = 16},
 		{.t = 2, .kind = EV_domain_add, .domain_add = {.iopt = 1}, .missing = 4},
 		{.t = 1ull << 63, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost, .lost = {.cause = 2}},
-		{.t = 1ull << 63, .kind = EV_attach, .attach = {.device = 2}, .missing = 2},
+		{.t = 1ull << 63, .kind = EV_attach, .attach = {.device = 3}, .missing = 2},
 	};
 	int rc = jsonl_write_capture(w, &first, e);
 
@@ -131,6 +136,7 @@ static int setup(void **state)
 	f->strings = intern_new();
 	intern_add(f->strings, "a\xff\"\x01", 4);
 	intern_add(f->strings, "\t\\\xc3\xa4", 4);
+	intern_add(f->strings, LONG, strlen(LONG));
 	f->long_name = malloc(BUFFER + 1);
 	memset(f->long_name, 'x', BUFFER);
 	f->long_name[BUFFER] = '\0';
@@ -164,7 +170,8 @@ static void test_text(void **state)
 		"\"paddr\":\"0x0\",\"size\":\"0x1000\"}\n"
 		"{\"t\":2,\"cpu\":0,\"tid\":0,\"e\":\"domain_add\",\"iopt\":\"0x1\",\"domain\":\"0x0\",\"coherent\":null}\n"
 		"{\"t\":\"0x8000000000000000\",\"e\":\"lost\",\"count\":0,\"cause\":\"\\t\\\\\xc3\xa4\",\"since\":0}\n"
-		"{\"t\":\"0x8000000000000000\",\"cpu\":0,\"tid\":0,\"e\":\"attach\",\"hwpt\":\"0x0\",\"device\":\"\\t\\\\\xc3\xa4\"}\n"
+		"{\"t\":\"0x8000000000000000\",\"cpu\":0,\"tid\":0,\"e\":\"attach\",\"hwpt\":\"0x0\",\"device\":\"" LONG
+		"\"}\n"
 		"{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"h\",\"clock\":\"c\",\"kernel\":\"k\",\"probes\":\"p\\n\","
 		"\"source\":\"s\",\"state\":\"partial\",\"note\":\"n\",\"events\":1                   }\n"
 		"{\"t\":1,\"cpu\":2,\"tid\":3,\"comm\":\"a\\\\xff\\\"\\u0001\",\"e\":\"map\",\"domain\":\"0x9\",\"iova\":\"0x0\","
