@@ -79,6 +79,13 @@ cd "$tmp" || exit 1
 check verify-cannot.txt verify no-unpins.jsonl
 check verify-missing.txt verify missing.jsonl
 
+# the frames that an iova had come out in order, whichever it had first
+sed 's/0x100031/@/; s/0x100049/0x100031/; s/@/0x100049/' "$data/cases/pages-reuse.jsonl" >swapped.jsonl
+"$prog" explain swapped.jsonl --iova 0xff11000000000080:0x100800 --format json >swapped.json &&
+	jq -e '.pfns == ["0x100031", "0x100049"] and
+		[.events[].pfn] == ["0x100049", "0x100049", "0x100031", "0x100031"]' swapped.json >/dev/null
+verdict "explain --iova knows the frames in whatever order they came" $?
+
 # times above 63 bits are "0x..." strings, the same in all that prints them
 sed 's/"t": 1\([0-9]*\)/"t": "0xfffffff\1"/' "$data/cases/hotplug.jsonl" >late.jsonl
 "$prog" replay late.jsonl --format json | jq -r '.trace.captures[0] | .first_t, .last_t' >late.replay
