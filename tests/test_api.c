@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -79,6 +80,18 @@ static struct json *json_of(struct test *t, int status, const char *method, cons
 static struct json *get(struct test *t, const char *path, const char *query)
 {
 	return json_of(t, 200, "GET", path, query, NULL);
+}
+
+static bool has_metric(struct test *t, const char *sample)
+{
+	struct api_response r = ask_body(t, "GET", "/metrics", NULL, NULL);
+	char line[128];
+	bool found;
+
+	snprintf(line, sizeof(line), "\nioflush_%s\n", sample);
+	found = strstr(r.body, line);
+	free(r.body);
+	return found;
 }
 
 /* An answer that must be an error about a field (NULL: none). */
@@ -186,9 +199,47 @@ static void test_health(void **state)
 	assert_string_equal(text(h, "status"), "failing");
 	assert_non_null(strstr(json_get_text(json_at(json_get(h, "causes"), 0)), "disk full"));
 	json_free(h);
+	assert_true(has_metric(t, "healthy 0") && has_metric(t, "database_failing 1"));
 	t->f.writer.failing[0] = '\0';
+	t->f.ring.changed = true;
+	h = json_of(t, 503, "GET", "/healthz", NULL, NULL);
+	assert_int_equal(json_count(json_get(h, "causes")), 1);
+	assert_non_null(strstr(json_get_text(json_at(json_get(h, "causes"), 0)), "somebody else"));
+	json_free(h);
+	t->f.ring.changed = false;
 	h = get(t, "/healthz", NULL);
 	json_free(h);
+}
+
+static double real(struct json *json, const char *key)
+{
+	const char *digits = json_get_digits(json_get(json, key));
+
+	assert_non_null(digits);
+	return strtod(digits, NULL);
+}
+
+/* What came since the rates' beginning, over the time since then. */
+static void test_rates(void **state)
+{
+	struct test *t = *state;
+	struct json *s = get(t, "/v1/status", NULL), *rates;
+	double seconds;
+
+	json_free(s);
+	t->f.ring.records += 6000;
+	t->f.ring.events += 5000;
+	t->f.writer.rows += 4000;
+	for (int i = 0; i < 20; i++)
+		nap();
+	s = get(t, "/v1/status", NULL);
+	rates = json_get(s, "rates");
+	seconds = real(rates, "seconds");
+	assert_true(seconds > 0.09 && seconds < 9);
+	assert_in_range(real(rates, "records_per_second") * seconds + 0.5, 5999, 6001);
+	assert_in_range(real(rates, "events_per_second") * seconds + 0.5, 4999, 5001);
+	assert_in_range(real(rates, "rows_per_second") * seconds + 0.5, 3999, 4001);
+	json_free(s);
 }
 
 /* What counts as standing still follows the drain interval, which a reload may change. */
@@ -519,6 +570,149 @@ static void test_losses_retained(void **state)
 	assert_int_equal(number(losses, "queue"), 40);
 	assert_int_equal(number(losses, "ring buffer"), 40);
 	json_free(c);
+}
+
+/* A capture of n unmaps, in a database that no log belongs to any more. */
+static void add_unmaps(struct test *t, size_t n, const struct capture *c)
+{
+	struct intern *strings = intern_new();
+	struct event ev = {.tid = 1, .kind = EV_unmap, .unmap = {.domain = 0x100, .size = 4096}};
+	struct error e = {""};
+	struct store *st;
+	uint64_t id;
+
+	assert_int_equal(store_open(&st, t->f.db, STORE_WAL, &e), 0);
+	assert_int_equal(store_begin(st, &e) || store_capture_begin(st, c, &id, &e), 0);
+	for (; n; n--) {
+		ev.t += 10;
+		assert_int_equal(store_append(st, &ev, 1, strings, &e), 0);
+	}
+	assert_int_equal(store_capture_end(st, "complete", "", &e) || store_commit(st, &e), 0);
+	store_close(st);
+	intern_free(strings);
+}
+
+static const struct capture plain = {
+	.source = "live", .format = "live", .host = "", .kernel = "", .clock = "mono", .probes = ""};
+
+/* Which page of the events' table is on the way to the event. */
+static long page_of(const struct test *t, bool root)
+{
+	sqlite3_stmt *stmt;
+	sqlite3 *db;
+	long page;
+
+	assert_int_equal(sqlite3_open(t->f.db, &db), SQLITE_OK);
+	if (sqlite3_prepare_v2(
+		    db,
+		    root ? "SELECT rootpage FROM sqlite_schema WHERE name = 'event'" :
+			   "SELECT pageno FROM dbstat WHERE name = 'event' AND pagetype = 'leaf' LIMIT 1 OFFSET 20",
+		    -1, &stmt, NULL)) {
+		sqlite3_close(db);
+		print_message("skipped: this SQLite has no dbstat\n");
+		skip();
+	}
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	page = (long)sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return page;
+}
+
+/* The page's beginning changes places with the bytes. */
+static void swap_bytes(const struct test *t, long page, char bytes[64])
+{
+	FILE *f = fopen(t->f.db, "r+");
+	char was[64];
+
+	assert_non_null(f);
+	assert_int_equal(fseek(f, (page - 1) * 8192, SEEK_SET), 0);
+	assert_int_equal(fread(was, 1, 64, f), 64);
+	assert_int_equal(fseek(f, (page - 1) * 8192, SEEK_SET), 0);
+	assert_int_equal(fwrite(bytes, 1, 64, f), 64);
+	assert_int_equal(fclose(f), 0);
+	memcpy(bytes, was, 64);
+}
+
+/* What of the database cannot be read is an error, never an answer that lacks it; once it can be, all is there again. */
+static void test_damaged(void **state)
+{
+	static const char *const asked[] = {"capture=all",
+					    "capture=4",
+					    "capture=4&order=desc",
+					    "capture=4&from=100000",
+					    "capture=4&to=100000",
+					    "capture=4&to=100000&from=99000",
+					    "capture=1"};
+	struct test *t = *state;
+	char bytes[64];
+	long page;
+
+	add_unmaps(t, 20000, &plain);
+	page = page_of(t, true);
+	memset(bytes, 0xff, sizeof(bytes));
+	swap_bytes(t, page, bytes);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
+		refused(t, 503, "/v1/events", asked[i], NULL);
+	refused(t, 503, "/v1/captures", NULL, NULL);
+	refused(t, 503, "/v1/captures/2", NULL, NULL);
+	json_free(get(t, "/v1/status", NULL));
+	swap_bytes(t, page, bytes);
+	assert_int_equal(follow(t, "capture=4&limit=1000", false), 20000);
+	json_free(get(t, "/v1/captures/2", NULL));
+	json_free(get(t, "/v1/captures", NULL));
+
+	/* a page amid what is read */
+	page = page_of(t, false);
+	api_free(t->api);
+	t->api = api_new(&t->f.config, &t->f.live, &(struct error){""});
+	memset(bytes, 0xff, sizeof(bytes));
+	swap_bytes(t, page, bytes);
+	refused(t, 503, "/v1/events", "capture=4&kind=map", NULL);
+	refused(t, 503, "/v1/events", "capture=4&kind=map&order=desc&to=90000", NULL);
+	swap_bytes(t, page, bytes);
+	assert_int_equal(follow(t, "capture=4&limit=1000", false), 20000);
+}
+
+/* Texts that together are more than an answer may hold. */
+static void test_long_texts(void **state)
+{
+	struct test *t = *state;
+	char host[40001], kernel[40001];
+	struct capture c = plain;
+	struct json *json;
+
+	memset(host, 'h', sizeof(host) - 1);
+	memset(kernel, 'k', sizeof(kernel) - 1);
+	host[sizeof(host) - 1] = kernel[sizeof(kernel) - 1] = '\0';
+	c.host = host;
+	c.kernel = kernel;
+	add_unmaps(t, 1, &c);
+	for (int i = 0; i < 2; i++) {
+		json = json_of(t, 503, "GET", i ? "/v1/captures" : "/v1/captures/4", NULL, NULL);
+		assert_non_null(strstr(text(json_get(json, "error"), "message"),
+				       "capture 4: texts of 80020 bytes: the database is damaged"));
+		json_free(json);
+	}
+	json_free(get(t, "/v1/captures/3", NULL));
+}
+
+/* A capture without events has lost nothing, for sure; and there is nothing of it to read. */
+static void test_no_events(void **state)
+{
+	struct test *t = *state;
+	struct json *json, *losses;
+
+	add_unmaps(t, 0, &plain);
+	json = get(t, "/v1/captures/4", NULL);
+	losses = json_get(json, "losses");
+	assert_int_equal(number(json, "events"), 0);
+	assert_true(json_is_null(json_get(json, "first_t")) && json_is_null(json_get(json, "last_t")));
+	assert_int_equal(number(losses, "records"), 0);
+	assert_false(json_is_true(json_get(losses, "more")));
+	json_free(json);
+	assert_int_equal(follow(t, "capture=4", false), 0);
+	assert_int_equal(follow(t, "capture=4&from=1&to=2&order=desc", true), 0);
 }
 
 static void test_no_database(void **state)
@@ -912,6 +1106,8 @@ static void test_replay_limit(void **state)
 	json = get(t, path[2], NULL);
 	assert_string_equal(text(json, "state"), "queued");
 	json_free(json);
+	assert_true(has_metric(t, "replays{state=\"running\"} 2"));
+	assert_true(has_metric(t, "replays{state=\"queued\"} 2"));
 	for (int i = 0; i < 400; i++) { /* what it says of its progress is seen */
 		const char *digits;
 		double share;
@@ -1024,21 +1220,74 @@ static void test_paths(void **state)
 /* The text format: each family has HELP and TYPE once, before its samples; each sample is name, labels, number. */
 static void test_metrics(void **state)
 {
+	static const char *const samples[] = {
+		"healthy 1",
+		"replays{state=\"running\"} 0",
+		"replays{state=\"queued\"} 0",
+		"api_requests_total{status=\"200\"} 1",
+		"api_requests_total{status=\"404\"} 2",
+		"ring_pages_total 10",
+		"records_total 1000",
+		"other_records_total 90",
+		"recorded_events_total 900",
+		"drains_total 5",
+		"events_total{kind=\"map\"} 500",
+		"events_total{kind=\"unmap\"} 400",
+		"events_total{kind=\"lost\"} 0",
+		"lost_records_total{cause=\"ring buffer\"} 7",
+		"lost_records_total{cause=\"decoder\"} 1",
+		"lost_records_total{cause=\"late\"} 2",
+		"lost_records_total{cause=\"merge memory\"} 27",
+		"lost_records_total{cause=\"probe\"} 28",
+		"lost_records_total{cause=\"queue\"} 5",
+		"lost_records_total{cause=\"database\"} 25",
+		"lost_records_total{cause=\"invalid\"} 26",
+		"lost_unknown_total 1",
+		"unnamed_events_total{why=\"memory\"} 11",
+		"unnamed_events_total{why=\"database\"} 12",
+		"unnamed_events_total{why=\"doubt\"} 2",
+		"queue_events 3",
+		"queue_events_max 70",
+		"rows_total 890",
+		"batch_seconds_sum 0.004000000\nioflush_batch_seconds_count 4",
+		"commit_seconds_sum 0.002000000\nioflush_commit_seconds_count 4",
+		"commit_seconds_max 0.001500000",
+		"log_syncs_total 21",
+		"log_sync_failures_total 22",
+		"batch_failures_total 23",
+		"database_failing 0",
+		"database_bytes 123456",
+		"retention_deleted_events_total 24",
+	};
 	struct test *t = *state;
 	struct api_response r;
 	char family[128] = "", name[128], *save = NULL;
+	double uptime;
 
 	api_count(t->api, 200);
 	api_count(t->api, 404);
+	api_count(t->api, 404);
+	t->f.writer.log_syncs = 21;
+	t->f.writer.log_sync_failures = 22;
+	t->f.writer.failures = 23;
+	t->f.writer.retained_deleted = 24;
+	t->f.writer.lost_database = 25;
+	t->f.writer.lost_invalid = 26;
+	t->f.ring.lost_merge = 27;
+	t->f.ring.lost_probe = 28;
+	nap();
 	r = ask_body(t, "GET", "/metrics", NULL, NULL);
 	assert_int_equal(r.status, 200);
 	assert_non_null(strstr(r.content_type, "version=0.0.4"));
-	assert_non_null(strstr(r.body, "\nioflush_events_total{kind=\"map\"} 500\n"));
-	assert_non_null(strstr(r.body, "\nioflush_lost_records_total{cause=\"queue\"} 5\n"));
-	assert_non_null(strstr(r.body, "\nioflush_unnamed_events_total{why=\"database\"} 12\n"));
-	assert_non_null(strstr(r.body, "\nioflush_commit_seconds_sum 0.002000000\n"));
-	assert_non_null(strstr(r.body, "\nioflush_database_bytes 123456\n"));
-	assert_non_null(strstr(r.body, "\nioflush_api_requests_total{status=\"404\"} 1\n"));
+	for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+		char line[160];
+
+		snprintf(line, sizeof(line), "\nioflush_%s\n", samples[i]);
+		if (!strstr(r.body, line))
+			fail_msg("there is no line%s", line);
+	}
+	uptime = strtod(strstr(r.body, "\nioflush_uptime_seconds ") + strlen("\nioflush_uptime_seconds "), NULL);
+	assert_true(uptime > 0.004 && uptime < 4);
 	assert_int_equal(r.body[r.body_len - 1], '\n');
 	for (char *line = strtok_r(r.body, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (!strncmp(line, "# HELP ", 7)) {
@@ -1087,7 +1336,8 @@ int main(void)
 		T(test_program_refuses), T(test_paths),	       T(test_metrics),
 		T(test_cancel),		 T(test_nothing_cut),  T(test_long_probe),
 		T(test_cause_names),	 T(test_another_file), T(test_another_file_replayed),
-		T(test_displaced),
+		T(test_displaced),	 T(test_rates),	       T(test_damaged),
+		T(test_long_texts),	 T(test_no_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
