@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -48,8 +49,9 @@ struct fixture {
 	struct intern *strings;
 	struct config c;
 	struct writer *w;
-	uint64_t put; /* events, all of them maps, the first of them number 0 */
-	uint64_t t;   /* of the next */
+	uint64_t put;  /* events, all of them maps, the first of them number 0 */
+	uint64_t t;    /* of the next */
+	unsigned open; /* descriptors before it */
 };
 
 /* --- the clocks as after a sleep of so many nanoseconds, during which the monotonic one stood still */
@@ -117,10 +119,23 @@ static const struct capture meta = {
 	.note = "",
 };
 
+static unsigned descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
+	f->open = descriptors();
 	snprintf(f->dir, sizeof(f->dir), "/tmp/ioflush-writer-XXXXXX");
 	if (!mkdtemp(f->dir))
 		return -1;
@@ -152,15 +167,20 @@ static void remove_all(const char *dir)
 	rmdir(dir);
 }
 
+/* Whatever went wrong, a writer that is closed has left no file open. */
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
+	unsigned left;
 
 	writer_close(f->w, NULL);
 	intern_free(f->strings);
 	remove_all(f->dir);
+	left = descriptors() - f->open;
 	free(f);
-	return 0;
+	if (left)
+		print_error("%u descriptors are left open\n", left);
+	return left ? -1 : 0;
 }
 
 static void start(struct fixture *f)
@@ -808,6 +828,58 @@ static void test_removed(void **state)
 	assert_int_equal(r.database, 100);
 	assert_true(r.lost_first);
 	check_sound(f->db);
+}
+
+/* Moved away while it was recorded into: it says so itself, without the log that it had, and has all until then. */
+static void test_moved(void **state)
+{
+	struct fixture *f = *state;
+	char old[128];
+	struct found r;
+
+	path_of(f, "old.db", old);
+	start(f);
+	put(f, 100);
+	WAIT_FOR(f, s.rows == 100);
+	assert_int_equal(rename(f->db, old), 0);
+	put(f, 10);
+	WAIT_FOR(f, s.rows == 110);
+	assert_int_equal(stats(f).failures, 0);
+	r = found(old, false);
+	assert_int_equal(r.rows, 100);
+	assert_string_equal(r.state[0], "cut-off");
+	assert_string_equal(r.note[0], "the database was moved away or removed while it was recorded");
+	check_sound(old);
+	stop(f);
+	r = found(f->db, true);
+	assert_int_equal(r.captures, 1);
+	assert_string_equal(r.state[0], "complete");
+	assert_int_equal(r.database, 100);
+	assert_true(r.lost_first);
+}
+
+/* When recording ends all is in the file itself, also where somebody has it open, who reads nothing just now. */
+static void test_whole_file(void **state)
+{
+	struct fixture *f = *state;
+	char log[128];
+	struct stat st;
+	sqlite3 *other;
+	struct found r;
+
+	path_of(f, "a.db-wal", log);
+	start(f);
+	put(f, 3000);
+	WAIT_FOR(f, s.rows == 3000);
+	other = other_connection(f, "SELECT count(*) FROM event");
+	put(f, 10);
+	stop(f);
+	assert_int_equal(stat(log, &st), 0);
+	assert_int_equal(st.st_size, 0);
+	sqlite3_close(other);
+	r = found(f->db, false);
+	assert_int_equal(r.rows, 3010);
+	assert_string_equal(r.state[0], "complete");
 }
 
 /* A failure that needs the database opened anew: the capture goes on, nothing is doubled, and no other file is taken. */
@@ -1914,6 +1986,8 @@ int main(int argc, char **argv)
 		TEST(test_full_disk),
 		TEST(test_read_only),
 		TEST(test_removed),
+		TEST(test_moved),
+		TEST(test_whole_file),
 		TEST(test_reopened),
 		TEST(test_long_reader),
 		TEST(test_read_while_recording),
