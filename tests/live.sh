@@ -125,6 +125,82 @@ wait_health() {
 	not_ok "as a service: health says: $1" "$said; $(daemon_report)"
 }
 
+# has_line NAME TEXT: the log has a line that ends so
+has_line() {
+	if grep -q -- "$2\$" "$log"; then
+		ok "$1"
+	else
+		not_ok "$1" "no line ends in: $2; $(daemon_report)"
+	fi
+}
+
+# What the kernel takes in place of a probe that it refuses, and what it has nothing for, is said when recording begins.
+some_refused() {
+	rm -f "$db" "$db"-*
+	awk '/\/cut / { print "p:x/cut /nowhere/at/all:0x10 area=%di:x64"; next }
+		/\/map / { print "p:x/map /nowhere/at/all:0x20 domain=%di:x64"; print "@lost what the first one had" }
+		{ print }' "$probes" >"$scratch/refused.probes"
+	start_daemon --probes "$scratch/refused.probes" || { not_ok "some refused: starts" "$(daemon_report)"; return; }
+	run "$live_events" --play "$data/cases/hotplug.jsonl"
+	stop_daemon
+	has_line "some refused: the event that is missing" 'warning: no event cut: .*/refused.probes:[0-9]*: Failed to find the given file.*'
+	has_line "some refused: the alternative" 'event map by alternative 2; lost with it: what the first one had'
+	has_line "some refused: how many are armed" \
+		"$(($(grep -c '^[pr]' "$probes") - 1)) of $(grep -c '^[pr]' "$probes") probes armed"
+	is "some refused: all events of the case are there" 26 "$(rows_of 1)"
+	is "some refused: the capture has the lines that are armed" 0 "$(sql "SELECT instr(probes, '/nowhere') FROM capture")"
+	is "some refused: no more lines than that" "$(($(grep -c '^[pr]' "$probes") - 1))" \
+		"$(sql "SELECT length(probes) - length(replace(probes, char(10), '')) FROM capture")"
+}
+
+# heard COUNT TEXT: what was told to systemd comes to have so many lines that begin with it
+heard() {
+	for _ in {1..300}; do
+		(($(grep -c "^$2" "$scratch/told") >= $1)) && return 0
+		sleep 0.05
+	done
+	not_ok "systemd hears $2 $1 times" "$(cat "$scratch/told"; daemon_report)"
+}
+
+# As systemd would start it: when it is ready, reloads, is alive and ends is said to a socket.
+told() {
+	local -x NOTIFY_SOCKET=$scratch/notify WATCHDOG_USEC=4000000
+	local listener
+	if ! command -v python3 >/dev/null; then
+		skip "systemd is told" "python3 is not installed: apt-get install python3"
+		return
+	fi
+	rm -f "$db" "$db"-*
+	python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True:
+	print(s.recv(4096).decode().replace("\n", " "), flush=True)' "$NOTIFY_SOCKET" >"$scratch/told" &
+	listener=$!
+	while [[ ! -S $NOTIFY_SOCKET ]]; do
+		sleep 0.05
+	done
+	start_daemon || { not_ok "systemd is told: starts" "$(daemon_report)"; return; }
+	heard 1 READY=1
+	run "$live_events" --play "$data/cases/hotplug.jsonl"
+	kill -HUP "$daemon_pid"
+	heard 2 READY=1
+	heard 2 WATCHDOG=1
+	heard 1 STATUS=
+	stop_daemon
+	heard 1 STOPPING=1
+	kill "$listener"
+	wait "$listener" 2>/dev/null || true
+	is "systemd is told: ready, a reload, the end" "READY=1 RELOADING=1 READY=1 STOPPING=1 " \
+		"$(sed 's/ .*//' "$scratch/told" | grep -E '^(READY|RELOADING|STOPPING)' | tr '\n' ' ')"
+	is "systemd is told: the status" 1 "$(grep -cxE 'STATUS=Capture 1: [0-9]+ events, 0 lost' "$scratch/told")"
+	if (($(grep -c WATCHDOG "$scratch/told") < 4)); then
+		ok "systemd is told: that it is alive, and no more often than that takes"
+	else
+		not_ok "systemd is told: that it is alive, and no more often than that takes" "$(cat "$scratch/told")"
+	fi
+}
+
 # flood NAME COUNT OPTION...: from both CPUs; rows and losses add up to what was sent
 flood() {
 	local name=$1 count=$2 pids=() pid sent=0 rows lost cpu
@@ -171,6 +247,8 @@ else
 fi
 play_paired
 replay_under_way
+some_refused
+told
 as_service
 
 flood "tiny buffers" 200000 --buffer-size 8K --drain-interval 1s
