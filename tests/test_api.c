@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -24,6 +25,7 @@ struct test {
 	struct api *api;
 	struct api_response late;
 	bool answered;
+	unsigned open; /* descriptors before it */
 };
 
 static void on_late(void *ctx, struct api_response *r)
@@ -132,13 +134,26 @@ static const char *text(struct json *json, const char *key)
 	return s;
 }
 
+static unsigned descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 static int set_up(void **state)
 {
 	struct test *t = calloc(1, sizeof(*t));
 	struct error e = {""};
 
 	*state = t;
-	if (!t || fixture_make(&t->f, &e) || !(t->api = api_new(&t->f.config, &t->f.live, &e))) {
+	t->open = descriptors();
+	if (fixture_make(&t->f, &e) || !(t->api = api_new(&t->f.config, &t->f.live, &e))) {
 		print_error("%s\n", e.text);
 		return -1;
 	}
@@ -149,10 +164,15 @@ static int tear_down(void **state)
 {
 	struct test *t = *state;
 
+	unsigned left;
+
 	api_free(t->api);
 	fixture_remove(&t->f);
+	left = descriptors() - t->open;
 	free(t);
-	return 0;
+	if (left)
+		print_error("%u descriptors are left open\n", left);
+	return left ? -1 : 0;
 }
 
 static void need_ioflush(struct test *t)
