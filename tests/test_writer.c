@@ -1463,6 +1463,58 @@ static void test_kill(void **state)
 	munmap(rows, 4096);
 }
 
+/* Field of /proc/self/stat, from 1. */
+static long long stat_field(int n)
+{
+	char text[1024] = "", *p;
+	FILE *file = fopen("/proc/self/stat", "r");
+
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof(text), file));
+	fclose(file);
+	p = strrchr(text, ')');
+	for (int i = 2; i < n; i++)
+		p = strchr(p + 1, ' ');
+	return atoll(p);
+}
+
+static uint64_t clock_at(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* By what a recorder is known, and its clock to that of the wall, after its end too. */
+static void test_recorder(void **state)
+{
+	const int64_t second = 1000000000;
+	struct fixture *f = *state;
+	char boot[64] = "", sql[160];
+	int64_t wall, slept;
+	FILE *file;
+
+	file = fopen("/proc/sys/kernel/random/boot_id", "r");
+	assert_non_null(file);
+	assert_non_null(fgets(boot, sizeof(boot), file));
+	fclose(file);
+	boot[strcspn(boot, "\n")] = '\0';
+	start(f);
+	put(f, 1);
+	stop(f);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM recorder WHERE capture = 1"), 1);
+	assert_int_equal(number(f->db, "SELECT pid FROM recorder"), getpid());
+	assert_int_equal(number(f->db, "SELECT started FROM recorder"), stat_field(22));
+	snprintf(sql, sizeof(sql), "SELECT boot = '%s' FROM recorder", boot);
+	assert_int_equal(number(f->db, sql), 1);
+	wall = (int64_t)(clock_at(CLOCK_REALTIME) - mono_ns());
+	slept = (int64_t)(clock_at(CLOCK_BOOTTIME) - mono_ns());
+	assert_in_range(number(f->db, "SELECT wall FROM recorder"), wall - second, wall + second);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM suspend WHERE capture = 1 AND t = 0"), 1);
+	assert_in_range(number(f->db, "SELECT slept FROM suspend") + 2 * second, slept + second, slept + 3 * second);
+}
+
 /* Two recorders: the second is refused while the first lives. */
 static void test_two_recorders(void **state)
 {
@@ -2000,6 +2052,7 @@ int main(int argc, char **argv)
 		TEST(test_cut_commit),
 		TEST(test_cut_retention),
 		TEST(test_kill),
+		TEST(test_recorder),
 		TEST(test_two_recorders),
 		TEST(test_pid_used_again),
 		TEST(test_cut_off),
