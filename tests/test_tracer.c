@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "daemon/config/config.h"
 #include "daemon/probes/check.h"
+#include "daemon/probes/packets.h"
 #include "daemon/probes/priv.h"
 #include "daemon/probes/probeset.h"
 #include "daemon/probes/tracer.h"
@@ -1127,6 +1128,50 @@ static void test_priv_signals(void **state)
 	expect_nothing_left();
 }
 
+/* What the two processes send each other: whole or not at all, with a descriptor or none, and none is left over. */
+static void test_packets(void **state)
+{
+	int pair[2], fd = 77, next, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct stat a, b;
+	char got[8];
+
+	(void)state;
+	assert_true(null >= 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(packet_send(pair[0], "one", 3, -1, 0), 3);
+	assert_int_equal(packet_send(pair[0], "two", 3, null, 0), 3);
+	assert_int_equal(packet_send(pair[0], "too long", 9, null, 0), 9);
+	assert_int_equal(packet_send(pair[0], "too long", 9, -1, 0), 9);
+	assert_int_equal(packet_send(pair[0], "8 bytes.", 8, -1, 0), 8);
+	assert_int_equal(packet_receive(pair[1], got, sizeof(got), &fd), 3);
+	assert_int_equal(fd, -1);
+	assert_memory_equal(got, "one", 3);
+	assert_int_equal(packet_receive(pair[1], got, sizeof(got), &fd), 3);
+	assert_memory_equal(got, "two", 3);
+	assert_true(fd >= 0 && fd != null && fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_true(!fstat(fd, &a) && !fstat(null, &b) && a.st_rdev == b.st_rdev && a.st_ino == b.st_ino);
+	close(fd);
+	close(null);
+	next = dup(pair[0]);
+	close(next);
+	for (int i = 0; i < 2; i++) {
+		errno = 0;
+		assert_int_equal(packet_receive(pair[1], got, sizeof(got), &fd), -1);
+		assert_int_equal(errno, EPROTO);
+		assert_int_equal(fd, -1);
+	}
+	fd = dup(pair[0]);
+	assert_int_equal(fd, next);
+	close(fd);
+	assert_int_equal(packet_receive(pair[1], got, sizeof(got), &fd), 8);
+	/* nobody is there any more: no signal, and said by errno on one side, by no bytes on the other */
+	close(pair[1]);
+	assert_int_equal(packet_send(pair[0], "one", 3, -1, 0), -1);
+	assert_int_equal(errno, EPIPE);
+	assert_int_equal(packet_receive(pair[0], got, sizeof(got), &fd), 0);
+	close(pair[0]);
+}
+
 /* The groups that the kernel uses by default hold others' probes: cleaning up as one of them would remove those. */
 static void test_instance_names(void **state)
 {
@@ -1144,6 +1189,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_instance_names),
+		cmocka_unit_test(test_packets),
 		cmocka_unit_test_teardown(test_arm, sweep),
 		cmocka_unit_test_teardown(test_entries, sweep),
 		cmocka_unit_test_teardown(test_rung, sweep),
