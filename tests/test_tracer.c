@@ -103,12 +103,41 @@ static int group_teardown(void **state)
 	return system(command);
 }
 
-/* What a test that failed has left, by force, so that the next one begins with nothing. */
+static unsigned descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static unsigned had; /* descriptors, before the test */
+
+static int count_descriptors(void **state)
+{
+	(void)state;
+	had = descriptors();
+	return 0;
+}
+
+/*
+ * What a test that failed has left, by force, so that the next one begins with nothing. A file that is left open keeps the
+ * kernel's buffers, whatever else is cleaned up.
+ */
 static int sweep(void **state)
 {
+	unsigned now = descriptors();
 	char command[1024];
 
 	(void)state;
+	if (now != had) {
+		print_error("%u files were open before, %u are now\n", had, now);
+		return -1;
+	}
 	snprintf(command, sizeof(command),
 		 "cd " TRACEFS " 2>/dev/null || exit 0; mine=%d\n"
 		 "for i in instances/trctest[-_]$mine*; do if [ -d $i ]; then rmdir $i; fi; done\n"
@@ -1187,26 +1216,27 @@ static void test_instance_names(void **state)
 
 int main(void)
 {
+#define T(f) cmocka_unit_test_setup_teardown(f, count_descriptors, sweep)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_instance_names),
 		cmocka_unit_test(test_packets),
-		cmocka_unit_test_teardown(test_arm, sweep),
-		cmocka_unit_test_teardown(test_entries, sweep),
-		cmocka_unit_test_teardown(test_rung, sweep),
-		cmocka_unit_test_teardown(test_try, sweep),
-		cmocka_unit_test_teardown(test_kill, sweep),
-		cmocka_unit_test_teardown(test_clean_parts, sweep),
-		cmocka_unit_test_teardown(test_lock, sweep),
-		cmocka_unit_test_teardown(test_same_group, sweep),
-		cmocka_unit_test_teardown(test_busy, sweep),
-		cmocka_unit_test_teardown(test_no_tracefs, sweep),
-		cmocka_unit_test_teardown(test_no_privilege, sweep),
-		cmocka_unit_test_teardown(test_hosts, sweep),
-		cmocka_unit_test_teardown(test_check, sweep),
-		cmocka_unit_test_teardown(test_priv, sweep),
-		cmocka_unit_test_teardown(test_priv_not_read, sweep),
-		cmocka_unit_test_teardown(test_priv_refuses, sweep),
-		cmocka_unit_test_teardown(test_priv_signals, sweep),
+		T(test_arm),
+		T(test_entries),
+		T(test_rung),
+		T(test_try),
+		T(test_kill),
+		T(test_clean_parts),
+		T(test_lock),
+		T(test_same_group),
+		T(test_busy),
+		T(test_no_tracefs),
+		T(test_no_privilege),
+		T(test_hosts),
+		T(test_check),
+		T(test_priv),
+		T(test_priv_not_read),
+		T(test_priv_refuses),
+		T(test_priv_signals),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
