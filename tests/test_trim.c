@@ -312,7 +312,7 @@ static void test_close(void **state)
 	OK(store_capture_close(f->s, 2, "cut-off", "died", &e));
 	OK(store_capture_close(f->s, 3, "partial", "", &e));
 	assert_int_equal(store_capture_close(f->s, 9, "partial", "", &e), -1);
-	assert_non_null(strstr(e.text, "a.db: capture 9: is not there"));
+	assert_non_null(strstr(e.text, "a.db: it has no capture 9"));
 	OK(store_commit(f->s, &e));
 	f->m[0].state = f->m[1].state = "cut-off";
 	f->m[2].state = "partial";
