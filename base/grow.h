@@ -2,6 +2,10 @@
 /*
  * Arrays that grow by one element: grow(array, n) makes room behind the n elements and returns the new one, all zero.
  * NULL: out of memory, and the array is unchanged. The caller keeps the count.
+ *
+ * grow_within(budget, array, n, cap, first) is for long arrays: it makes sure that there is room for one more element
+ * behind the n; the room is not cleared. cap, how many fit, doubles, and begins with first. false: no memory, or over the
+ * budget (budget_failure() says which), and the array is unchanged.
  */
 #ifndef IOFLUSH_BASE_GROW_H
 #define IOFLUSH_BASE_GROW_H

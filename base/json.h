@@ -7,7 +7,7 @@
  *
  * A value that is put into a document belongs to it. While a document is made, nothing has to be checked: a value
  * without memory is NULL, NULL may be put, and be put into, and an incomplete document is not printed: json_format()
- * and json_write() return an error. Functions that read accept NULL, and return NULL for what does not exist.
+ * and json_print() return an error. Functions that read accept NULL, and return NULL for what does not exist.
  */
 #ifndef IOFLUSH_BASE_JSON_H
 #define IOFLUSH_BASE_JSON_H
@@ -80,7 +80,7 @@ bool json_is_string(const struct json *v);
 bool json_is_number(const struct json *v);
 bool json_is_null(const struct json *v);
 
-/* A member; an element; the number of either. */
+/* A member; the number of members or elements. */
 struct json *json_get(const struct json *object, const char *key);
 size_t json_count(const struct json *v);
 

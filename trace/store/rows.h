@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What writing (write.c) and reading (read.c) share: SQLite's errors, statements, the rows of captures, and the check
- * sums. open.h makes the connections. Private to the store.
+ * What writing (write.c) and reading (read.c) share: SQLite's errors, statements, the rows of captures and events, and the
+ * check sums. open.h makes the connections. Nothing else knows the columns of these rows: the recorder and the API read
+ * and write theirs through this.
  *
  * Check sums: SQLite has none, so a flipped bit in an integer column would silently give a wrong number. So each
  * capture has a sum: of the texts and numbers of its row, plus one hash for each event. It is a plain sum modulo 2^64,
@@ -40,22 +41,22 @@ int db_error(sqlite3 *db, const char *path, const char *what, struct error *e);
 /* The same for a log that needs the right to write. */
 int db_error_log(const char *path, const char *what, struct error *e);
 
-/* What db_read_event() reads, of a table event that is called e; what else is selected follows. */
+/* The columns that db_read_event() reads, with e as the name of the event table. A query may select more behind them. */
 #define EVENT_COLUMNS "e.id, e.capture, e.t, e.cpu, e.task, e.kind, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10"
 #define EVENT_FIELDS_AT 6
 #define EVENT_COLUMNS_END (EVENT_FIELDS_AT + EVENT_MAX_FIELDS)
 
-/* What a row of event has beside the event. */
+/* The columns of an event's row that struct event does not hold as they are. */
 struct event_row {
 	uint64_t id, capture;
-	uint64_t cpu; /* as it stands there; 0: unknown, or number 0 */
+	uint64_t cpu; /* the column; 0: NULL, or CPU 0 */
 	int64_t kind, task;
 	bool has_task;
 };
 
 /*
- * The row that a statement stands at. Strings stay numbers of the database, and who did it is not known yet: a task is a
- * number, too. false: of a kind that is not known, and the event is not filled.
+ * Reads the current row of a statement. Strings stay numbers of the database; tid and comm stay unknown, since the row has
+ * only the number of a task. false: the kind is unknown, and the event is not filled.
  */
 bool db_read_event(sqlite3_stmt *stmt, struct event_row *row, struct event *ev);
 
@@ -85,12 +86,11 @@ int db_load_captures(sqlite3 *db, const char *path, struct intern *texts, struct
 int db_load_capture(sqlite3 *db, const char *path, struct intern *texts, uint64_t id, struct capture_row *row,
 		    struct error *e);
 
-/* ---- a store that is open for writing, for what a recorder does beside writing events ---- */
+/* ---- a store that is open for writing, for what a recorder does besides writing events ---- */
 
 struct store;
 
-/* The connection of a store, for what a recorder does besides writing events. */
-sqlite3 *store_handle(struct store *s);
+sqlite3 *store_handle(struct store *s);	 /* its connection */
 const char *store_path(struct store *s); /* absolute; "" if SQLite does not know */
 
 /* db_prepare(), db_number() and db_error() with these. */

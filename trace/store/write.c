@@ -363,7 +363,7 @@ static int take_strings(struct store *s, struct event *ev, const struct intern *
 	return 0;
 }
 
-/* The task of an event: NULL in *task if it is unknown. 0 or -1. */
+/* The task of an event: NULL in *task if it is unknown. *no_comm: its name found no room. 0 or -1. */
 static int take_task(struct store *s, const struct event *ev, const struct intern *strings, const struct task **task,
 		     bool *no_comm, struct error *e)
 {
