@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -17,6 +16,7 @@
 #include "base/json.h"
 #include "daemon/api/db.h"
 #include "tests/api_fixture.h"
+#include "tests/files.h"
 #include "tests/json.h"
 #include "trace/store/trim.h"
 
@@ -132,18 +132,6 @@ static const char *text(struct json *json, const char *key)
 
 	assert_non_null(s);
 	return s;
-}
-
-static unsigned descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static int set_up(void **state)

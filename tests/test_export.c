@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "analyzer/commands/cli.h"
+#include "tests/files.h"
 
 static char calls[256];	 /* "file", "rename" and "folder", as they were made */
 static const char *fail; /* the one of them that fails */
@@ -89,19 +89,6 @@ static int export(struct fixture *f)
 
 	optind = 0;
 	return cmd_export.run(&cmd_export, 4, argv);
-}
-
-static unsigned files_in(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *d;
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while ((d = readdir(dir)))
-		n += d->d_name[0] != '.';
-	closedir(dir);
-	return n;
 }
 
 static off_t size_of(const char *path)

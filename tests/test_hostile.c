@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "daemon/api/db.h"
+#include "tests/files.h"
 #include "trace/formats/open.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
@@ -710,18 +711,6 @@ static void test_no_plain_files(void **state)
 }
 
 /* ---- what reading leaves ---- */
-
-static unsigned files_in(const char *path)
-{
-	DIR *dir = opendir(path);
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 /* Reading makes nothing but the -shm of a log that is there, and changes nothing at all. */
 static void test_reading_leaves_nothing(void **state)

@@ -34,6 +34,7 @@
 #include "daemon/probes/priv.h"
 #include "daemon/probes/probeset.h"
 #include "daemon/probes/tracer.h"
+#include "tests/files.h"
 
 #define TRACEFS "/sys/kernel/tracing"
 
@@ -101,18 +102,6 @@ static int group_teardown(void **state)
 	(void)state;
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	return system(command);
-}
-
-static unsigned descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static unsigned had; /* descriptors, before the test */

@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,6 +34,7 @@
 #include <unistd.h>
 
 #include "daemon/record/writer.h"
+#include "tests/files.h"
 #include "trace/source.h"
 #include "trace/store/store.h"
 #include "trace/store/sweep.h"
@@ -118,18 +118,6 @@ static const struct capture meta = {
 	.state = "recording",
 	.note = "",
 };
-
-static unsigned descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static int setup(void **state)
 {
