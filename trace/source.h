@@ -70,6 +70,8 @@ void source_dropped(struct source *s, struct dropped *d);
 double source_progress(struct source *s);
 void source_close(struct source *s); /* NULL is fine */
 
+#define SOURCE_HEAD 4096 /* bytes that tell the formats apart */
+
 /*
  * Openers of the formats. Each takes the path and, for standard input and files alike, an open descriptor at the start,
  * which it owns from then on; for a pipe, head has the bytes already read.
@@ -78,14 +80,17 @@ struct source_input {
 	const char *path;
 	int fd;
 	const void *head; /* copied by the opener if it needs it */
-	size_t head_len;
+	size_t head_len;  /* SOURCE_HEAD at most */
 };
 
 /* For openers: fills what every source begins with. 0, or -1 and the error; call source_free() in either case. */
 int source_init(struct source *s, const struct source_ops *ops, const char *path, struct error *e);
 void source_free(struct source *s); /* what source_init() made, and s; the rest that the budget gave is freed before */
 
-/* For openers that read from the start: the bytes read already go to buf, *len of them; the file's size if it has one. */
+/*
+ * For openers that read from the start: the bytes read already go to buf, which has room for SOURCE_HEAD, *len of them; the
+ * file's size if it has one.
+ */
 void source_take_head(const struct source_input *in, void *buf, size_t *len, uint64_t *size);
 /* The progress of a source that has read so much of size bytes. */
 double source_share(uint64_t done, uint64_t size);

@@ -25,6 +25,7 @@
 
 #define LINE_MAX_BYTES 65536u
 #define BUFFER_BYTES (512u << 10)
+_Static_assert(BUFFER_BYTES >= SOURCE_HEAD, "the bytes read already fit");
 #define COMM_SLOTS 256u /* power of two */
 #define COMM_MAX 32u
 #define CPU_TIMES 1024u	    /* CPUs whose last time is kept, for what a loss lies behind */

@@ -14,7 +14,6 @@
 
 #include "trace/store/store.h"
 
-#define HEAD_SIZE 4096
 #define UTF8_BOM "\xef\xbb\xbf"
 
 #define READS \
@@ -145,8 +144,8 @@ static ssize_t read_head(int fd, char *head, const char *path, struct error *e)
 	size_t len = 0;
 	ssize_t n;
 
-	while (len < HEAD_SIZE) {
-		n = read(fd, head + len, HEAD_SIZE - len);
+	while (len < SOURCE_HEAD) {
+		n = read(fd, head + len, SOURCE_HEAD - len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -193,7 +192,7 @@ static int open_path(const char *path, struct error *e)
 int source_open(struct source **out, const char *path, struct error *e)
 {
 	struct source_input in = {.path = path};
-	char head[HEAD_SIZE];
+	char head[SOURCE_HEAD];
 	struct stat st;
 	off_t start;
 	ssize_t len;
