@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analyzer/findings/wording.h"
+#include "base/grow.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -17,65 +18,37 @@ struct gathering {
 	bool failed; /* no memory */
 };
 
-/* How many an array of n has room for: it doubles when its length is a power of two. */
-static size_t room(size_t n)
-{
-	size_t cap = n > 0;
-
-	while (cap < n)
-		cap *= 2;
-	return cap;
-}
-
-/* Room for one more. NULL: no memory. */
-static void *grow(struct budget *budget, void *array, size_t n, size_t size)
-{
-	return n == room(n) ? budget_resize(budget, array, n * size, room(n + 1) * size) : array;
-}
-
-/* The same of what the visitor gathers; after a failure nothing more is. */
-static void *grow_gathered(struct gathering *g, void *array, size_t n, size_t size)
-{
-	void *grown = g->failed ? NULL : grow(g->s->budget, array, n, size);
-
-	g->failed |= !grown;
-	return grown;
-}
-
 static void on_iopt(void *ctx, const struct model_iopt *iopt)
 {
 	struct gathering *g = ctx;
-	struct model_iopt *p = grow_gathered(g, g->c->iopt, g->c->niopts, sizeof(*p));
+	struct state_capture *c = g->c;
 
-	if (!p)
-		return;
-	g->c->iopt = p;
-	p[g->c->niopts++] = *iopt;
+	g->failed = g->failed || !grow_within(g->s->budget, c->iopt, c->niopts, c->iopts_cap, 1u);
+	if (!g->failed)
+		c->iopt[c->niopts++] = *iopt;
 }
 
 static void on_domain(void *ctx, const struct model_domain *domain)
 {
 	struct gathering *g = ctx;
-	struct state_domain *p = grow_gathered(g, g->c->domain, g->c->ndomains, sizeof(*p));
-	const char *device = intern_get(g->strings, domain->device);
+	struct state_capture *c = g->c;
+	const char *device = intern_get(g->strings, domain->device),
+		   *kept = device ? intern_keep(g->s->texts, device) : NULL;
 
-	if (!p)
-		return;
-	g->c->domain = p;
-	p += g->c->ndomains++;
-	*p = (struct state_domain){.d = *domain, .device = device ? intern_keep(g->s->texts, device) : NULL};
-	g->failed |= device && !p->device;
+	g->failed = g->failed || (device && !kept) ||
+		    !grow_within(g->s->budget, c->domain, c->ndomains, c->domains_cap, 1u);
+	if (!g->failed)
+		c->domain[c->ndomains++] = (struct state_domain){.d = *domain, .device = kept};
 }
 
 static void on_area(void *ctx, const struct model_area *area)
 {
 	struct gathering *g = ctx;
-	struct model_area *p = grow_gathered(g, g->c->area, g->c->nareas, sizeof(*p));
+	struct state_capture *c = g->c;
 
-	if (!p)
-		return;
-	g->c->area = p;
-	p[g->c->nareas++] = *area;
+	g->failed = g->failed || !grow_within(g->s->budget, c->area, c->nareas, c->areas_cap, 1u);
+	if (!g->failed)
+		c->area[c->nareas++] = *area;
 }
 
 static int no_memory(const struct state *s, const struct capture *c, struct error *e)
@@ -87,17 +60,14 @@ int state_add(struct state *s, const struct capture *c, const struct model *m, c
 	      const char *partial, struct error *e)
 {
 	const struct model_totals *t = model_totals(m);
-	struct state_capture *grown;
 	struct gathering g = {.s = s, .strings = strings};
 	const struct model_visitor v = {.ctx = &g, .iopt = on_iopt, .domain = on_domain, .area = areas ? on_area : NULL};
 
 	if (!s->texts)
 		s->texts = intern_new_within(s->budget);
-	grown = s->texts ? grow(s->budget, s->capture, s->n, sizeof(*grown)) : NULL;
-	if (!grown)
+	if (!s->texts || !grow_within(s->budget, s->capture, s->n, s->cap, 1u))
 		return no_memory(s, c, e);
-	s->capture = grown;
-	g.c = &grown[s->n++];
+	g.c = &s->capture[s->n++];
 	*g.c = (struct state_capture){.id = c->id, .events = t->events, .first_t = t->first_t, .last_t = t->last_t};
 	memcpy(g.c->health, t->health, sizeof(g.c->health));
 	g.c->midlife = t->midlife;
@@ -115,11 +85,11 @@ void state_clear(struct state *s)
 	for (size_t i = 0; i < s->n; i++) {
 		const struct state_capture *c = &s->capture[i];
 
-		budget_free(b, c->iopt, room(c->niopts) * sizeof(*c->iopt));
-		budget_free(b, c->domain, room(c->ndomains) * sizeof(*c->domain));
-		budget_free(b, c->area, room(c->nareas) * sizeof(*c->area));
+		budget_free(b, c->iopt, c->iopts_cap * sizeof(*c->iopt));
+		budget_free(b, c->domain, c->domains_cap * sizeof(*c->domain));
+		budget_free(b, c->area, c->areas_cap * sizeof(*c->area));
 	}
-	budget_free(b, s->capture, room(s->n) * sizeof(*s->capture));
+	budget_free(b, s->capture, s->cap * sizeof(*s->capture));
 	intern_free(s->texts);
 	*s = (struct state){.budget = b};
 }

@@ -31,13 +31,14 @@ struct state_capture {
 	struct state_domain *domain;
 	struct model_area *area; /* only if asked for */
 	size_t niopts, ndomains, nareas;
+	size_t iopts_cap, domains_cap, areas_cap;
 };
 
 struct state {
 	struct budget *budget; /* of all that is gathered; NULL: no bound */
 	struct intern *texts;  /* of captures */
 	struct state_capture *capture;
-	size_t n;
+	size_t n, cap;
 };
 
 /* Adds a capture, whose model has taken its events. strings: what the model's string ids mean. 0 or -1. */
