@@ -21,15 +21,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Raised whenever a struct here changes. ioflush loads only plugins of exactly this version. */
-#define IOFLUSH_POLICY_ABI 1
+/* Raised whenever a struct here changes. ioflush loads a plugin of exactly its own version. */
+#define IOFLUSH_POLICY_ABI 2
 
 #define IOFLUSH_PFN_UNKNOWN UINT64_MAX
 
 struct ioflush_iopt {
 	uint64_t id;
-	uint32_t domains;     /* those that have joined */
-	uint32_t noncoherent; /* "cnt" in semantics.md: non-coherent domains, joining ones included */
+	uint32_t domains;	  /* that have joined */
+	uint32_t noncoherent;	  /* cnt of semantics: non-coherent domains, joining ones included */
+	uint32_t failed_coherent; /* coherent domains that failed to join */
 };
 
 struct ioflush_domain {
@@ -78,7 +79,7 @@ struct ioflush_span {
 	const struct ioflush_iopt *iopt;
 	const struct ioflush_domain *domain; /* joining (map) or left (unmap); NULL: a fill of all, unpin, access */
 	const struct ioflush_area *area;     /* through which it happens */
-	const struct ioflush_pages *pages;
+	struct ioflush_pages *pages;
 	uint64_t index;	 /* of the first page in pages */
 	uint64_t npages; /* 1 or more */
 	uint64_t pfn;	 /* of the first page, or IOFLUSH_PFN_UNKNOWN: then the next four fields are 0 */
@@ -120,11 +121,12 @@ struct ioflush_policy_ops {
 	void (*fini)(struct ioflush_policy *self);
 
 	/* Each may be NULL: it then does nothing and does not flush. Names in brackets are those of semantics.md. */
-	void (*fill)(struct ioflush_policy *self, const struct ioflush_fill *f);   /* [B1, B2] */
-	bool (*map)(struct ioflush_policy *self, const struct ioflush_span *s);	   /* [H1, H2] */
-	bool (*unmap)(struct ioflush_policy *self, const struct ioflush_span *s);  /* [H3] */
-	bool (*unpin)(struct ioflush_policy *self, const struct ioflush_span *s);  /* [H4] */
-	bool (*access)(struct ioflush_policy *self, const struct ioflush_span *s); /* [H5] */
+	void (*fill)(struct ioflush_policy *self, const struct ioflush_fill *f);       /* [B1, B2] */
+	void (*map_failed)(struct ioflush_policy *self, const struct ioflush_fill *f); /* [B3] a map of the fill failed */
+	bool (*map)(struct ioflush_policy *self, const struct ioflush_span *s);	       /* [H1, H2] */
+	bool (*unmap)(struct ioflush_policy *self, const struct ioflush_span *s);      /* [H3] */
+	bool (*unpin)(struct ioflush_policy *self, const struct ioflush_span *s);      /* [H4] */
+	bool (*access)(struct ioflush_policy *self, const struct ioflush_span *s);     /* [H5] */
 };
 
 struct ioflush_policy {

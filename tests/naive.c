@@ -24,6 +24,8 @@ const char *const naive_health_names[NAIVE_HEALTH_COUNT] = {
 #undef HEALTH
 };
 
+#define IOMMU_MMIO 0x10 /* of prot */
+
 enum state { JOINING, JOINED, LEAVING };
 enum rule { FIRST, PREFER, RULES };
 enum source { USER, ACCESS, COHERENT, NONCOHERENT };
@@ -34,7 +36,20 @@ struct domain {
 	bool noncoherent;
 	enum state state;
 	uint64_t mappings;
+	struct mmio *mmio; /* pages of its iovas that are no RAM */
 	struct domain *prev, *next;
+};
+
+struct mmio {
+	uint64_t page; /* iova / 4096 */
+	UT_hash_handle hh;
+};
+
+/* A cut that waits until no domain joins or leaves the iopt. */
+struct waiting {
+	struct event_cut cut;
+	bool has_iova1;
+	struct waiting *prev, *next;
 };
 
 struct iopt {
@@ -42,7 +57,10 @@ struct iopt {
 	uint64_t cnt;
 	struct domain **domains; /* the kernel's array */
 	size_t ndomains;
+	uint64_t undone; /* coherent domains whose join failed */
 	bool older, proven;
+	bool overlapped;
+	struct waiting *waiting;
 	struct iopt *prev, *next;
 };
 
@@ -50,8 +68,15 @@ struct pages {
 	uint64_t id, serial;
 	uint64_t areas;
 	bool S[NAIVE_POLICIES];
-	bool tainted;
+	bool tainted, overlapped;
+	struct was *was;
 	struct pages *prev, *next;
+};
+
+/* The frame that an index had when it was unpinned last. */
+struct was {
+	uint64_t idx, pfn;
+	UT_hash_handle hh;
 };
 
 struct hooked {
@@ -106,7 +131,7 @@ struct frame {
 	bool tainted; /* since pin last rose from 0 */
 	bool suspect; /* for good */
 	bool clean[NAIVE_POLICIES];
-	int64_t unpins; /* derived, less the kernel's */
+	int64_t unpins; /* derived, less the kernel's; those of an operation when it is over */
 	UT_hash_handle hh;
 };
 
@@ -141,8 +166,43 @@ struct fill {
 	struct fill *prev, *next;
 };
 
+/* What one operation released and the kernel unpinned of a frame. */
+struct tally {
+	uint64_t pfn;
+	uint64_t released, unpinned, early;
+	UT_hash_handle hh;
+};
+
+/* What a thread is doing: from the event that begins it to its end. */
+struct op {
+	uint32_t tid;
+	uint8_t kind;	 /* the event that began it */
+	uint64_t object; /* its area or domain */
+	uint64_t iopt;	 /* its id, */
+	bool in_iopt;	 /* as long as that is the same one */
+	uint64_t pages;	 /* serial of the area's, of the nested one's, or 0 */
+	bool nested;	 /* within domain_add: an area_add_domain */
+	uint64_t nested_area, nested_domain;
+	bool in_part;	  /* an area_add_domain within it failed */
+	bool unordered;	  /* it overlaps another one */
+	uint64_t unknown; /* released indexes whose PFN is unknown */
+	struct tally *tally;
+	struct op *prev, *next;
+};
+
+/* Unmapped pages that nothing had mapped, until the thread's next event explains them. */
+struct odd {
+	uint32_t tid;
+	uint64_t domain, iova, last, pages;
+	struct odd *prev, *next;
+};
+
 struct naive {
 	uint64_t events;
+	struct op *ops;
+	struct odd *odd;
+	uint32_t tid;					  /* of the event under way */
+	uint64_t too_early, too_many, too_few, unordered; /* unordered: any of these where operations overlapped */
 	struct older_id *older;
 	struct stranger *strangers;
 	struct fill *fills;
@@ -172,9 +232,9 @@ static void *xzalloc(size_t size)
 
 /* ---- The policies: each one function, one case a column of the table. ---- */
 
-enum hook { B1, B2, H1, H2, H3, H4, H5 };
+enum hook { B1, B2, B3, H1, H2, H3, H4, H5 };
 
-/* Where a policy is asked. B1 and B2 have no page. */
+/* Where a policy is asked. B1, B2 and B3 have no page. */
 struct at {
 	enum hook hook;
 	struct iopt *iopt;
@@ -199,6 +259,12 @@ static bool always(struct at *at)
 	return at->hook == H1 || at->hook == H2 || at->hook == H4;
 }
 
+/* The count as the patch was posted: 32 bits, and it falls at every join that fails. */
+static bool posted_count(const struct iopt *iopt)
+{
+	return (uint32_t)(iopt->cnt - iopt->undone) != 0;
+}
+
 static bool sticky_v1(struct at *at)
 {
 	bool *S = &at->pages->S[at->p], *req = &at->area->req[at->p];
@@ -206,13 +272,14 @@ static bool sticky_v1(struct at *at)
 	switch (at->hook) {
 	case B1:
 	case B2:
-		*req = at->iopt->cnt > 0 && !*S;
-		if (*req)
-			*S = true;
+		*req = posted_count(at->iopt) && !*S;
+		*S |= *req && at->hook == B2;
 		return false;
+	case B3:
 	case H1:
 	case H2:
-		return *req;
+		*S |= *req;
+		return at->hook != B3 && *req;
 	case H4:
 		return *S;
 	default:
@@ -434,27 +501,59 @@ static void at_page(struct naive *n, enum hook hook, struct area *area, struct d
 
 /* ---- The audit. ---- */
 
-static void count_gap(struct naive *n, unsigned p, const struct frame *f, enum naive_gap gap)
+static void count_gap(struct naive *n, unsigned p, const struct area *a, const struct page *page, enum naive_gap gap)
 {
+	struct was *was;
+
 	n->counts[p].gaps[gap]++;
-	if (!f->tainted)
+	if (!page->frame->tainted)
 		n->counts[p].if_new[gap]++;
+	if (a->pages->overlapped || a->iopt->overlapped)
+		n->counts[p].unordered[gap]++;
+	HASH_FIND(hh, page->pages->was, &page->key.idx, sizeof(page->key.idx), was);
+	if (gap == NAIVE_LEAK && was && was->pfn == page->frame->pfn)
+		n->counts[p].stale_leak++;
 }
 
-static void audit_exposure(struct naive *n, const struct frame *f)
+static void audit_exposure(struct naive *n, const struct area *a, const struct page *page)
 {
 	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
-		if (!f->clean[p])
-			count_gap(n, p, f, f->ever ? NAIVE_REEXPOSE : NAIVE_LEAK);
+		if (!page->frame->clean[p])
+			count_gap(n, p, a, page, page->frame->ever ? NAIVE_REEXPOSE : NAIVE_LEAK);
 	}
 }
 
 /* Release and access have the same condition. */
-static void audit_stale(struct naive *n, const struct frame *f, enum naive_gap gap)
+static void audit_stale(struct naive *n, const struct area *a, const struct page *page, enum naive_gap gap)
 {
+	const struct frame *f = page->frame;
+
 	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
 		if (f->ever && f->nc == 0 && !f->clean[p])
-			count_gap(n, p, f, gap);
+			count_gap(n, p, a, page, gap);
+	}
+}
+
+static void was_set(const struct page *page)
+{
+	struct was *w;
+
+	HASH_FIND(hh, page->pages->was, &page->key.idx, sizeof(page->key.idx), w);
+	if (!w) {
+		w = xzalloc(sizeof(*w));
+		w->idx = page->key.idx;
+		HASH_ADD(hh, page->pages->was, idx, sizeof(w->idx), w);
+	}
+	w->pfn = page->frame->pfn;
+}
+
+static void was_clear(struct pages *g)
+{
+	struct was *w, *tmp;
+
+	HASH_ITER(hh, g->was, w, tmp) {
+		HASH_DELETE(hh, g->was, w);
+		free(w);
 	}
 }
 
@@ -953,6 +1052,8 @@ static void storage_leave(struct naive *n, const struct domain *d, bool to_none)
 			if (a->storage[r] == d)
 				storage_set(n, a, r, to_none ? NULL : storage_choice(a->iopt, r));
 		}
+		if (!a->storage[FIRST] || !a->storage[PREFER])
+			a->storage[PREFER] = a->storage[FIRST];
 	}
 }
 
@@ -1016,6 +1117,7 @@ static void pages_end(struct naive *n, struct pages *g)
 		n->totals.health[NAIVE_accesses_dropped]++;
 	}
 	DL_DELETE(n->pages, g);
+	was_clear(g);
 	free(g);
 }
 
@@ -1055,20 +1157,50 @@ static void domain_leave(struct naive *n, struct domain *d)
 	d->state = LEAVING;
 }
 
+static void mmio_clear(struct domain *d)
+{
+	struct mmio *m, *tmp;
+
+	HASH_ITER(hh, d->mmio, m, tmp) {
+		HASH_DELETE(hh, d->mmio, m);
+		free(m);
+	}
+}
+
 static void domain_end(struct naive *n, struct domain *d)
 {
 	drop_mappings(n, NULL, d);
+	mmio_clear(d);
 	if (d->noncoherent)
 		d->iopt->cnt--;
 	DL_DELETE(n->domains, d);
 	free(d);
 }
 
+static void waiting_clear(struct iopt *iopt)
+{
+	struct waiting *w, *tmp;
+
+	DL_FOREACH_SAFE(iopt->waiting, w, tmp) {
+		DL_DELETE(iopt->waiting, w);
+		free(w);
+	}
+}
+
 /* If nothing is in it any more, what was known of it is not known of the next one with its id. */
 static void iopt_put(struct naive *n, struct iopt *iopt)
 {
-	if (iopt_empty(n, iopt))
-		iopt->older = iopt->proven = false;
+	struct op *o;
+
+	if (!iopt_empty(n, iopt))
+		return;
+	iopt->older = iopt->proven = iopt->overlapped = false;
+	iopt->undone = 0;
+	waiting_clear(iopt);
+	DL_FOREACH(n->ops, o) {
+		if (o->iopt == iopt->id)
+			o->in_iopt = false;
+	}
 }
 
 static void clear_idle_flags(struct naive *n, const struct iopt *iopt)
@@ -1083,7 +1215,289 @@ static void clear_idle_flags(struct naive *n, const struct iopt *iopt)
 	}
 }
 
+static void cuts(struct naive *n, const struct event_cut *e, bool has_iova1);
+
+/* ---- Operations of threads (section 10). ---- */
+
+static bool of_domain(const struct op *o)
+{
+	return o->kind == EV_domain_add || o->kind == EV_domain_remove;
+}
+
+static struct op *op_find(struct naive *n, uint32_t tid)
+{
+	struct op *o;
+
+	DL_SEARCH_SCALAR(n->ops, o, tid, tid);
+	return o;
+}
+
+static struct tally *op_tally(struct op *o, uint64_t pfn)
+{
+	struct tally *t;
+
+	HASH_FIND(hh, o->tally, &pfn, sizeof(pfn), t);
+	if (!t) {
+		t = xzalloc(sizeof(*t));
+		t->pfn = pfn;
+		HASH_ADD(hh, o->tally, pfn, sizeof(t->pfn), t);
+	}
+	return t;
+}
+
+/* It is over; whatever it left open is not judged. */
+static void op_forget(struct naive *n, struct op *o)
+{
+	struct iopt *iopt = o->in_iopt ? iopt_find(n, o->iopt) : NULL;
+	struct tally *t, *tmp;
+	struct area *a;
+	struct op *other;
+	bool open = false;
+
+	HASH_ITER(hh, o->tally, t, tmp) {
+		frame_get(n, t->pfn)->unpins += (int64_t)(t->released - t->unpinned);
+		HASH_DELETE(hh, o->tally, t);
+		free(t);
+	}
+	if (iopt && iopt->overlapped && o->pages) {
+		DL_FOREACH(n->areas, a) {
+			if (a->pages->serial == o->pages)
+				a->pages->overlapped = true;
+		}
+	}
+	DL_DELETE(n->ops, o);
+	DL_FOREACH(n->ops, other)
+		open |= other->in_iopt && other->iopt == o->iopt && of_domain(other);
+	if (iopt && !open)
+		iopt->overlapped = false;
+	free(o);
+}
+
+/* What it released and what the kernel unpinned must be the same, frame by frame. */
+static void op_settle(struct naive *n, struct op *o, bool failed)
+{
+	struct iopt *iopt = o->in_iopt ? iopt_find(n, o->iopt) : NULL;
+	uint64_t more = 0, many = 0, few = 0;
+	struct tally *t, *tmp;
+	struct area *a;
+
+	o->unordered |= iopt && iopt->overlapped;
+	DL_FOREACH(n->areas, a)
+		o->unordered |= o->pages && a->pages->serial == o->pages && a->pages->overlapped;
+
+	HASH_ITER(hh, o->tally, t, tmp) {
+		if (t->released > t->unpinned)
+			few += t->released - t->unpinned;
+		else
+			more += t->unpinned - t->released;
+	}
+	if (!failed && more > o->unknown)
+		many = more - o->unknown;
+	if (!failed && more < o->unknown)
+		few += o->unknown - more;
+	if (o->unordered) {
+		n->unordered += many + few;
+	} else {
+		n->too_many += many;
+		n->too_few += few;
+	}
+	op_forget(n, o);
+}
+
+/* A page's index is no longer pinned: f is NULL if its frame is unknown. */
+static void op_released(struct naive *n, const struct area *a, const struct frame *f)
+{
+	bool unordered = a->pages->overlapped || a->iopt->overlapped;
+	struct op *o = op_find(n, n->tid);
+	struct tally *t;
+
+	if (!o)
+		return;
+	o->unordered |= unordered;
+	if (!f) {
+		o->unknown++;
+		return;
+	}
+	t = op_tally(o, f->pfn);
+	t->released++;
+	if (t->early) {
+		t->early--;
+		*(unordered ? &n->unordered : &n->too_early) += 1;
+	}
+}
+
+/* Whether all that access_remove released has been unpinned. */
+static bool op_balanced(const struct op *o)
+{
+	uint64_t more = 0;
+	struct tally *t, *tmp;
+
+	HASH_ITER(hh, o->tally, t, tmp) {
+		if (t->released > t->unpinned)
+			return false;
+		more += t->unpinned - t->released;
+	}
+	return more >= o->unknown;
+}
+
+/* What is left over of the frame in the operation, if there is one. */
+static int64_t op_unpinned(struct naive *n, uint64_t pfn)
+{
+	struct op *o = op_find(n, n->tid);
+	struct tally *t;
+
+	if (!o)
+		return 0;
+	t = op_tally(o, pfn);
+	if (++t->unpinned > t->released)
+		t->early++;
+	return (int64_t)(t->released - t->unpinned);
+}
+
+/*
+ * An event of a kind that takes locks of an iopt and perhaps a pages while other threads are between the entry and the
+ * return of operations that take them, too.
+ */
+static void op_overlap(struct naive *n, uint64_t iopt_id, struct pages *g, bool whole_iopt, bool begins)
+{
+	struct iopt *iopt = iopt_find(n, iopt_id);
+	bool hit = false, by_iopt = false;
+	struct op *o;
+
+	DL_FOREACH(n->ops, o) {
+		if (o->tid == n->tid || o->kind == EV_access_remove)
+			continue;
+		if (o->in_iopt && o->iopt == iopt_id && (of_domain(o) || whole_iopt))
+			by_iopt = true;
+		if (g && o->pages == g->serial)
+			hit = true;
+	}
+	if (begins && by_iopt)
+		iopt->overlapped = true;
+	if (g && (hit || by_iopt || (begins && iopt->overlapped)))
+		g->overlapped = true;
+	n->totals.health[NAIVE_overlaps] += hit || by_iopt;
+}
+
+static void op_begin(struct naive *n, uint8_t kind, uint64_t object, uint64_t iopt, struct pages *g)
+{
+	struct op *o = op_find(n, n->tid);
+
+	if (o) {
+		n->totals.health[NAIVE_begins_without_end]++;
+		op_forget(n, o);
+	}
+	o = xzalloc(sizeof(*o));
+	*o = (struct op){.tid = n->tid, .kind = kind, .object = object, .iopt = iopt, .in_iopt = true};
+	o->pages = g && kind != EV_access_remove ? g->serial : 0;
+	op_overlap(n, iopt, g, of_domain(o), kind != EV_access_remove);
+	DL_APPEND(n->ops, o);
+}
+
+/* An area is mapped into a domain: in the domain_add of the thread, or by itself. */
+static void op_begin_add(struct naive *n, struct area *a, uint64_t domain)
+{
+	struct op *o = op_find(n, n->tid);
+
+	if (!o || o->kind != EV_domain_add || o->object != domain) {
+		op_begin(n, EV_area_add_domain, a->id, a->iopt->id, a->pages);
+		op_find(n, n->tid)->nested_domain = domain;
+		return;
+	}
+	n->totals.health[NAIVE_begins_without_end] += o->nested;
+	op_overlap(n, a->iopt->id, a->pages, false, true);
+	o->nested = true;
+	o->nested_area = a->id;
+	o->nested_domain = domain;
+	o->pages = a->pages->serial;
+}
+
+/* The end of what began with an event of kind, of an object that is known. */
+static void op_end(struct naive *n, uint8_t kind, uint64_t object, bool failed)
+{
+	struct op *o = op_find(n, n->tid);
+
+	if (!o || o->kind != kind || o->object != object) {
+		n->totals.health[NAIVE_ends_without_begin]++;
+		return;
+	}
+	n->totals.health[NAIVE_begins_without_end] += o->nested;
+	n->totals.health[NAIVE_joined_in_part] += o->in_part && !failed;
+	op_settle(n, o, failed);
+}
+
+static void op_end_add(struct naive *n, uint64_t area, uint64_t domain, bool failed)
+{
+	struct op *o = op_find(n, n->tid);
+	struct iopt *iopt;
+	struct area *a;
+
+	if (!o || !o->nested || o->nested_area != area || o->nested_domain != domain) {
+		op_end(n, EV_area_add_domain, area, failed);
+		return;
+	}
+	iopt = o->in_iopt ? iopt_find(n, o->iopt) : NULL;
+	DL_FOREACH(n->areas, a) {
+		if (iopt && iopt->overlapped && a->pages->serial == o->pages)
+			a->pages->overlapped = true;
+	}
+	o->in_part |= failed;
+	o->nested = false;
+	o->pages = 0;
+}
+
+/* Whether the thread is filling the area, or mapping it into the domain that joins. */
+static bool op_fills(struct naive *n, const struct area *a, const struct domain *d)
+{
+	struct op *o = op_find(n, n->tid);
+
+	if (!o)
+		return false;
+	if (o->kind == EV_area_fill)
+		return a->has_id && o->object == a->id;
+	if (o->kind == EV_area_add_domain)
+		return a->has_id && o->object == a->id && o->nested_domain == d->id;
+	return o->nested && a->has_id && o->nested_area == a->id && o->nested_domain == d->id;
+}
+
+/* Before each event of a thread: what the one before left open. */
+static void thread_goes_on(struct naive *n, const struct event *ev)
+{
+	struct op *o = op_find(n, ev->tid);
+	const struct event_map_failed *f = &ev->map_failed;
+	struct odd *odd, *tmp;
+
+	if (o && o->kind == EV_access_remove && ev->kind != EV_unpin)
+		op_settle(n, o, false);
+	DL_FOREACH_SAFE(n->odd, odd, tmp) {
+		if (odd->tid != ev->tid)
+			continue;
+		if (ev->kind != EV_map_failed || f->domain != odd->domain || odd->iova < f->iova ||
+		    odd->last > f->iova + f->size - 1)
+			n->totals.health[NAIVE_not_mapped] += odd->pages;
+		DL_DELETE(n->odd, odd);
+		free(odd);
+	}
+}
+
 /* ---- The events. ---- */
+
+/* Cuts that waited are made when no domain joins or leaves the iopt any more. */
+static void cuts_made(struct naive *n, struct iopt *iopt)
+{
+	struct waiting *w, *tmp;
+	struct domain *d;
+
+	DL_FOREACH(n->domains, d) {
+		if (d->iopt == iopt && d->state != JOINED)
+			return;
+	}
+	DL_FOREACH_SAFE(iopt->waiting, w, tmp) {
+		cuts(n, &w->cut, w->has_iova1);
+		DL_DELETE(iopt->waiting, w);
+		free(w);
+	}
+}
 
 static void on_domain_add(struct naive *n, const struct event *ev)
 {
@@ -1101,6 +1515,7 @@ static void on_domain_add(struct naive *n, const struct event *ev)
 		domain_leave(n, d);
 		domain_end(n, d);
 		iopt_put(n, iopt);
+		cuts_made(n, iopt);
 	}
 	d = xzalloc(sizeof(*d));
 	d->id = ev->domain_add.domain;
@@ -1113,6 +1528,7 @@ static void on_domain_add(struct naive *n, const struct event *ev)
 		n->totals.health[NAIVE_unknown_coherency]++;
 	if (d->noncoherent)
 		d->iopt->cnt++;
+	op_begin(n, EV_domain_add, d->id, d->iopt->id, NULL);
 }
 
 static void domain_joined(struct naive *n, struct domain *d)
@@ -1140,10 +1556,13 @@ static void on_domain_add_end(struct naive *n, const struct event *ev)
 
 	if (ev->domain_add_end.rc != 0)
 		older_forget(n, OLDER_DOMAIN, ev->domain_add_end.domain);
+	n->totals.health[NAIVE_joins_failed] += ev->domain_add_end.rc != 0;
 	if (!d)
 		return;
+	op_end(n, EV_domain_add, d->id, ev->domain_add_end.rc != 0);
 	iopt = d->iopt;
 	if (ev->domain_add_end.rc != 0) {
+		iopt->undone += !d->noncoherent;
 		storage_leave(n, d, true);
 		domain_leave(n, d);
 		domain_end(n, d);
@@ -1152,14 +1571,18 @@ static void on_domain_add_end(struct naive *n, const struct event *ev)
 	} else if (d->state == JOINING) {
 		domain_joined(n, d);
 	}
+	cuts_made(n, iopt);
 }
 
 static void on_domain_remove(struct naive *n, const struct event *ev)
 {
 	struct domain *d = domain_of_iopt(n, ev->domain_remove.domain, ev->domain_remove.iopt);
 
-	if (d)
-		domain_leave(n, d);
+	if (!d)
+		return;
+	n->totals.health[NAIVE_removed_unjoined] += d->state == JOINING;
+	op_begin(n, EV_domain_remove, d->id, d->iopt->id, NULL);
+	domain_leave(n, d);
 }
 
 static void on_domain_remove_end(struct naive *n, const struct event *ev)
@@ -1170,11 +1593,13 @@ static void on_domain_remove_end(struct naive *n, const struct event *ev)
 	older_forget(n, OLDER_DOMAIN, ev->domain_remove_end.domain);
 	if (!d)
 		return;
+	op_end(n, EV_domain_remove, d->id, false);
 	iopt = d->iopt;
 	domain_leave(n, d);
 	domain_end(n, d);
 	clear_idle_flags(n, iopt);
 	iopt_put(n, iopt);
+	cuts_made(n, iopt);
 }
 
 static void on_area_fill(struct naive *n, const struct event *ev)
@@ -1206,6 +1631,7 @@ static void on_area_fill(struct naive *n, const struct event *ev)
 	a->unsure = !iopt_known(a->iopt, true);
 	if (older_find(n, OLDER_PAGES, e->pages))
 		a->pages->tainted = true;
+	op_begin(n, EV_area_fill, a->id, a->iopt->id, a->pages);
 	if (a->iopt->ndomains > 0)
 		begin_fill(n, B1, a, NULL);
 }
@@ -1217,6 +1643,9 @@ static void on_area_fill_end(struct naive *n, const struct event *ev)
 	bool failed = ev->area_fill_end.rc != 0;
 	struct iopt *iopt;
 
+	n->totals.health[NAIVE_fills_failed] += failed;
+	if (a)
+		op_end(n, EV_area_fill, a->id, failed);
 	if (failed)
 		older_forget(n, OLDER_AREA, ev->area_fill_end.area);
 	if (a && a->filling && !failed)
@@ -1248,6 +1677,7 @@ static void on_area_unfill(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
+	op_begin(n, EV_area_unfill, e->area, a->iopt->id, a->pages);
 	a->unfilling = true;
 	for (int r = 0; r < RULES; r++)
 		storage_set(n, a, r, NULL);
@@ -1261,6 +1691,7 @@ static void on_area_unfill_end(struct naive *n, const struct event *ev)
 	struct iopt *iopt = a ? a->iopt : NULL;
 
 	if (a) {
+		op_end(n, EV_area_unfill, e->area, false);
 		area_end(n, a);
 		iopt_put(n, iopt);
 	}
@@ -1276,6 +1707,7 @@ static void on_area_add_domain(struct naive *n, const struct event *ev)
 	if (!a || !d)
 		return;
 	a->pages->tainted |= !a->iopt->proven;
+	op_begin_add(n, a, d->id);
 	begin_fill(n, B2, a, d);
 }
 
@@ -1284,9 +1716,12 @@ static void on_area_add_domain_end(struct naive *n, const struct event *ev)
 	struct area *a = area_or_count(n, ev->area_add_domain_end.area);
 	struct domain *d = domain_or_count(n, ev->area_add_domain_end.domain);
 
+	if (a && d)
+		op_end_add(n, a->id, d->id, ev->area_add_domain_end.rc != 0);
+	if (a)
+		memset(a->req, 0, sizeof(a->req));
 	if (!a || !d)
 		return;
-	memset(a->req, 0, sizeof(a->req));
 	if (ev->area_add_domain_end.rc != 0 || a->unfilling || a->iopt != d->iopt || a->iopt->ndomains > 0)
 		return;
 	for (int r = 0; r < RULES; r++)
@@ -1336,7 +1771,7 @@ static void map_page(struct naive *n, struct area *a, struct domain *d, uint64_t
 	n->totals.mapped_pages++;
 	if (d->noncoherent) {
 		if (f->nc == 0)
-			audit_exposure(n, f);
+			audit_exposure(n, a, page);
 		nc_up(n, f);
 		f->ever = true;
 	}
@@ -1352,19 +1787,71 @@ static void ignored_map(struct naive *n, const struct event_map *e)
 	}
 }
 
+/* Pages that are no RAM: known, so that their unmap is, and nothing else. */
+static void map_mmio(struct naive *n, struct domain *d, const struct event_map *e)
+{
+	uint64_t page = e->iova / PAGE_SIZE_BYTES, last = (e->iova + e->size - 1) / PAGE_SIZE_BYTES;
+	struct mmio *m;
+
+	for (; page <= last; page++) {
+		n->totals.health[NAIVE_mmio_pages]++;
+		HASH_FIND(hh, d->mmio, &page, sizeof(page), m);
+		if (m)
+			continue;
+		m = xzalloc(sizeof(*m));
+		m->page = page;
+		HASH_ADD(hh, d->mmio, page, sizeof(m->page), m);
+	}
+}
+
+/* Whether there was any. */
+static bool unmap_mmio(struct domain *d, uint64_t iova, uint64_t last)
+{
+	struct mmio *m, *tmp;
+	bool any = false;
+
+	HASH_ITER(hh, d->mmio, m, tmp) {
+		if (m->page < iova / PAGE_SIZE_BYTES || m->page > last / PAGE_SIZE_BYTES)
+			continue;
+		any = true;
+		HASH_DELETE(hh, d->mmio, m);
+		free(m);
+	}
+	return any;
+}
+
+static void on_map_failed(struct naive *n, const struct event *ev)
+{
+	struct domain *d = domain_find(n, ev->map_failed.domain);
+	struct area *a = d ? area_containing(n, d->iopt->id, ev->map_failed.iova) : NULL;
+
+	n->totals.health[NAIVE_maps_failed]++;
+	if (a && (d->state == JOINING || a->filling))
+		begin_fill(n, B3, a, d);
+}
+
 static void on_map(struct naive *n, const struct event *ev)
 {
 	const struct event_map *e = &ev->map;
 	struct domain *d = domain_find(n, e->domain);
+	bool mmio = !(ev->missing & 1 << 4) && (e->prot & IOMMU_MMIO);
 	struct area *a;
 	uint64_t idx0, idx_last;
 
+	if (d && mmio) {
+		map_mmio(n, d, e);
+		return;
+	}
 	if (!d) {
 		struct fill *f = fill_find(n, ev->tid);
 		bool filling = f && f->iova <= e->iova && e->iova <= f->last;
 
 		if (filling)
-			stranger_get(n, e->domain, true, ev->tid)->bytes += e->size;
+			stranger_get(n, e->domain, true, ev->tid)->bytes += mmio ? 0 : e->size;
+		if (mmio) {
+			n->totals.health[NAIVE_foreign_maps]++;
+			return;
+		}
 		if (meet_stranger(n, e->domain,
 				  (e->iova % PAGE_SIZE_BYTES + e->size + PAGE_SIZE_BYTES - 1) / PAGE_SIZE_BYTES) ||
 		    filling)
@@ -1378,6 +1865,7 @@ static void on_map(struct naive *n, const struct event *ev)
 		ignored_map(n, e);
 		return;
 	}
+	n->totals.health[NAIVE_outside_operation] += !op_fills(n, a, d);
 	idx0 = area_index(a, e->iova);
 	idx_last = area_index(a, e->iova + e->size - 1);
 	if (idx_last > a->last_index) {
@@ -1398,11 +1886,14 @@ static void unpin_page(struct naive *n, struct area *a, struct page *page, bool 
 	if (f) {
 		f->tainted |= tainted(n, a);
 		if (f->pin == 1)
-			audit_stale(n, f, NAIVE_RELEASE);
+			audit_stale(n, a, page, NAIVE_RELEASE);
 		f->pin--;
-		f->unpins++;
+		f->unpins += !op_find(n, n->tid);
 		n->totals.derived_unpins++;
+		if (!a->unfilling || a->pages->areas > 1) /* else the pages is about to end */
+			was_set(page);
 	}
+	op_released(n, a, f);
 	page_forget(n, page);
 }
 
@@ -1446,7 +1937,7 @@ static void unmap_page(struct naive *n, struct mapping *m, struct unmapped_list 
 	}
 	at_page(n, H3, a, d, page, NULL, false);
 	if (d->noncoherent && f->nc == 0 && page->held > 0)
-		audit_stale(n, f, NAIVE_ACCESS_GAP);
+		audit_stale(n, a, page, NAIVE_ACCESS_GAP);
 }
 
 /* The area with the lowest iova that reaches into [from, last] of the iopt, or NULL. */
@@ -1467,13 +1958,15 @@ static void on_unmap(struct naive *n, const struct event *ev)
 	struct domain *d = domain_find(n, e->domain);
 	uint64_t from = e->iova, last = e->iova + e->size - 1;
 	struct unmapped_list list = {0};
-	bool any = false;
+	uint64_t odd = 0;
+	bool any = false, mmio;
 	struct area *a;
 
 	if (!d) {
 		meet_stranger(n, e->domain, 0);
 		return;
 	}
+	mmio = unmap_mmio(d, from, last);
 	while ((a = next_area(n, d->iopt, from, last))) {
 		uint64_t lo = from > a->iova ? from : a->iova, hi = last < a->last ? last : a->last;
 
@@ -1483,15 +1976,24 @@ static void on_unmap(struct naive *n, const struct event *ev)
 
 			if (m)
 				unmap_page(n, m, &list);
+			else
+				odd++;
 		}
 		if (hi == last)
 			break;
 		from = hi + 1;
 	}
-	if (!any) {
+	if (!any && !mmio) {
 		n->totals.health[NAIVE_unknown_area]++;
 		meet(n, OLDER_IOPT, d->iopt->id);
 	}
+	if (odd && !mmio) {
+		struct odd *o = xzalloc(sizeof(*o));
+
+		*o = (struct odd){.tid = ev->tid, .domain = e->domain, .iova = e->iova, .last = last, .pages = odd};
+		DL_APPEND(n->odd, o);
+	}
+	n->totals.health[NAIVE_outside_operation] += any && !mmio && !op_find(n, ev->tid);
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.e[i].page->unmapped != i)
 			list.e[i].page = NULL; /* also taken out through a later area: that one counts */
@@ -1548,6 +2050,8 @@ static bool cut_one(struct naive *n, uint64_t iopt, uint64_t iova)
 
 	if (!a || iova == a->iova || iova == a->last)
 		return true;
+	if (a->filling || a->unfilling)
+		return false;
 	if (a->accesses > 0 || (iova + 1 - a->iova + a->page_offset) % PAGE_SIZE_BYTES != 0)
 		return false;
 	left = cut_half(n, a, a->iova, iova);
@@ -1560,15 +2064,26 @@ static bool cut_one(struct naive *n, uint64_t iopt, uint64_t iova)
 	return true;
 }
 
-static void on_cut(struct naive *n, const struct event *ev)
+static void cuts(struct naive *n, const struct event_cut *e, bool has_iova1)
 {
-	const struct event_cut *e = &ev->cut;
-	bool has_iova1 = !(ev->missing & 1 << 3);
-
 	if (e->num_iovas >= 1 && !cut_one(n, e->iopt, e->iova0))
 		return;
 	if (e->num_iovas >= 2 && has_iova1)
 		cut_one(n, e->iopt, e->iova1);
+}
+
+static void on_cut(struct naive *n, const struct event *ev)
+{
+	struct iopt *iopt = iopt_find(n, ev->cut.iopt);
+	struct waiting *w;
+
+	if (!iopt || iopt_empty(n, iopt))
+		return;
+	w = xzalloc(sizeof(*w));
+	w->cut = ev->cut;
+	w->has_iova1 = !(ev->missing & 1 << 3);
+	DL_APPEND(iopt->waiting, w);
+	cuts_made(n, iopt);
 }
 
 static void on_access_add(struct naive *n, const struct event *ev)
@@ -1578,6 +2093,7 @@ static void on_access_add(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
+	op_overlap(n, a->iopt->id, a->pages, false, false);
 	a->accesses++;
 	for (uint64_t idx = e->first; idx <= e->last; idx++) {
 		struct page *page = page_get(n, a->pages, idx);
@@ -1585,7 +2101,7 @@ static void on_access_add(struct naive *n, const struct event *ev)
 		if (page->frame) {
 			page->frame->tainted |= tainted(n, a);
 			at_page(n, H5, a, NULL, page, NULL, false);
-			audit_stale(n, page->frame, NAIVE_ACCESS_GAP);
+			audit_stale(n, a, page, NAIVE_ACCESS_GAP);
 		}
 		page->held++;
 	}
@@ -1598,6 +2114,7 @@ static void on_access_remove(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
+	op_begin(n, EV_access_remove, e->area, a->iopt->id, a->pages);
 	if (a->accesses > 0)
 		a->accesses--;
 	for (uint64_t idx = e->first; idx <= e->last; idx++) {
@@ -1615,10 +2132,15 @@ static void on_access_remove(struct naive *n, const struct event *ev)
 
 static void on_unpin(struct naive *n, const struct event *ev)
 {
+	struct op *o = op_find(n, n->tid);
+
+	if (o && o->kind == EV_access_remove && op_balanced(o))
+		op_settle(n, o, false);
 	for (uint64_t k = 0; k < ev->unpin.npages; k++) {
 		struct frame *f = frame_get(n, ev->unpin.pfn + k);
 
-		if (--f->unpins < 0)
+		f->unpins -= !op_find(n, n->tid);
+		if (f->unpins + op_unpinned(n, f->pfn) < 0)
 			f->tainted = true; /* something else held it, too */
 	}
 	n->totals.kernel_unpins += ev->unpin.npages;
@@ -1647,6 +2169,7 @@ void naive_event(struct naive *n, const struct event *ev)
 		[EV_area_add_domain] = on_area_add_domain,
 		[EV_area_add_domain_end] = on_area_add_domain_end,
 		[EV_map] = on_map,
+		[EV_map_failed] = on_map_failed,
 		[EV_unmap] = on_unmap,
 		[EV_cut] = on_cut,
 		[EV_access_add] = on_access_add,
@@ -1656,6 +2179,9 @@ void naive_event(struct naive *n, const struct event *ev)
 	};
 
 	n->events++;
+	n->tid = ev->tid;
+	if (ev->kind != EV_lost)
+		thread_goes_on(n, ev);
 	memset(n->flushed, 0, sizeof(n->flushed));
 	if (ev->kind < EV_KINDS && on[ev->kind])
 		on[ev->kind](n, ev);
@@ -1664,7 +2190,11 @@ void naive_event(struct naive *n, const struct event *ev)
 void naive_finish(struct naive *n)
 {
 	struct frame *f, *tmp;
+	struct op *o, *otmp;
+	struct odd *odd;
 
+	DL_FOREACH_SAFE(n->ops, o, otmp)
+		op_forget(n, o);
 	n->totals.missing_in_kernel = 0;
 	n->totals.not_derived = 0;
 	HASH_ITER(hh, n->frame, f, tmp) {
@@ -1672,6 +2202,14 @@ void naive_finish(struct naive *n)
 			n->totals.missing_in_kernel += f->unpins;
 		else
 			n->totals.not_derived += -f->unpins;
+	}
+	DL_FOREACH(n->odd, odd)
+		n->totals.health[NAIVE_not_mapped] += odd->pages;
+	if (n->totals.kernel_unpins) {
+		n->totals.health[NAIVE_unpinned_early] = n->too_early;
+		n->totals.health[NAIVE_unpinned_too_many] = n->too_many;
+		n->totals.health[NAIVE_unpinned_too_few] = n->too_few;
+		n->totals.health[NAIVE_unpinned_unordered] = n->unordered;
 	}
 	for (unsigned p = 0; p < NAIVE_POLICIES; p++) {
 		for (int g = 0; g < NAIVE_GAPS; g++) {
@@ -1702,6 +2240,7 @@ void naive_free(struct naive *n)
 	struct older_id *o, *otmp;
 	struct stranger *x, *xtmp;
 	struct fill *fill, *filltmp;
+	struct odd *odd, *oddtmp;
 
 	if (!n)
 		return;
@@ -1721,15 +2260,22 @@ void naive_free(struct naive *n)
 		free(x);
 	DL_FOREACH_SAFE(n->fills, fill, filltmp)
 		free(fill);
+	DL_FOREACH_SAFE(n->odd, odd, oddtmp)
+		free(odd);
 	DL_FOREACH_SAFE(n->areas, a, atmp) {
 		hooked_clear(a);
 		free(a);
 	}
-	DL_FOREACH_SAFE(n->domains, d, dtmp)
+	DL_FOREACH_SAFE(n->domains, d, dtmp) {
+		mmio_clear(d);
 		free(d);
-	DL_FOREACH_SAFE(n->pages, g, gtmp)
+	}
+	DL_FOREACH_SAFE(n->pages, g, gtmp) {
+		was_clear(g);
 		free(g);
+	}
 	DL_FOREACH_SAFE(n->iopts, i, itmp) {
+		waiting_clear(i);
 		free(i->domains);
 		free(i);
 	}

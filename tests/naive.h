@@ -62,6 +62,8 @@ struct naive_counts {
 	uint64_t ranges; /* runs of consecutive frames flushed one after the other by one hook kind in one event */
 	uint64_t gaps[NAIVE_GAPS];
 	uint64_t uncertain[NAIVE_GAPS], if_new[NAIVE_GAPS]; /* valid after naive_finish() */
+	uint64_t stale_leak;				    /* leaks of a frame that was at this place before */
+	uint64_t unordered[NAIVE_GAPS];			    /* gaps where operations of threads overlapped */
 };
 
 struct naive_totals {

@@ -109,6 +109,12 @@ static inline void random_fit(uint64_t *seed, struct event *ev)
 			ev->map.iova = random_number(seed);
 		while (ev->map.iova + (ev->map.size - 1) < ev->map.iova);
 		break;
+	case EV_map_failed:
+		random_run(seed, &ev->map_failed.paddr, &ev->map_failed.size, 1ull << 56);
+		do
+			ev->map_failed.iova = random_number(seed);
+		while (ev->map_failed.iova + (ev->map_failed.size - 1) < ev->map_failed.iova);
+		break;
 	case EV_unmap:
 		random_run(seed, &ev->unmap.iova, &ev->unmap.size, 0);
 		break;

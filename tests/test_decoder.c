@@ -137,7 +137,7 @@ static void test_dropped_are_counted(void **state)
 	const struct decoder_stats *st = decoder_stats(f->d);
 
 	assert_int_equal(
-		feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(4096), "rc", U(-12), NULL), 0);
+		feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(0), "rc", U(-22), NULL), 0);
 	assert_int_equal(
 		feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(4096), "rc", U(0), NULL), 1);
 	assert_int_equal(f->ev[0].missing, 1u << 4); /* prot */
@@ -259,8 +259,10 @@ static void test_paired_kinds(void **state)
 	assert_int_equal(f->ev[0].access_add.iova, 4096);
 	assert_int_equal(f->ev[0].access_add.last, 6);
 	enter_map(f, 1, 1, 0);
-	assert_int_equal(feed(f, 1, "map", "rc", U(-12), NULL), 0);
-	assert_int_equal(decoder_stats(f->d)->failed_map, 1);
+	assert_int_equal(feed(f, 1, "map", "rc", U(-12), NULL), 1);
+	assert_int_equal(f->ev[0].kind, EV_map_failed);
+	assert_int_equal(f->ev[0].map_failed.domain, 1);
+	assert_int_equal(f->ev[0].map_failed.rc, -12);
 	assert_int_equal(feed(f, 1, "area_unfill", "area", U(1), "pages", U(2), "iopt", U(3), "iova", U(4096), "last",
 			      U(8191), NULL),
 			 1);

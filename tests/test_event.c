@@ -190,9 +190,9 @@ static void test_others(void **state)
 	ev.missing = 15;
 	refused(&ev, "lost: unknown fields 0xf: the event has only 3");
 	ev = (struct event){.kind = EV_KINDS};
-	refused(&ev, "event kind 20: not one of the 19 known");
+	refused(&ev, "event kind 21: not one of the 20 known");
 	ev.kind = 0;
-	refused(&ev, "event kind 0: not one of the 19 known");
+	refused(&ev, "event kind 0: not one of the 20 known");
 }
 
 int main(void)

@@ -349,8 +349,8 @@ static void test_dropped(void **state)
 
 	(void)state;
 	assert_int_equal(
-		parse(L("1.5") "map: (x) domain=1 iova=0 paddr=0 size=4096 rc=-12\n" L(
-			"1.6") "unmap: (x) domain=1 iova=0 unmapped=0\n" L("1.7") "sched_switch: x=1\n" L("1.8") "sched_switch: x=1\n"),
+		parse(L("1.5") "map: (x) domain=1 iova=0 paddr=0 size=0 rc=-12\n" L("1.6") "unmap: (x) domain=1 iova=0 unmapped=0\n" L(
+			"1.7") "sched_switch: x=1\n" L("1.8") "sched_switch: x=1\n"),
 		0);
 	assert_string_equal(error.text, "");
 	source_dropped(source, &d);

@@ -682,6 +682,8 @@ static void test_lost_capture(void **state)
 static void test_dropped(void **state)
 {
 #define FAILED \
+	"{\"t\":1,\"cpu\":0,\"tid\":7,\"e\":\"access_add\",\"area\":1,\"pages\":2,\"iopt\":3,\"iova\":0,\"first\":0,\"last\":0,\"rc\":-12}\n"
+#define FAILED_MAP \
 	"{\"t\":1,\"cpu\":0,\"tid\":7,\"e\":\"map\",\"domain\":1,\"iova\":0,\"paddr\":0,\"size\":4096,\"rc\":-12}\n"
 	struct files *f = *state;
 	struct error e = {""};
@@ -690,19 +692,25 @@ static void test_dropped(void **state)
 	struct event ev[4];
 	struct source *s;
 
-	put_file(f->a, HEADER FAILED MAP FAILED HEADER FAILED, strlen(HEADER FAILED MAP FAILED HEADER FAILED));
+	put_file(f->a, HEADER FAILED MAP FAILED HEADER FAILED FAILED_MAP,
+		 strlen(HEADER FAILED MAP FAILED HEADER FAILED FAILED_MAP));
 	assert_int_equal(source_open(&s, f->a, &e), 0);
 	assert_int_equal(source_capture(s, &c, &e), 1);
 	assert_int_equal(source_read(s, ev, 4, &e), 1);
 	source_dropped(s, &d);
-	assert_int_equal(d.failed_maps, 2);
-	assert_int_equal(d.failed_accesses + d.empty_unmaps + d.other, 0);
+	assert_int_equal(d.failed_accesses, 2);
+	assert_int_equal(d.failed_maps + d.empty_unmaps + d.other, 0);
 	assert_int_equal(source_capture(s, &c, &e), 1);
-	assert_int_equal(source_read(s, ev, 4, &e), 0);
+	assert_int_equal(source_read(s, ev, 4, &e), 1);
+	assert_int_equal(ev[0].kind, EV_map_failed); /* an event of its own */
+	assert_int_equal(ev[0].map_failed.rc, -12);
+	assert_int_equal(ev[0].map_failed.size, 4096);
 	source_dropped(s, &d);
-	assert_int_equal(d.failed_maps, 1);
+	assert_int_equal(d.failed_accesses, 1);
+	assert_int_equal(d.failed_maps, 0);
 	source_close(s);
 #undef FAILED
+#undef FAILED_MAP
 }
 
 /* Texts are bounded, and the mark of UTF-8 does no harm. */

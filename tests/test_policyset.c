@@ -180,8 +180,8 @@ static const struct {
 	const char *ops, *plugin, *part, *part2;
 } bad[] = {
 	{".name = \"bad\"", "int no_plugin;", "not an ioflush plugin", "ioflush_plugin"},
-	{".name = \"bad\"", "const struct ioflush_plugin ioflush_plugin = {IOFLUSH_POLICY_ABI + 1, &ops};", "version 2",
-	 "the known version is 1"},
+	{".name = \"bad\"", "const struct ioflush_plugin ioflush_plugin = {IOFLUSH_POLICY_ABI + 1, &ops};", "version 3",
+	 "the known version is 2"},
 	{".name = \"bad\"", "const struct ioflush_plugin ioflush_plugin = {IOFLUSH_POLICY_ABI, 0};", "names no policy",
 	 ""},
 	{".summary = \"x\"", NULL, "name ''", "lower case"},

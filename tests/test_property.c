@@ -64,6 +64,11 @@ static void compare_policy(struct verdict *v, const struct policy_counts *m, con
 		snprintf(what, sizeof(what), "if_new %s", naive_gap_names[g]);
 		differ(v, n->name, what, m->if_new[g], n->if_new[g]);
 	}
+	for (int g = 0; g < NAIVE_GAPS; g++) {
+		snprintf(what, sizeof(what), "unordered %s", naive_gap_names[g]);
+		differ(v, n->name, what, m->unordered[g], n->unordered[g]);
+	}
+	differ(v, n->name, "stale_leak", m->stale_leak, n->stale_leak);
 	differ(v, n->name, "flush_ranges", m->ranges, n->ranges);
 }
 
@@ -115,6 +120,22 @@ static size_t policy_index(const struct policy_set *set, const char *name)
 	return 0;
 }
 
+/* What all traces so far came to: a rule that never met its case was not compared. */
+static struct {
+	uint64_t health[NAIVE_HEALTH_COUNT], stale_leak, unordered;
+} met;
+
+static void meet(const struct naive *n)
+{
+	for (int h = 0; h < NAIVE_HEALTH_COUNT; h++)
+		met.health[h] += naive_totals(n)->health[h];
+	for (unsigned i = 0; i < NAIVE_POLICIES; i++) {
+		met.stale_leak += naive_counts(n, i)->stale_leak;
+		for (int g = 0; g < NAIVE_GAPS; g++)
+			met.unordered += naive_counts(n, i)->unordered[g];
+	}
+}
+
 /* Both models on the trace: what differs. */
 static void compare(const struct trace *t, struct verdict *v)
 {
@@ -133,6 +154,7 @@ static void compare(const struct trace *t, struct verdict *v)
 		compare_policy(v, model_counts(m, policy_index(&set, c->name)), c);
 	}
 	compare_totals(v, model_totals(m), naive_totals(n));
+	meet(n);
 	model_free(m);
 	policy_set_clear(&set);
 	naive_free(n);
@@ -391,13 +413,82 @@ static bool mutate_cut(struct trace *t, uint64_t *r)
 	return insert(t, at, &ev);
 }
 
+/* Another thread does a stretch of it. */
+static bool mutate_thread(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n), n = ONE_OF(r, 1, 1, 5, 20);
+
+	for (size_t i = at; i < at + n && i < t->n; i++)
+		t->ev[i].tid = 101 + (uint32_t)below(r, n == 1 ? 2 : 1);
+	return true;
+}
+
+/* Two stretches run at the same time, in two threads: each keeps its order. */
+static bool mutate_weave(struct trace *t, uint64_t *r)
+{
+	size_t n = 2 + below(r, 12), at = below(r, t->n), i = at, j = at + n;
+	struct trace was;
+
+	if (at + 2 * n > t->n)
+		return false;
+	was = without(t, 0, 0);
+	for (size_t k = at; k < at + 2 * n; k++) {
+		bool second = i == at + n || (j < at + 2 * n && below(r, 2));
+
+		t->ev[k] = was.ev[second ? j : i];
+		t->ev[k].t = was.ev[k].t;
+		if (second)
+			t->ev[k].tid = 102;
+		*(second ? &j : &i) += 1;
+	}
+	free(was.ev);
+	return true;
+}
+
+/* Maps of a domain are no RAM, one or all from here on. */
+static bool mutate_mmio(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n);
+	bool all = below(r, 2);
+
+	if (t->ev[at].kind != EV_map)
+		return false;
+	for (size_t i = at; i < t->n; i++) {
+		struct event *ev = &t->ev[i];
+
+		if (ev->kind == EV_map && ev->map.domain == t->ev[at].map.domain && (i == at || all)) {
+			ev->map.prot |= 0x10;
+			ev->missing &= ~(1u << 4);
+		}
+	}
+	return true;
+}
+
+/* A map failed, or one that failed went well. */
+static bool mutate_failed(struct trace *t, uint64_t *r)
+{
+	struct event *ev = &t->ev[below(r, t->n)];
+
+	if (ev->kind == EV_map) {
+		ev->kind = EV_map_failed;
+		ev->map_failed.rc = -12;
+	} else if (ev->kind == EV_map_failed) {
+		ev->map_failed.rc = 0;
+		ev->kind = EV_map;
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static const struct {
 	const char *name;
 	bool (*mutate)(struct trace *t, uint64_t *r);
 } mutations[] = {
-	{"drop", mutate_drop}, {"gap", mutate_gap},	{"duplicate", mutate_duplicate}, {"repeat", mutate_repeat},
-	{"swap", mutate_swap}, {"field", mutate_field}, {"nudge", mutate_nudge},	 {"flag", mutate_flag},
-	{"lost", mutate_lost}, {"cut", mutate_cut},	{"behead", mutate_behead},
+	{"drop", mutate_drop},	 {"gap", mutate_gap},	  {"duplicate", mutate_duplicate}, {"repeat", mutate_repeat},
+	{"swap", mutate_swap},	 {"field", mutate_field}, {"nudge", mutate_nudge},	   {"flag", mutate_flag},
+	{"lost", mutate_lost},	 {"cut", mutate_cut},	  {"behead", mutate_behead},	   {"thread", mutate_thread},
+	{"weave", mutate_weave}, {"mmio", mutate_mmio},	  {"failed", mutate_failed},
 };
 #define MUTATIONS (sizeof(mutations) / sizeof(mutations[0]))
 
@@ -487,6 +578,12 @@ static void test_mutated_traces(void **state)
 		source_close(s);
 	}
 	assert_int_equal(differing, 0);
+	for (int h = 0; h < NAIVE_HEALTH_COUNT; h++) {
+		if (!met.health[h])
+			fail_msg("%s: never counted in any trace", naive_health_names[h]);
+	}
+	assert_true(met.stale_leak > 0);
+	assert_true(met.unordered > 0);
 }
 
 static const struct naive_counts *counts_of(const struct naive *n, const char *name)
@@ -523,12 +620,31 @@ static int check_coherent(const struct generate_options *o, const struct naive *
 	for (unsigned i = 0; i < NAIVE_POLICIES; i++) {
 		const struct naive_counts *c = naive_counts(n, i);
 
+		/* as posted, the count of sticky-v1 falls below 0 when a coherent domain fails to join */
+		if (!strcmp(c->name, "sticky-v1") && o->fail)
+			continue;
 		if (strcmp(c->name, "always") && flushes(c))
 			bad += broken(o, c->name, "flushes although all is coherent");
 		if (all_gaps(c))
 			bad += broken(o, c->name, "has a gap although all is coherent");
 	}
 	return bad;
+}
+
+/* Counters that are not 0 in a complete trace either. */
+static bool explained(const struct generate_options *o, int h)
+{
+	switch (h) {
+	case NAIVE_unknown_coherency:
+		return true;
+	case NAIVE_maps_failed:
+	case NAIVE_fills_failed:
+	case NAIVE_joins_failed:
+	case NAIVE_unpinned_early: /* as the kernel does: what failed is unpinned before it is unmapped */
+		return o->fail;
+	default:
+		return false;
+	}
 }
 
 static int check_facts(const struct generate_options *o, const struct naive *n)
@@ -558,7 +674,7 @@ static int check_facts(const struct generate_options *o, const struct naive *n)
 	if (t->missing_in_kernel)
 		bad += broken(o, "(all)", "derives an unpin that the kernel did not make");
 	for (int h = 0; h < NAIVE_HEALTH_COUNT; h++) {
-		if (h != NAIVE_unknown_coherency && t->health[h])
+		if (t->health[h] && !explained(o, h))
 			bad += broken(o, naive_health_names[h], "counted in a complete trace");
 	}
 	return bad;

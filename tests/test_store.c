@@ -364,7 +364,7 @@ static void test_views(void **state)
 	expect_query(f->db, "SELECT * FROM lost", "4|1|4|1|NULL|NULL|5|overrun|2");
 	expect_query(f->db, "SELECT capture, cpu, since, t, count, cause FROM loss", "1|1|2|4|5|overrun");
 	expect_query(f->db, "SELECT group_concat(version || name) FROM migration",
-		     "10001_events,20002_suspend,30003_task_index");
+		     "10001_events,20002_suspend,30003_task_index,40004_map_failed");
 	expect_query(f->db, "SELECT doc FROM event_kind WHERE name = 'domain_remove_end'", "the domain has left");
 	for (kind = 1; kind < EV_KINDS; kind++) {
 		snprintf(text, sizeof(text), "SELECT count(*) >= 0 FROM \"%s\"", event_table[kind].name);

@@ -94,14 +94,12 @@ static int check_run(const struct event *ev, uint64_t iova, uint64_t size, struc
 	return 0;
 }
 
-static int check_map(const struct event *ev, struct error *e)
+static int check_map(const struct event *ev, uint64_t iova, uint64_t paddr, uint64_t size, struct error *e)
 {
-	const struct event_map *m = &ev->map;
-
-	if (check_run(ev, m->iova, m->size, e))
+	if (check_run(ev, iova, size, e))
 		return -1;
-	if (m->paddr >= BYTES_LIMIT || m->paddr + (m->size - 1) >= BYTES_LIMIT)
-		return refuse(e, ev, "paddr", m->paddr, "physical addresses end at 2^56");
+	if (paddr >= BYTES_LIMIT || paddr + (size - 1) >= BYTES_LIMIT)
+		return refuse(e, ev, "paddr", paddr, "physical addresses end at 2^56");
 	return 0;
 }
 
@@ -201,7 +199,9 @@ int event_check(const struct event *ev, struct error *e)
 	case EV_area_add_domain:
 		return check_range(ev, ev->area_add_domain.iova, ev->area_add_domain.last, e);
 	case EV_map:
-		return check_map(ev, e);
+		return check_map(ev, ev->map.iova, ev->map.paddr, ev->map.size, e);
+	case EV_map_failed:
+		return check_map(ev, ev->map_failed.iova, ev->map_failed.paddr, ev->map_failed.size, e);
 	case EV_unmap:
 		return check_run(ev, ev->unmap.iova, ev->unmap.size, e);
 	case EV_cut:

@@ -15,8 +15,10 @@ enum exit_status {
 	STATUS_OK = 0,
 	STATUS_ERROR = 1, /* input or system error */
 	STATUS_USAGE = 2,
-	STATUS_GAP = 3,	 /* a gap that --fail-on names */
-	STATUS_LOSS = 5, /* losses under --fail-on-loss */
+	STATUS_GAP = 3,	       /* a gap that --fail-on names */
+	STATUS_FAIL = 4,       /* verify: FAIL */
+	STATUS_LOSS = 5,       /* losses under --fail-on-loss */
+	STATUS_INCOMPLETE = 6, /* verify: INCOMPLETE; --fail-on: it cannot be judged */
 };
 
 struct cli_option;

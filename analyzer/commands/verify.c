@@ -1,42 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioflush verify: does a trace fit the model? Two questions, for each capture:
+ * ioflush verify: does a trace fit the model? Three questions, for each capture:
  *
  * - Invariants: the health counters that a complete trace never shows. Each error or warning that is not 0 is broken.
- * - Unpins: the pages that the model says were unpinned, against the kernel's own unpin events, by PFN and count.
- *   missing: derived more often than the kernel did. Violated: the model (or the trace) is wrong.
- *   not derived: the kernel did more often. Information: pages that only accesses pinned have no known PFN.
+ * - Operations: what a thread releases from one begin event to its end, against what the kernel unpins in it (semantics,
+ *   section 10): too early, too many, too few. Each is shown with the events that prove it.
+ * - Unpins: the pages that the model says were unpinned, against the kernel's own unpin events, by PFN and count, over the
+ *   whole capture. missing: derived more often than the kernel did. not derived: the kernel did more often. This is
+ *   information: pages that only accesses pinned have no known PFN.
  *
- * If a capture began in mid-life, the counters of older objects are not broken, and unpins may differ either way: an
- * object older than the recording may also pin a page, or may have pinned it before.
+ * Result of a capture: PASS, FAIL, or INCOMPLETE (analyzer/report/judge.h), with the reasons.
  *
- * Result of a capture: PASS, FAIL, or "cannot verify" if the model derives unpins but the trace has no unpin event, or
- * if some are missing and the capture began in mid-life, or if no probe gave events that the model needs.
- *
- * JSON, stable (members may be added): {"captures": [{"trace", "capture": N, "result": "pass|fail|cannot-verify",
- *	"partial": sentence or null, "midlife": {"event", "name", "t"} or null, "events": N, "health": {NAME: N},
- *	"broken": [NAME],
+ * JSON, stable (members may be added): {"captures": [{"trace", "capture": N, "result": "pass|incomplete|fail",
+ *	"reasons": [sentence], "partial": sentence or null, "midlife": {"event", "name", "t"} or null, "events": N,
+ *	"health": {NAME: N}, "broken": [NAME],
+ *	"operations": [{"kind": NAME of the counter, "pages": N, "lo", "hi": PFN or null, "domain": id or null,
+ *		"begin", "unpin", "event": origin}], "more_operations": N,
  *	"unpins": {"derived", "confirmed", "missing_in_kernel", "kernel", "not_derived": N,
  *		"differences": [{"lo", "hi": PFN, "derived_less_kernel": N}], "more_differences": N}}],
- *	"result": the worst of all: fail, then cannot-verify, then pass}
+ *	"result": the worst of all: fail, then incomplete, then pass}
  *
- * Exit status: 0 if all hold or cannot be verified; 1 if any fails, or on an input or system error; 2 usage.
+ * Exit status: 0 PASS, 4 FAIL, 6 INCOMPLETE, of several captures the worst; 1 an input or system error; 2 usage.
  */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analyzer/commands/cli.h"
 #include "analyzer/commands/options.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
-#include "analyzer/report/lacking.h"
+#include "analyzer/report/judge.h"
 #include "base/text.h"
 
-#define DIFFERENCES 10	     /* shown */
-#define CAPTURE_MEMORY 32768 /* most that the JSON of one capture takes */
-
-enum result { RESULT_PASS, RESULT_CANNOT, RESULT_FAIL };
+#define SHOWN 10	     /* of differences, and of operations */
+#define CAPTURE_MEMORY 65536 /* most that the JSON of one capture takes */
 
 struct difference {
 	uint64_t lo, hi;
@@ -44,7 +43,7 @@ struct difference {
 };
 
 struct differences {
-	struct difference d[DIFFERENCES];
+	struct difference d[SHOWN];
 	size_t n;
 	uint64_t more;
 };
@@ -54,71 +53,52 @@ struct verify {
 	struct policy_set set; /* none: the model alone */
 	struct error *error;
 	struct budget memory;
+	struct model_observer obs;
 	struct replay replay;
 	const char *path;
 	bool json;
 	struct json *captures; /* NULL: print text */
-	enum result worst;
+	enum verdict worst;
+	struct violation violation[SHOWN]; /* of the present capture */
+	size_t nviolations;
+	uint64_t more_violations;
 };
 
-static const char *const result_names[] = {"pass", "cannot-verify", "fail"};
+/* What is looked at of a capture at its end. */
+struct looked {
+	const struct capture *c;
+	const struct model *m;
+	const struct model_totals *t;
+	const struct intern *strings;
+	const char *partial;
+	struct judgement j;
+};
 
-/* Counters that may be above 0 if the trace began in mid-life. */
-static bool is_explained(const struct model_totals *t, int i)
+static int on_begin(void *ctx, struct source *s, const struct capture *c, struct model *m)
 {
-	switch (i) {
-	case HEALTH_unknown_area:
-	case HEALTH_unknown_domain:
-	case HEALTH_midlife_iopts:
-	case HEALTH_midlife_domains:
-	case HEALTH_midlife_areas:
-	case HEALTH_midlife_pages:
-	case HEALTH_midlife_map_pages:
-		return t->midlife.seq;
-	default:
-		return false;
-	}
+	struct verify *v = ctx;
+
+	(void)s, (void)c, (void)m;
+	v->nviolations = 0;
+	v->more_violations = 0;
+	return 0;
 }
 
-static bool is_broken(const struct model_totals *t, int i)
+static void on_violation(void *ctx, const struct violation *x)
 {
-	return t->health[i] && health_table[i].severity != 'i' && !is_explained(t, i);
-}
+	struct verify *v = ctx;
 
-static enum result judge(const struct capture *c, const struct model_totals *t)
-{
-	if (lacking_needed(lacking_kinds(c->probes, t)))
-		return RESULT_CANNOT;
-	for (int i = 0; i < HEALTH_COUNT; i++)
-		if (is_broken(t, i))
-			return RESULT_FAIL;
-	if (!t->by_kind[EV_unpin])
-		return t->derived_unpins ? RESULT_CANNOT : RESULT_PASS;
-	if (!t->missing_in_kernel)
-		return RESULT_PASS;
-	return t->midlife.seq ? RESULT_CANNOT : RESULT_FAIL;
-}
-
-static const char *result_text(const struct capture *c, const struct model_totals *t, enum result result)
-{
-	if (lacking_needed(lacking_kinds(c->probes, t)))
-		return "cannot verify: no probe gave what the model needs";
-	switch (result) {
-	case RESULT_PASS:
-		return t->midlife.seq ? "PASS, as far as a recording that began in mid-life can" : "PASS";
-	case RESULT_CANNOT:
-		return t->by_kind[EV_unpin] ? "cannot verify: the recording began in mid-life" :
-					      "cannot verify: no unpin events";
-	default:
-		return "FAIL";
-	}
+	if (v->nviolations < SHOWN)
+		v->violation[v->nviolations++] = *x;
+	else
+		v->more_violations++;
 }
 
 static int add_difference(void *ctx, uint64_t lo, uint64_t hi, int64_t diff)
 {
 	struct differences *x = ctx;
 
-	if (x->n < DIFFERENCES)
+	if (x->n < SHOWN)
 		x->d[x->n++] = (struct difference){lo, hi, diff};
 	else
 		x->more++;
@@ -146,13 +126,14 @@ static void find_differences(const struct model *m, struct differences *x)
 
 /* Text */
 
-static void print_invariants(const struct model_totals *t)
+static void print_invariants(const struct looked *l)
 {
+	const struct model_totals *t = l->t;
 	char buf[TEXT_MAX];
 	unsigned broken = 0;
 
 	for (int i = 0; i < HEALTH_COUNT; i++)
-		broken += is_broken(t, i);
+		broken += judge_is_broken(&l->j, t, i);
 	printf("  invariants: %s\n", broken ? "broken" : "all hold");
 	if (t->midlife.seq) {
 		text_midlife(buf, sizeof(buf), &t->midlife, t->health);
@@ -163,33 +144,97 @@ static void print_invariants(const struct model_totals *t)
 			text_health(stdout, (enum health)i, t->health[i]);
 }
 
-static void print_unpins(const struct model_totals *t, const struct differences *x)
+static const char *violation_text(const struct violation *x, char *buf, size_t len)
 {
+	const char *s = text_s(x->pages);
+
+	switch (x->what) {
+	case HEALTH_unpinned_early:
+		snprintf(buf, len, "%s page%s unpinned while domain 0x%" PRIx64 " still mapped %s",
+			 text_thousands(x->pages), s, x->domain, x->pages == 1 ? "it" : "them");
+		break;
+	case HEALTH_unpinned_too_many:
+		snprintf(buf, len, "%s more page%s unpinned than released", text_thousands(x->pages), s);
+		break;
+	case HEALTH_unpinned_too_few:
+		snprintf(buf, len, "%s page%s released and not unpinned", text_thousands(x->pages), s);
+		break;
+	default:
+		snprintf(buf, len, "%s page%s unpinned or released in an order that is not known",
+			 text_thousands(x->pages), s);
+		break;
+	}
+	return buf;
+}
+
+static void print_side(const struct looked *l, const char *label, const struct origin *o)
+{
+	char buf[TEXT_MAX];
+
+	if (!o->seq)
+		return;
+	text_origin(buf, sizeof(buf), o, l->strings);
+	printf("            %-8s%s\n", label, buf);
+}
+
+static void print_operations(const struct verify *v, const struct looked *l)
+{
+	char buf[TEXT_MAX];
+
+	if (!l->t->by_kind[EV_unpin])
+		return;
+	for (size_t i = 0; i < v->nviolations; i++) {
+		const struct violation *x = &v->violation[i];
+
+		if (x->lo == IOFLUSH_PFN_UNKNOWN)
+			printf("  operation pfn unknown: %s\n", violation_text(x, buf, sizeof(buf)));
+		else
+			printf("  operation pfn %s: %s\n", text_range(x->lo, x->hi), violation_text(x, buf, sizeof(buf)));
+		print_side(l, "within", &x->begin);
+		print_side(l, "unpin", &x->unpin);
+		print_side(l, x->what == HEALTH_unpinned_early ? "release" : "end", &x->event);
+	}
+	if (v->more_violations)
+		printf("            %s more\n", text_thousands(v->more_violations));
+}
+
+static void print_unpins(const struct looked *l)
+{
+	const struct model_totals *t = l->t;
+	struct differences x;
+
 	if (!t->by_kind[EV_unpin]) {
 		printf("  unpins: %s page%s derived, none recorded%s\n", text_thousands(t->derived_unpins),
 		       text_s(t->derived_unpins),
 		       t->derived_unpins ? "; record unpin too (unpin_user_page_range_dirty_lock)" : "");
 		return;
 	}
+	find_differences(l->m, &x);
 	printf("  unpins: %s page%s derived, %s confirmed, %s missing in the kernel, %s not derived\n",
 	       text_thousands(t->derived_unpins), text_s(t->derived_unpins),
 	       text_thousands(t->derived_unpins - t->missing_in_kernel), text_thousands(t->missing_in_kernel),
 	       text_thousands(t->not_derived));
-	for (size_t i = 0; i < x->n; i++) {
-		const struct difference *d = &x->d[i];
+	for (size_t i = 0; i < x.n; i++) {
+		const struct difference *d = &x.d[i];
 
 		printf("  %-9s pfn %s: %s by %s\n", d->diff > 0 ? "missing" : "info", text_range(d->lo, d->hi),
 		       d->diff > 0 ? "derived more often than the kernel unpinned," : "unpinned more often than derived,",
 		       text_thousands((uint64_t)llabs(d->diff)));
 	}
-	if (x->more)
-		printf("            %s more range%s differ%s\n", text_thousands(x->more), text_s(x->more),
-		       x->more == 1 ? "s" : "");
+	if (x.more)
+		printf("            %s more range%s differ%s\n", text_thousands(x.more), text_s(x.more),
+		       x.more == 1 ? "s" : "");
 	if (t->midlife.seq && (t->missing_in_kernel || t->not_derived))
 		printf("            the recording began in mid-life: an object older than the recording may also pin a page\n"
 		       "            (missing), or have pinned it before (info)\n");
-	if (t->missing_in_kernel && (t->health[HEALTH_lost_records] || t->health[HEALTH_lost_unknown]))
-		printf("            records were lost, which can explain it\n");
+}
+
+static void print_result(const struct looked *l)
+{
+	char reasons[JUDGE_TEXT];
+
+	judge_text(&l->j, l->t, reasons);
+	printf("  %s%s%s\n", verdict_names[l->j.verdict], reasons[0] ? ": " : "", reasons);
 }
 
 static void print_partial(const char *partial)
@@ -201,19 +246,16 @@ static void print_partial(const char *partial)
 	printf("  PARTIAL: %s\n", text);
 }
 
-static void print_capture(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
-			  enum result result)
+static void print_capture(const struct verify *v, const struct looked *l)
 {
-	const struct model_totals *t = model_totals(m);
-	struct differences x;
-
-	find_differences(m, &x);
-	printf("%s, capture %" PRIu64 ": %s event%s\n", v->path, c->id, text_thousands(t->events), text_s(t->events));
-	if (partial)
-		print_partial(partial);
-	print_invariants(t);
-	print_unpins(t, &x);
-	printf("  %s%s\n", result_text(c, t, result), partial ? " (of the part that is there)" : "");
+	printf("%s, capture %" PRIu64 ": %s event%s\n", v->path, l->c->id, text_thousands(l->t->events),
+	       text_s(l->t->events));
+	if (l->partial)
+		print_partial(l->partial);
+	print_invariants(l);
+	print_operations(v, l);
+	print_unpins(l);
+	print_result(l);
 }
 
 /* JSON */
@@ -240,38 +282,90 @@ static void put_unpins(struct json *into, const struct model *m)
 	json_put_u64(obj, "more_differences", x.more);
 }
 
-static void put_capture(const struct verify *v, const struct capture *c, const struct model *m, const char *partial,
-			enum result result)
+static void put_pfn(struct json *into, const char *key, uint64_t pfn)
 {
-	const struct model_totals *t = model_totals(m);
+	if (pfn == IOFLUSH_PFN_UNKNOWN)
+		json_put_null(into, key);
+	else
+		json_put_hex(into, key, pfn);
+}
+
+static void put_side(struct json *into, const char *key, const struct looked *l, const struct origin *o)
+{
+	if (o->seq)
+		json_put_origin(json_put_object(into, key), o, l->strings);
+	else
+		json_put_null(into, key);
+}
+
+static void put_operations(struct json *into, const struct verify *v, const struct looked *l)
+{
+	struct json *list = json_put_array(into, "operations"), *one;
+
+	for (size_t i = 0; l->t->by_kind[EV_unpin] && i < v->nviolations; i++) {
+		const struct violation *x = &v->violation[i];
+
+		one = json_put_object(list, NULL);
+		json_put_text(one, "kind", health_table[x->what].name);
+		json_put_u64(one, "pages", x->pages);
+		put_pfn(one, "lo", x->lo);
+		put_pfn(one, "hi", x->hi);
+		if (x->domain)
+			json_put_hex(one, "domain", x->domain);
+		else
+			json_put_null(one, "domain");
+		put_side(one, "begin", l, &x->begin);
+		put_side(one, "unpin", l, &x->unpin);
+		put_side(one, "event", l, &x->event);
+	}
+	json_put_u64(into, "more_operations", l->t->by_kind[EV_unpin] ? v->more_violations : 0);
+}
+
+/* The reasons, a sentence each. */
+static void put_reasons(struct json *into, const struct looked *l)
+{
+	struct json *list = json_put_array(into, "reasons");
+	char reasons[JUDGE_TEXT], *save = NULL;
+
+	judge_text(&l->j, l->t, reasons);
+	for (char *r = strtok_r(reasons, ";", &save); r; r = strtok_r(NULL, ";", &save))
+		json_put_text(list, NULL, r + (*r == ' '));
+}
+
+static void put_capture(const struct verify *v, const struct looked *l)
+{
 	struct json *obj = json_put_object(v->captures, NULL), *broken;
 
 	json_put_text(obj, "trace", v->path);
-	json_put_u64(obj, "capture", c->id);
-	json_put_text(obj, "result", result_names[result]);
-	json_put_text(obj, "partial", partial);
-	json_put_midlife(obj, "midlife", &t->midlife);
-	json_put_u64(obj, "events", t->events);
-	json_put_health(obj, "health", t->health);
+	json_put_u64(obj, "capture", l->c->id);
+	json_put_text(obj, "result", verdict_json_names[l->j.verdict]);
+	put_reasons(obj, l);
+	json_put_text(obj, "partial", l->partial);
+	json_put_midlife(obj, "midlife", &l->t->midlife);
+	json_put_u64(obj, "events", l->t->events);
+	json_put_health(obj, "health", l->t->health);
 	broken = json_put_array(obj, "broken");
 	for (int i = 0; i < HEALTH_COUNT; i++)
-		if (is_broken(t, i))
+		if (judge_is_broken(&l->j, l->t, i))
 			json_put_text(broken, NULL, health_table[i].name);
-	put_unpins(obj, m);
+	put_operations(obj, v, l);
+	put_unpins(obj, l->m);
 }
 
 static int on_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	struct verify *v = ctx;
-	enum result result = judge(c, model_totals(m));
+	struct looked l = {c, m, model_totals(m), s->strings, partial, {0}};
+	struct dropped dropped;
 
-	(void)s;
-	if (result > v->worst)
-		v->worst = result;
+	source_dropped(s, &dropped);
+	l.j = judge(c, l.t, &dropped, partial);
+	if (l.j.verdict > v->worst)
+		v->worst = l.j.verdict;
 	if (!v->json)
-		print_capture(v, c, m, partial, result);
+		print_capture(v, &l);
 	else if (budget_take(&v->memory, CAPTURE_MEMORY))
-		put_capture(v, c, m, partial, result);
+		put_capture(v, &l);
 	else
 		return error_set(v->error, "%s: capture %" PRIu64 ": %s", v->path, c->id, budget_failure(&v->memory));
 	return 0;
@@ -282,6 +376,9 @@ static int run(struct verify *v, char *const *paths)
 	v->replay.set = &v->set;
 	v->replay.memory = &v->memory;
 	v->replay.progress = "verify";
+	v->obs = (struct model_observer){.ctx = v, .violation = on_violation};
+	v->replay.obs = &v->obs;
+	v->replay.begin = on_begin;
 	v->replay.end = on_end;
 	v->replay.ctx = v;
 	v->captures = json_new_array();
@@ -299,7 +396,7 @@ static int print_json(struct verify *v)
 
 	json_put(doc, "captures", v->captures);
 	v->captures = NULL;
-	json_put_text(doc, "result", result_names[v->worst]);
+	json_put_text(doc, "result", verdict_json_names[v->worst]);
 	return json_print(stdout, doc, 2) ? error_set(v->error, "out of memory while printing") : 0;
 }
 
@@ -315,6 +412,7 @@ static const struct cli_option options[] = {
 
 static int verify_main(const struct command *cmd, int argc, char **argv)
 {
+	static const int statuses[VERDICTS] = {STATUS_OK, STATUS_INCOMPLETE, STATUS_FAIL};
 	struct error e = {0};
 	struct verify v = {.cmd = cmd, .error = &e};
 	int status, err;
@@ -338,21 +436,19 @@ static int verify_main(const struct command *cmd, int argc, char **argv)
 		cli_message(cmd, "%s", e.text);
 		return STATUS_ERROR;
 	}
-	return status == STATUS_OK && v.worst == RESULT_FAIL ? STATUS_ERROR : status;
+	return status == STATUS_OK ? statuses[v.worst] : status;
 }
 
 const struct command cmd_verify = {
 	.name = "verify",
 	.summary = "check a trace against the model's invariants and the kernel's unpins",
 	.synopsis = "TRACE... [OPTION]...",
-	.about = "For each capture the result is PASS, FAIL, or that it cannot be verified. A capture fails if a\n"
-		 "health counter that is a warning or an error is not 0, or if the kernel's own unpin events do not\n"
-		 "confirm all pages that the model derived as unpinned. Pages that the kernel unpinned and the\n"
-		 "model did not derive are only information: pages that only accesses held have no known PFN. A\n"
-		 "recording that began in mid-life does not fail because of what is older than the recording.\n",
+	.about = "Says PASS, FAIL or INCOMPLETE for each capture, and why. FAIL: something that a complete trace of a\n"
+		 "correct kernel does not show. INCOMPLETE: it cannot be told, for records were lost, the recording\n"
+		 "began in mid-life, events are missing, or there is nothing to judge.\n",
 	.options = options,
 	.column = 20,
-	.notes = "Exit status: 0 no capture fails (one that cannot be verified does not fail); 1 a capture fails, or\n"
-		 "an input or system error; 2 usage.\n",
+	.notes = "Exit status: 0 PASS; 4 FAIL; 6 INCOMPLETE; of several captures the worst (FAIL, INCOMPLETE, PASS);\n"
+		 "1 an input or system error; 2 usage.\n",
 	.run = verify_main,
 };

@@ -73,6 +73,23 @@ static void map_extent(struct sim *sim, const struct area *a, const struct domai
 	ev->map.prot = a->prot;
 }
 
+/* The map of the extent at idx fails; now and then it had entered a part, which it undoes first. */
+static void map_fails(struct sim *sim, const struct area *a, const struct domain *d, uint64_t idx, uint64_t last)
+{
+	uint64_t pfn, n = sim_extent(a->pages, idx, last, &pfn);
+	struct event *ev;
+
+	if (n > 1 && sim_below(sim, 2))
+		sim_unmap_range(sim, a, d, idx, idx + n / 2 - 1);
+	ev = sim_emit(sim, EV_map_failed);
+	ev->map_failed.domain = d->id;
+	ev->map_failed.iova = sim_index_iova(a, idx);
+	ev->map_failed.paddr = pfn * PAGE_SIZE_BYTES + (idx == a->first ? a->page_offset : 0);
+	ev->map_failed.size = index_iova_last(a, idx + n - 1) - ev->map_failed.iova + 1;
+	ev->map_failed.prot = a->prot;
+	ev->map_failed.rc = RC_NOMEM;
+}
+
 void sim_unmap_range(struct sim *sim, const struct area *a, const struct domain *d, uint64_t lo, uint64_t hi)
 {
 	struct event *ev = sim_emit(sim, EV_unmap);
@@ -202,6 +219,7 @@ int64_t sim_fill(struct sim *sim, const struct area *a, struct domain *const *d,
 			at = map_batch(sim, a, d[k], from, to, &f.maps);
 			if (at > to)
 				continue;
+			map_fails(sim, a, d[k], at, to);
 			/* the domain undoes its own part of the batch, then the batch's pages are unpinned */
 			if (at > from)
 				sim_unmap_range(sim, a, d[k], from, at - 1);

@@ -92,6 +92,7 @@ static void flush(struct step *s, enum hook hook, uint64_t lo, uint64_t hi, stru
 static void gap(const struct step *s, enum gap_kind kind, enum hook hook, uint64_t mask, uint64_t lo, uint64_t hi,
 		const struct frame *v)
 {
+	bool unordered = s->area->pages->overlapped || s->area->iopt->overlapped;
 	struct frames *f = s->frames;
 	struct gap_span g;
 
@@ -103,6 +104,10 @@ static void gap(const struct step *s, enum gap_kind kind, enum hook hook, uint64
 		c->gaps[kind] += hi - lo + 1;
 		if (!v->tainted)
 			c->if_new[kind] += hi - lo + 1;
+		if (unordered)
+			c->unordered[kind] += hi - lo + 1;
+		if (kind == GAP_LEAK && s->was_here)
+			c->stale_leak += hi - lo + 1;
 	}
 	if (!f->obs->gap)
 		return;
@@ -122,6 +127,8 @@ static void gap(const struct step *s, enum gap_kind kind, enum hook hook, uint64
 		.device = s->device,
 		.hook = hook,
 		.filling = s->filling,
+		.was_here = kind == GAP_LEAK && s->was_here,
+		.unordered = unordered,
 		.if_new = !v->tainted,
 		.lost = f->lost,
 		.event = f->now,

@@ -71,6 +71,7 @@ struct step {
 	bool pin;		  /* map: pins the frame */
 	bool ask;		  /* map: the policies are asked */
 	bool filling;		  /* map: a fill of all domains */
+	bool was_here;		  /* map: the frame was at this place before it was unpinned */
 	bool tainted;		  /* through an iopt_pages or iopt that may be older than the recording */
 	struct ioflush_span span; /* what policies are told; frames.c fills in the fields of the frame and the place */
 };

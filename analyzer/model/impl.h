@@ -15,6 +15,7 @@
 #include "analyzer/model/model.h"
 #include "analyzer/model/objects.h"
 #include "analyzer/model/older.h"
+#include "analyzer/model/operations.h"
 
 /* Derived unpins minus the kernel's own, by frame. */
 struct balance {
@@ -39,6 +40,7 @@ struct model {
 	struct frames frames;
 	struct balancemap balance;
 	struct older older;
+	struct operations operations;
 	const struct event *now;
 	struct ioflush_policy *const *policies;
 	size_t n;
@@ -80,7 +82,14 @@ static inline bool iopt_known(const struct iopt *iopt, const struct area *a)
 	return iopt->proven || (!iopt->older && iopt->pub.noncoherent && (!a || a->filling));
 }
 
-/* The handler of each event. If one is missing, the model does not link. */
+#define PROT_MMIO 0x10 /* IOMMU_MMIO: what is mapped is no RAM */
+
+static inline struct ioflush_fill area_filled(struct area *a, const struct domain *d)
+{
+	return (struct ioflush_fill){&a->iopt->pub, d ? &d->pub : NULL, &a->pub, &a->pages->pub};
+}
+
+/* What each event does. Without one of them the model does not link. */
 #define EVENT(num, name, fields, doc) void model_on_##name(struct model *m, const struct event *ev);
 #include "schema/events.def"
 #undef EVENT
@@ -93,6 +102,39 @@ static inline void run_at(struct run *r, uint64_t lo, uint64_t pfn)
 	r->step.index = lo;
 	r->step.pfn = pfn;
 }
+
+/* operations.c */
+
+/* Before each event: what its thread left open. */
+void operations_next(struct model *m, const struct event *ev);
+
+/* The thread of this event begins an operation on an area or domain that is known, in its iopt; pages NULL: on none. */
+void operations_begin(struct model *m, enum event_kind kind, uint64_t object, struct iopt *iopt, struct pages *pages);
+/* The same for area_add_domain, which is part of a domain_add. */
+void operations_begin_add(struct model *m, struct area *a, const struct domain *d);
+/* The end of what began with an event of that kind. */
+void operations_end(struct model *m, enum event_kind kind, uint64_t object, bool failed);
+void operations_end_add(struct model *m, uint64_t area, uint64_t domain, bool failed);
+
+/* An access takes indexes of the area's pages. */
+void operations_access(struct model *m, struct area *a);
+
+/* Whether the thread is filling the area, or mapping it into the domain; and whether it is in any operation. */
+bool operations_fills(struct model *m, const struct area *a, const struct domain *d);
+bool operations_any(struct model *m);
+
+/*
+ * The thread released pages (d: by an unmap of it), and the kernel unpinned some. Whether that is in an operation, whose
+ * balance then has it, not the one of the whole trace.
+ */
+bool operations_released(struct model *m, uint64_t pfn, uint64_t npages, const struct area *a, const struct domain *d);
+bool operations_unpinned(struct model *m, uint64_t pfn, uint64_t npages);
+
+/* This unmap covers pages that nothing had mapped. */
+void operations_odd_unmap(struct model *m, uint64_t pages);
+
+/* At the end of the trace: into the health counters. */
+void operations_finish(struct model *m);
 
 /* midlife.c */
 
@@ -107,7 +149,7 @@ void midlife_area_alone(struct model *m, uint64_t id);
 /* An iommufd domain maps or unmaps a range without a known area; the second: such a map. */
 void midlife_range(struct model *m, const struct domain *d);
 void midlife_ignored_map(struct model *m, const struct event_map *f);
-void midlife_map(struct model *m, const struct event *ev);
+void midlife_map(struct model *m, const struct event *ev, bool mmio);
 
 /* A map, or an unmap (pages 0), of an unknown domain. Returns whether it is known to be an iommufd domain. */
 bool midlife_stranger(struct model *m, uint64_t domain, uint64_t pages);

@@ -4,6 +4,7 @@
  * left. In any other trace, what is left is dropped and counted.
  */
 #include "analyzer/model/impl.h"
+#include "base/grow.h"
 
 /* ---- leftovers: objects that end with mappings or accesses, in a trace that is not complete ---- */
 
@@ -87,6 +88,63 @@ static void clear_idle(struct model *m, const struct iopt *iopt)
 
 /* ---- domains ---- */
 
+/* One cut; whether later ones of the event may follow. */
+static bool cut_at(struct model *m, struct iopt *iopt, uint64_t cut)
+{
+	struct area *a = area_at(&m->objects, iopt, cut);
+
+	if (!a || cut == a->pub.iova || cut == a->pub.last)
+		return true;
+	if (a->filling || a->unfilling || a->accesses || (cut + 1 - a->pub.iova + a->page_offset) % PAGE_SIZE_BYTES)
+		return false;
+	check(m, area_split(&m->objects, a, cut) ? 0 : -1);
+	return true;
+}
+
+/* The locks that a cut takes are held as long as a domain joins or leaves: it is made after that. */
+static void make_cuts(struct model *m, struct iopt *iopt)
+{
+	if (iopt->changing)
+		return;
+	for (size_t i = 0; i < iopt->nwaiting; i++) {
+		const struct waiting_cut *c = &iopt->waiting[i];
+
+		for (uint64_t k = 0; k < c->n && cut_at(m, iopt, c->iova[k]); k++)
+			;
+	}
+	iopt->nwaiting = 0;
+}
+
+/* The domain ends, and the cuts that waited for it are made. */
+static void end_change(struct model *m, struct domain *d)
+{
+	struct iopt *iopt = d->iopt;
+	uint64_t id = iopt->pub.id;
+
+	end_domain(m, d);
+	iopt = iopt_find(&m->objects, id);
+	if (iopt)
+		make_cuts(m, iopt);
+}
+
+void model_on_cut(struct model *m, const struct event *ev)
+{
+	struct iopt *iopt = iopt_find(&m->objects, ev->cut.iopt);
+	struct waiting_cut *c;
+
+	if (!iopt)
+		return;
+	if (!grow_within(iopt->budget, iopt->waiting, iopt->nwaiting, iopt->waiting_cap, 2u)) {
+		m->failed = true;
+		return;
+	}
+	c = &iopt->waiting[iopt->nwaiting++];
+	c->n = ev->cut.num_iovas > 1 ? 2 : 1;
+	c->iova[0] = ev->cut.iova0;
+	c->iova[1] = ev->cut.iova1;
+	make_cuts(m, iopt);
+}
+
 void model_on_domain_add(struct model *m, const struct event *ev)
 {
 	const struct event_domain_add *f = &ev->domain_add;
@@ -97,7 +155,7 @@ void model_on_domain_add(struct model *m, const struct event *ev)
 	if (d) {
 		count(m, HEALTH_domains_readded, 1);
 		domain_leaves(d);
-		end_domain(m, d);
+		end_change(m, d);
 	}
 	older_forget(&m->older, OLDER_DOMAIN, f->domain);
 	older_forget(&m->older, OLDER_STRANGER, f->domain); /* the id belonged to another domain */
@@ -110,6 +168,7 @@ void model_on_domain_add(struct model *m, const struct event *ev)
 	}
 	d->unknown = unknown;
 	iopt->pub.noncoherent += d->pub.noncoherent;
+	operations_begin(m, EV_domain_add, d->pub.id, iopt, NULL);
 }
 
 /* The live domain that the event names. NULL: it is unknown; counted, and taken as older than the recording. */
@@ -140,22 +199,26 @@ void model_on_domain_add_end(struct model *m, const struct event *ev)
 
 	if (ev->domain_add_end.rc)
 		older_forget(&m->older, OLDER_DOMAIN, ev->domain_add_end.domain);
+	count(m, HEALTH_joins_failed, ev->domain_add_end.rc != 0);
 	if (!d)
 		return;
+	operations_end(m, EV_domain_add, d->pub.id, ev->domain_add_end.rc);
 	if (!ev->domain_add_end.rc) {
 		if (!d->joining)
 			return; /* said twice */
 		check(m, domain_joined(d));
 		if (d->pub.noncoherent)
 			iopt_storage_prefer(d->iopt, d);
+		make_cuts(m, d->iopt);
 		return;
 	}
+	d->iopt->pub.failed_coherent += !d->pub.noncoherent;
 	if (d->joining)
 		iopt_storage_drop(d->iopt, d);
 	else
 		domain_leaves(d); /* its removal, and another domain_add, were lost */
 	clear_idle(m, d->iopt);
-	end_domain(m, d);
+	end_change(m, d);
 }
 
 void model_on_domain_remove(struct model *m, const struct event *ev)
@@ -164,6 +227,8 @@ void model_on_domain_remove(struct model *m, const struct event *ev)
 
 	if (!d)
 		return;
+	count(m, HEALTH_removed_unjoined, d->joining);
+	operations_begin(m, EV_domain_remove, d->pub.id, d->iopt, NULL);
 	domain_leaves(d);
 	d->removal = m->frames.now;
 }
@@ -175,9 +240,10 @@ void model_on_domain_remove_end(struct model *m, const struct event *ev)
 	older_forget(&m->older, OLDER_DOMAIN, ev->domain_remove_end.domain);
 	if (!d)
 		return;
+	operations_end(m, EV_domain_remove, d->pub.id, false);
 	domain_leaves(d); /* nothing left to do unless domain_remove was lost */
 	clear_idle(m, d->iopt);
-	end_domain(m, d);
+	end_change(m, d);
 }
 
 /* ---- areas ---- */
@@ -185,7 +251,7 @@ void model_on_domain_remove_end(struct model *m, const struct event *ev)
 /* B1 or B2: tells the policies that a fill begins; remembers the event wherever a policy set its bit. */
 static void begin_fill(struct model *m, struct area *a, const struct domain *d)
 {
-	const struct ioflush_fill fill = {&a->iopt->pub, d ? &d->pub : NULL, &a->pub, &a->pages->pub};
+	const struct ioflush_fill fill = area_filled(a, d);
 	uint64_t area_marks = a->pub.marks, pages_marks = a->pages->pub.marks;
 
 	for (size_t i = 0; i < m->n; i++) {
@@ -230,6 +296,7 @@ void model_on_area_fill(struct model *m, const struct event *ev)
 	a->unsure = !iopt_known(iopt, NULL);
 	pages->unsure += a->unsure;
 	a->fill = m->frames.now;
+	operations_begin(m, EV_area_fill, f->area, iopt, pages);
 	if (iopt->pub.domains)
 		begin_fill(m, a, NULL);
 }
@@ -248,7 +315,10 @@ void model_on_area_fill_end(struct model *m, const struct event *ev)
 	const struct older_fill *fill = older_fill_end(&m->older, ev->tid);
 	struct area *a = area_by_id(&m->objects, f->area);
 
-	if (!a)
+	count(m, HEALTH_fills_failed, f->rc != 0);
+	if (a)
+		operations_end(m, EV_area_fill, f->area, f->rc);
+	else
 		midlife_area_alone(m, f->area);
 	if (f->rc)
 		older_forget(&m->older, OLDER_AREA, f->area);
@@ -277,6 +347,7 @@ void model_on_area_unfill(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
+	operations_begin(m, EV_area_unfill, f->area, a->iopt, a->pages);
 	area_storage_set(&m->objects, a, NULL);
 	a->unfilling = true;
 	a->fill = m->frames.now;
@@ -287,10 +358,12 @@ void model_on_area_unfill_end(struct model *m, const struct event *ev)
 	const struct event_area_unfill_end *f = &ev->area_unfill_end;
 	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
 
-	if (a)
+	if (a) {
+		operations_end(m, EV_area_unfill, f->area, false);
 		end_area_and_iopt(m, a);
-	else
+	} else {
 		midlife_area(m, f->area, f->pages, f->iopt);
+	}
 	older_forget(&m->older, OLDER_AREA, f->area);
 }
 
@@ -306,6 +379,7 @@ void model_on_area_add_domain(struct model *m, const struct event *ev)
 		return;
 	a->pages->tainted |= !a->iopt->proven;
 	a->fill = m->frames.now;
+	operations_begin_add(m, a, d);
 	begin_fill(m, a, d);
 }
 
@@ -319,32 +393,11 @@ void model_on_area_add_domain_end(struct model *m, const struct event *ev)
 		midlife_area_alone(m, f->area);
 		return;
 	}
+	if (d)
+		operations_end_add(m, f->area, f->domain, f->rc);
 	a->pub.req = 0;
 	a->fill = (struct origin){0};
 	/* storage in a domain of another iopt could outlive that domain */
 	if (d && d->iopt == a->iopt && !f->rc && !a->iopt->pub.domains)
 		area_storage_set(&m->objects, a, d);
-}
-
-/* One cut of an event. Returns whether the next ones may follow. */
-static bool cut_at(struct model *m, struct iopt *iopt, uint64_t cut)
-{
-	struct area *a = area_at(&m->objects, iopt, cut);
-
-	if (!a || cut == a->pub.iova || cut == a->pub.last)
-		return true;
-	if (a->accesses || (cut + 1 - a->pub.iova + a->page_offset) % PAGE_SIZE_BYTES)
-		return false;
-	check(m, area_split(&m->objects, a, cut) ? 0 : -1);
-	return true;
-}
-
-void model_on_cut(struct model *m, const struct event *ev)
-{
-	struct iopt *iopt = iopt_find(&m->objects, ev->cut.iopt);
-
-	if (!iopt)
-		return;
-	if (cut_at(m, iopt, ev->cut.iova0) && ev->cut.num_iovas > 1)
-		cut_at(m, iopt, ev->cut.iova1);
 }

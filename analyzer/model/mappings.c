@@ -60,10 +60,25 @@ static void verify_unpin(struct model *m, uint64_t pfn, uint64_t npages, int64_t
 void model_on_unpin(struct model *m, const struct event *ev)
 {
 	m->totals.kernel_unpins += ev->unpin.npages;
-	verify_unpin(m, ev->unpin.pfn, ev->unpin.npages, -1);
+	if (!operations_unpinned(m, ev->unpin.pfn, ev->unpin.npages))
+		verify_unpin(m, ev->unpin.pfn, ev->unpin.npages, -1);
 }
 
 /* ---- release ---- */
+
+static void was_span(void *ctx, uint64_t lo, uint64_t hi, struct was *v)
+{
+	(void)lo, (void)hi;
+	*v = *(const struct was *)ctx;
+}
+
+/* Remembers which frames indexes had that are no longer pinned. */
+static void was_here(struct run *r, uint64_t lo, uint64_t hi, uint64_t pfn)
+{
+	struct was was = {pfn - lo, 1};
+
+	check(r->m, wasmap_update(&r->pages->was, lo, hi, was_span, &was));
+}
 
 static void dying_add(struct run *r, uint64_t lo, uint64_t hi, uint64_t pfn)
 {
@@ -82,11 +97,13 @@ static void dying_release(struct model *m)
 	for (size_t i = 0; i < m->ndying; i++) {
 		const struct dying *d = &m->dying[i];
 		uint64_t n = d->hi - d->lo + 1;
+		bool balanced;
 		struct run r;
 
 		run_init(&r, m, d->area, d->domain);
 		r.step.span.by_access = !d->domain;
 		m->totals.unpinned_pages += n;
+		balanced = operations_released(m, d->pfn, n, d->area, d->domain);
 		if (d->pfn == IOFLUSH_PFN_UNKNOWN) {
 			frames_unpin_unknown(&r.step, d->lo, n);
 			continue;
@@ -94,7 +111,10 @@ static void dying_release(struct model *m)
 		run_at(&r, d->lo, d->pfn);
 		check(m, frames_unpin(&r.step, d->pfn, d->pfn + n - 1));
 		m->totals.derived_unpins += n;
-		verify_unpin(m, d->pfn, n, 1);
+		if (!balanced)
+			verify_unpin(m, d->pfn, n, 1);
+		if (!d->area->unfilling || d->area->pages->nareas > 1) /* else the pages is about to end */
+			was_here(&r, d->lo, d->hi, d->pfn);
 	}
 	m->ndying = 0;
 }
@@ -142,7 +162,21 @@ static uint64_t map_source(struct run *r, const struct idx *v, uint64_t lo, uint
 	return last < hi ? last : hi;
 }
 
-/* A run of indexes in one state enters a domain. */
+/* Whether index lo had the frame pfn when it was unpinned last: how far from lo the answer is the same. */
+static uint64_t map_was_here(const struct run *r, uint64_t lo, uint64_t hi, uint64_t pfn, bool *was_here)
+{
+	const struct wasmap_span *s = wasmap_from(&r->pages->was, lo);
+
+	*was_here = false;
+	if (!s || s->lo > hi)
+		return hi;
+	if (s->lo > lo)
+		return s->lo - 1;
+	*was_here = s->v.delta == pfn - lo;
+	return s->hi < hi ? s->hi : hi;
+}
+
+/* Indexes that enter a domain and are in one state. */
 static void map_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 {
 	struct run *r = ctx;
@@ -160,6 +194,7 @@ static void map_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 		end = map_due(r, at, hi, &r->step.ask);
 		if (r->step.ask)
 			end = map_source(r, v, at, end);
+		end = map_was_here(r, at, end, pfn + (at - lo), &r->step.was_here);
 		check(r->m, frames_map(&r->step, pfn + (at - lo), pfn + (end - lo)));
 		if (end == hi)
 			break;
@@ -173,8 +208,8 @@ static void map_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 static void map_indexes(struct model *m, struct area *a, struct domain *d, uint64_t first, uint64_t last, uint64_t pfn)
 {
 	struct link *l = area_link_get(a, d);
+	uint64_t marks = a->pages->pub.marks, at, end;
 	struct run r;
-	uint64_t at, end;
 
 	if (!l) {
 		m->failed = true;
@@ -203,6 +238,29 @@ static void map_indexes(struct model *m, struct area *a, struct domain *d, uint6
 			break;
 	}
 	check(m, idxset_add(&l->set, first, last));
+	if (a->pages->pub.marks & ~marks)
+		a->pages->mark = a->fill;
+}
+
+/* Pages of the domain's iovas that are no RAM: known, so that their unmap is, and nothing else. */
+static void map_mmio(struct model *m, struct domain *d, const struct event_map *f)
+{
+	uint64_t lo = f->iova >> PAGE_SHIFT, hi = (f->iova + f->size - 1) >> PAGE_SHIFT;
+
+	count(m, HEALTH_mmio_pages, hi - lo + 1);
+	check(m, idxset_add(&d->mmio, lo, hi));
+}
+
+/* Whether there was any. */
+static bool unmap_mmio(struct model *m, struct domain *d, uint64_t iova, uint64_t last)
+{
+	uint64_t lo = iova >> PAGE_SHIFT, hi = last >> PAGE_SHIFT;
+	const struct idxset_span *s = idxset_from(&d->mmio, lo);
+
+	if (!s || s->lo > hi)
+		return false;
+	check(m, idxset_del(&d->mmio, lo, hi));
+	return true;
 }
 
 void model_on_map(struct model *m, const struct event *ev)
@@ -210,10 +268,15 @@ void model_on_map(struct model *m, const struct event *ev)
 	const struct event_map *f = &ev->map;
 	struct domain *d = domain_find(&m->objects, f->domain);
 	struct area *a = d ? area_at(&m->objects, d->iopt, f->iova) : NULL;
+	bool mmio = event_has(ev, map, prot) && f->prot & PROT_MMIO;
 	uint64_t first, last;
 
 	if (!d) {
-		midlife_map(m, ev);
+		midlife_map(m, ev, mmio);
+		return;
+	}
+	if (mmio) {
+		map_mmio(m, d, f);
 		return;
 	}
 	if (!a) {
@@ -221,6 +284,7 @@ void model_on_map(struct model *m, const struct event *ev)
 		midlife_ignored_map(m, f);
 		return;
 	}
+	count(m, HEALTH_outside_operation, !operations_fills(m, a, d));
 	first = area_index(a, f->iova);
 	last = area_index(a, f->iova + f->size - 1);
 	if (last > a->last_index) {
@@ -228,6 +292,27 @@ void model_on_map(struct model *m, const struct event *ev)
 		last = a->last_index;
 	}
 	map_indexes(m, a, d, first, last, f->paddr >> PAGE_SHIFT);
+}
+
+/* B3: a map of the fill failed. */
+void model_on_map_failed(struct model *m, const struct event *ev)
+{
+	struct domain *d = domain_find(&m->objects, ev->map_failed.domain);
+	struct area *a = d ? area_at(&m->objects, d->iopt, ev->map_failed.iova) : NULL;
+	struct ioflush_fill fill;
+	uint64_t marks;
+
+	count(m, HEALTH_maps_failed, 1);
+	if (!a || !(d->joining || a->filling))
+		return;
+	fill = area_filled(a, d);
+	marks = a->pages->pub.marks;
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->policies[i]->ops->map_failed)
+			m->policies[i]->ops->map_failed(m->policies[i], &fill);
+	}
+	if (a->pages->pub.marks & ~marks)
+		a->pages->mark = a->fill;
 }
 
 /* ---- unmap ---- */
@@ -245,46 +330,56 @@ static void unmap_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 		dying_add(r, lo, hi, pfn);
 }
 
-/* Unmaps from d those of the indexes first to last that it maps through area a. */
-static void unmap_indexes(struct model *m, struct area *a, struct domain *d, uint64_t first, uint64_t last)
+/* What d maps of indexes first to last through a leaves it. How many it did not map. */
+static uint64_t unmap_indexes(struct model *m, struct area *a, struct domain *d, uint64_t first, uint64_t last)
 {
 	struct link *l = area_link(a, d);
+	uint64_t odd = last - first + 1;
 	const struct idxset_span *s;
 	struct run r;
 
 	if (!l)
-		return;
+		return odd;
 	run_init(&r, m, a, d);
 	r.step.span.domain = &d->pub;
-	for (s = idxset_from(&l->set, first); s && s->lo <= last; s = idxset_from(&l->set, s->hi + 1))
-		check(m, idxmap_update(&a->pages->idx, s->lo > first ? s->lo : first, s->hi < last ? s->hi : last,
-				       unmap_idx, &r));
+	for (s = idxset_from(&l->set, first); s && s->lo <= last; s = idxset_from(&l->set, s->hi + 1)) {
+		uint64_t lo = s->lo > first ? s->lo : first, hi = s->hi < last ? s->hi : last;
+
+		odd -= hi - lo + 1;
+		check(m, idxmap_update(&a->pages->idx, lo, hi, unmap_idx, &r));
+	}
 	check(m, idxset_del(&l->set, first, last));
 	if (!idxset_from(&l->set, 0))
 		area_link_drop(a, l);
+	return odd;
 }
 
 void model_on_unmap(struct model *m, const struct event *ev)
 {
 	const struct event_unmap *f = &ev->unmap;
 	struct domain *d = domain_find(&m->objects, f->domain);
-	uint64_t end = f->iova + f->size - 1, areas = 0;
+	uint64_t end = f->iova + f->size - 1, areas = 0, odd = 0;
 	const struct areamap_span *s;
+	bool mmio;
 
 	if (!d) {
 		midlife_stranger(m, f->domain, 0);
 		return;
 	}
+	mmio = unmap_mmio(m, d, f->iova, end);
 	for (s = areamap_from(&d->iopt->areas, f->iova); s && s->lo <= end; areas++) {
 		struct area *a = s->v.area;
 		uint64_t hi = s->hi;
 
-		unmap_indexes(m, a, d, area_index(a, f->iova > a->pub.iova ? f->iova : a->pub.iova),
-			      area_index(a, end < hi ? end : hi));
+		odd += unmap_indexes(m, a, d, area_index(a, f->iova > a->pub.iova ? f->iova : a->pub.iova),
+				     area_index(a, end < hi ? end : hi));
 		s = hi < UINT64_MAX ? areamap_from(&d->iopt->areas, hi + 1) : NULL;
 	}
-	if (!areas)
+	if (!areas && !mmio)
 		midlife_range(m, d);
+	count(m, HEALTH_outside_operation, areas && !mmio && !operations_any(m));
+	if (odd && !mmio)
+		operations_odd_unmap(m, odd);
 	dying_release(m);
 }
 
@@ -312,6 +407,7 @@ void model_on_access_add(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
+	operations_access(m, a);
 	a->accesses++;
 	run_init(&r, m, a, NULL);
 	check(m, idxmap_update(&a->pages->idx, f->first, f->last, access_add_idx, &r));
@@ -340,6 +436,7 @@ void model_on_access_remove(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
+	operations_begin(m, EV_access_remove, f->area, a->iopt, a->pages);
 	a->accesses -= a->accesses > 0;
 	run_init(&r, m, a, NULL);
 	check(m, idxmap_update(&a->pages->idx, f->first, f->last, access_remove_idx, &r));

@@ -99,12 +99,16 @@ bool midlife_stranger(struct model *m, uint64_t domain, uint64_t pages)
 	return false;
 }
 
-void midlife_map(struct model *m, const struct event *ev)
+void midlife_map(struct model *m, const struct event *ev, bool mmio)
 {
 	const struct event_map *f = &ev->map;
 	uint64_t pages = ((f->iova & (PAGE_SIZE_BYTES - 1)) + f->size + PAGE_SIZE_BYTES - 1) >> PAGE_SHIFT;
-	bool filling = older_fill_map(&m->older, ev->tid, f->domain, f->iova, f->size);
+	bool filling = older_fill_map(&m->older, ev->tid, f->domain, f->iova, mmio ? 0 : f->size);
 
+	if (mmio) { /* no RAM: nobody pins it, and it tells nothing of who maps it */
+		count(m, HEALTH_foreign_maps, 1);
+		return;
+	}
 	if (midlife_stranger(m, f->domain, pages) || filling)
 		midlife_ignored_map(m, f);
 }

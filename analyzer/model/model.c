@@ -61,7 +61,7 @@ struct model *model_new(struct ioflush_policy *const *policies, size_t n, const 
 
 	if (!m)
 		return NULL;
-	m->budget = m->objects.budget = m->balance.budget = m->older.budget = budget;
+	m->budget = m->objects.budget = m->balance.budget = m->older.budget = m->operations.budget = budget;
 	m->policies = policies;
 	m->n = n;
 	m->watched = obs;
@@ -82,6 +82,7 @@ void model_free(struct model *m)
 	framemap_clear(&m->frames.map);
 	balancemap_clear(&m->balance);
 	older_clear(&m->older);
+	operations_clear(&m->operations);
 	budget_free(m->budget, m->dying, m->dying_cap * sizeof(*m->dying));
 	budget_free(m->budget, m, sizeof(*m));
 }
@@ -107,6 +108,7 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 							.comm = ev->comm,
 							.kind = ev->kind};
 		frames_break(&m->frames);
+		operations_next(m, ev);
 		handlers[ev->kind](m, ev);
 		/* the observer uses the same budget */
 		if (m->failed || (m->budget && m->budget->over))
@@ -134,6 +136,7 @@ int model_finish(struct model *m, struct error *e)
 	const struct balancemap_span *s;
 
 	(void)e;
+	operations_finish(m);
 	for (s = balancemap_from(&m->balance, 0); s; s = balancemap_from(&m->balance, s->hi + 1)) {
 		uint64_t pages = s->hi - s->lo + 1;
 

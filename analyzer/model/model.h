@@ -32,6 +32,8 @@ struct policy_counts {
 	/* Valid after model_finish(), 0 unless the recording began in mid-life: then no gap is certain (semantics, 9) */
 	uint64_t uncertain[GAPS];
 	uint64_t if_new[GAPS]; /* of the uncertain ones: gaps if their memory was new to iommufd */
+	uint64_t stale_leak; /* leaks of a frame that was at the same place before: stale; else it may be another owner's */
+	uint64_t unordered[GAPS]; /* gaps where operations of threads overlapped: the kernel's order may be another */
 };
 
 enum health {
@@ -88,7 +90,9 @@ struct gap_span {
 	uint64_t iopt_serial, domain_serial, pages_serial; /* ids are reused; serials are not */
 	uint32_t device;	 /* strings id of the device last attached to domain, 0: unknown */
 	enum hook hook;		 /* where a flush would have prevented it */
-	bool filling;		 /* exposures: by the fill of a new area; else by a joining domain */
+	bool filling;		 /* exposures: a new area's fill; else a domain that joins */
+	bool was_here;		 /* a leak: the frame was at this place before, was unpinned, and is pinned again */
+	bool unordered;		 /* operations of threads overlapped: the kernel's order may be another */
 	bool if_new;		 /* if the recording began in mid-life: a gap if this memory was new to iommufd */
 	uint64_t lost;		 /* lost events before it */
 	struct origin event;	 /* that violates */
@@ -97,7 +101,17 @@ struct gap_span {
 	struct origin pages_mark;
 };
 
-/* Told what happens to frames. Each may be NULL. lo and hi are PFNs, hi inclusive. Must not call the model. */
+/* An operation of a thread in which releases and unpins do not agree (semantics, section 10). */
+struct violation {
+	enum health what;	/* HEALTH_unpinned_early, _too_many or _too_few */
+	uint64_t pages, lo, hi; /* frames, IOFLUSH_PFN_UNKNOWN: not known which */
+	uint64_t domain;	/* early: the one that still mapped them */
+	struct origin begin;	/* of the operation */
+	struct origin unpin;	/* the last one in it */
+	struct origin event;	/* early: the release; else the end of the operation */
+};
+
+/* What happens to frames, told as it happens; each may be NULL. lo and hi are PFNs, hi inclusive. Never calls back. */
 struct model_observer {
 	void *ctx;
 	void (*pinned)(void *ctx, uint64_t lo, uint64_t hi, const struct origin *ev);	/* pin rose from 0 */
@@ -108,6 +122,7 @@ struct model_observer {
 	void (*touched)(void *ctx, uint64_t lo, uint64_t hi, const struct origin *ev);
 	void (*flushed)(void *ctx, uint64_t lo, uint64_t hi, enum hook hook, uint64_t policies, const struct origin *ev);
 	void (*gap)(void *ctx, const struct gap_span *g);
+	void (*violation)(void *ctx, const struct violation *v);
 };
 
 /* A frame as it is now. */

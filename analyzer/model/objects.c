@@ -72,6 +72,7 @@ void iopt_put(struct objects *o, struct iopt *iopt)
 		return;
 	HASH_DEL(o->iopts, iopt);
 	areamap_clear(&iopt->areas);
+	budget_free(o->budget, iopt->waiting, iopt->waiting_cap * sizeof(*iopt->waiting));
 	budget_free(o->budget, iopt->domain, iopt->cap * sizeof(struct domain *));
 	budget_free(o->budget, iopt, IOPT_MEMORY);
 }
@@ -97,12 +98,14 @@ struct domain *domain_new(struct objects *o, struct iopt *iopt, uint64_t id, boo
 	d->serial = ++o->serial;
 	d->iopt = iopt;
 	d->joining = true;
+	d->mmio.budget = o->budget;
 	HASH_ADD(hh, o->domains, pub.id, sizeof(id), d);
 	if (!d->hh.tbl) {
 		budget_free(o->budget, d, DOMAIN_MEMORY);
 		return NULL;
 	}
 	iopt->live++;
+	iopt->changing++;
 	return d;
 }
 
@@ -114,6 +117,7 @@ int domain_joined(struct domain *d)
 		return -1;
 	iopt->domain[iopt->pub.domains++] = d;
 	d->joining = false;
+	iopt->changing--;
 	return 0;
 }
 
@@ -127,13 +131,19 @@ void domain_leaves(struct domain *d)
 		;
 	if (i < iopt->pub.domains)
 		iopt->domain[i] = iopt->domain[--iopt->pub.domains];
+	iopt->changing += !d->joining && !d->leaving;
 	d->joining = false;
+	d->leaving = true;
 	for (s = areamap_from(&iopt->areas, 0); s; s = s->hi < UINT64_MAX ? areamap_from(&iopt->areas, s->hi + 1) : NULL) {
 		struct area *a = s->v.area;
 
 		for (int r = 0; r < IOFLUSH_STORAGE_RULES; r++) {
 			if (a->storage[r] == d)
 				a->storage[r] = iopt_storage(iopt, r);
+		}
+		for (int r = 1; r < IOFLUSH_STORAGE_RULES; r++) {
+			if (!a->storage[0] || !a->storage[r])
+				a->storage[r] = a->storage[0];
 		}
 		if (!a->storage[0])
 			a->pages->source_stale = true;
@@ -150,6 +160,8 @@ void domain_end(struct objects *o, struct domain *d)
 		budget_free(o->budget, dev, DEVICE_MEMORY);
 	}
 	HASH_DEL(o->domains, d);
+	iopt->changing -= d->joining || d->leaving;
+	idxset_clear(&d->mmio);
 	budget_free(o->budget, d, DOMAIN_MEMORY);
 	iopt->live--;
 	iopt_put(o, iopt);
@@ -174,7 +186,7 @@ struct pages *pages_get(struct objects *o, uint64_t id)
 	p = budget_alloc(o->budget, PAGES_MEMORY);
 	if (!p)
 		return NULL;
-	p->budget = p->idx.budget = o->budget;
+	p->budget = p->idx.budget = p->was.budget = o->budget;
 	p->pub.id = id;
 	p->serial = ++o->serial;
 	HASH_ADD(hh, o->pages, pub.id, sizeof(id), p);
@@ -189,6 +201,7 @@ void pages_end(struct objects *o, struct pages *p)
 {
 	HASH_DEL(o->pages, p);
 	idxmap_clear(&p->idx);
+	wasmap_clear(&p->was);
 	budget_free(o->budget, p->area, p->areas_cap * sizeof(struct area *));
 	budget_free(o->budget, p->source, p->source_cap * sizeof(*p->source));
 	budget_free(o->budget, p, PAGES_MEMORY);
@@ -437,12 +450,8 @@ struct area *area_split(struct objects *o, struct area *a, uint64_t cut)
 	r->storage_since = a->storage_since = ++o->serial;
 	a->pub.last = cut;
 	a->last_index = r->first - 1;
-	area_sure(a, false);
-	a->filling = false;
-	r->unfilling = a->unfilling;
 	a->pub.req = 0;
 	a->pages->source_stale = true;
-	idxset_clear(&a->hooked);
 	if (area_enter(r)) {
 		area_free(r);
 		return NULL;
@@ -472,6 +481,7 @@ void objects_clear(struct objects *o)
 	}
 	HASH_ITER(hh, o->domains, d, next_domain) {
 		HASH_DEL(o->domains, d);
+		idxset_clear(&d->mmio);
 		budget_free(o->budget, d, DOMAIN_MEMORY);
 	}
 	HASH_ITER(hh, o->iopts, iopt, next_iopt) {

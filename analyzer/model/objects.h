@@ -45,6 +45,16 @@ struct idx {
 #define SPANMAP_EMPTY(v) (!(v)->maps && !(v)->held)
 #include "analyzer/model/spanmap.h"
 
+/* The frame that an index had: pfn - index. */
+struct was {
+	uint64_t delta, known;
+};
+#define SPANMAP wasmap
+#define SPANMAP_VALUE struct was
+#define SPANMAP_SAME(a, b) ((a)->delta == (b)->delta && (a)->known == (b)->known)
+#define SPANMAP_EMPTY(v) (!(v)->known)
+#include "analyzer/model/spanmap.h"
+
 struct area;
 
 /* Areas by the bytes of their iova range. */
@@ -59,15 +69,25 @@ struct areap {
 
 struct domain;
 
+/* Byte iovas to cut at, in order. */
+struct waiting_cut {
+	uint64_t n, iova[2];
+};
+
 struct iopt {
 	struct ioflush_iopt pub; /* first: policies see it; pub.domains is the length of the array */
 	uint64_t serial;
 	struct domain **domain; /* the kernel's array of those that have joined */
 	size_t cap;
 	struct budget *budget;
-	uint32_t live; /* domains that name this iopt, joining and leaving ones included */
-	bool older;    /* since it was last proven: it had an unknown domain */
-	bool proven;   /* a fill showed that all its domains are known (semantics, section 9) */
+	uint32_t live;	   /* domains that name this iopt, joining and leaving ones included */
+	bool older;	   /* since it was last proven: it had an unknown domain */
+	bool proven;	   /* a fill showed that all its domains are known (semantics, section 9) */
+	uint32_t changing; /* domains that join or leave */
+	uint32_t domain_operations, area_operations; /* of threads, on it (operations.h) */
+	bool overlapped;			     /* ... of which two want the same locks */
+	struct waiting_cut *waiting;		     /* cuts that are made when nothing is changing any more */
+	size_t nwaiting, waiting_cap;
 	struct areamap areas;
 	UT_hash_handle hh;
 };
@@ -76,7 +96,8 @@ struct domain {
 	struct ioflush_domain pub;
 	uint64_t serial;
 	struct iopt *iopt;
-	bool joining;
+	bool joining, leaving;
+	struct idxset mmio;    /* pages of its iovas that are no RAM, by iova */
 	bool unknown;	       /* the trace does not tell its coherency */
 	struct origin removal; /* the domain_remove under way */
 	UT_hash_handle hh;
@@ -98,9 +119,12 @@ struct pages {
 	size_t nsource, source_cap;
 	struct budget *budget;
 	bool source_stale;
-	bool tainted;	    /* it, or a domain it was mapped into, may be older than the recording */
-	uint32_t unsure;    /* fills under way whose end may show that */
-	struct origin mark; /* the fill that last set a policy's bit here */
+	struct wasmap was;   /* where each index was when it was unpinned last */
+	uint32_t operations; /* of threads, on it (operations.h) */
+	bool overlapped;     /* ... of which two wanted the same locks: their order may be another */
+	bool tainted;	     /* it, or a domain that it was mapped into, may be older than the recording */
+	uint32_t unsure;     /* fills under way whose end tells whether that is so */
+	struct origin mark;  /* the fill that last set a policy's bit here */
 	UT_hash_handle hh;
 };
 

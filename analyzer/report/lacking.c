@@ -52,7 +52,10 @@ uint64_t lacking_kinds(const char *probes, const struct model_totals *t)
 	if (!probes[0])
 		return 0;
 	for (unsigned kind = 1; kind < EV_KINDS; kind++) {
-		if (event_table[kind].name && !t->by_kind[kind] && !has_word(probes, event_table[kind].name))
+		/* the probe of map gives both */
+		unsigned probe = kind == EV_map_failed ? EV_map : kind;
+
+		if (event_table[kind].name && !t->by_kind[kind] && !has_word(probes, event_table[probe].name))
 			lacking |= BIT(kind);
 	}
 	return lacking;

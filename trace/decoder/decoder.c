@@ -235,7 +235,20 @@ static void fix_rc(int64_t *rc)
 		*rc -= 1ll << 32;
 }
 
-/* Makes the event of a record. 1, 0: it is dropped, or -1. */
+/* The fields of a map, and why it failed. One of nothing fails as well, and tells nothing. */
+static int make_map_failed(struct decoder *d, const struct raw_record *r, struct event *ev)
+{
+	if (!ev->map.size) {
+		d->stats.failed_map++;
+		return 0;
+	}
+	ev->kind = EV_map_failed;
+	ev->map_failed.rc = (int64_t)r->v[X_RC];
+	fix_rc(&ev->map_failed.rc);
+	return 1;
+}
+
+/* The event of a record that has one: 1, 0: it is dropped, or -1. */
 static int make_event(struct decoder *d, const struct raw_record *r, struct event *ev, struct error *e)
 {
 	event_init(d, ev, r);
@@ -253,9 +266,8 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 		fix_rc(&ev->area_add_domain_end.rc);
 		break;
 	case EV_map:
-		d->stats.failed_map += r->v[X_RC] != 0;
 		if (r->v[X_RC])
-			return 0;
+			return make_map_failed(d, r, ev);
 		break;
 	case EV_access_add:
 		d->stats.failed_access += r->v[X_RC] != 0;

@@ -221,7 +221,7 @@ static int set_member(struct intern *strings, struct event *ev, const struct mem
 /* The call failed: semantics, section 3. */
 static void count_failed(struct dropped *d, unsigned kind)
 {
-	d->failed_maps += kind == EV_map;
+	d->failed_maps += kind == EV_map; /* of nothing: it tells nothing */
 	d->failed_accesses += kind == EV_access_add;
 	d->empty_unmaps += kind == EV_unmap;
 }
@@ -242,6 +242,11 @@ int line_event(const struct line *l, struct event *ev, struct intern *strings, s
 			return -1;
 	if (check_absent(ev, seen, e))
 		return -1;
+	if (rc && ev->kind == EV_map && ev->map.size) {
+		ev->kind = EV_map_failed;
+		ev->map_failed.rc = (int64_t)rc;
+		return 1;
+	}
 	if (rc)
 		count_failed(d, ev->kind);
 	return !rc;

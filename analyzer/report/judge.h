@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whether a capture fits the model, and how sure that is: PASS, FAIL, or INCOMPLETE. The same for every command: verify prints
+ * it, and no other verdict is stronger.
+ *
+ * FAIL: something that a complete trace of a correct kernel never shows. INCOMPLETE: it cannot be told, for what would
+ * show it is not there. So a loss, a beginning in mid-life, or events that no probe gave make of a FAIL an INCOMPLETE, where
+ * they can explain it, and of a PASS in any case.
+ */
+#ifndef IOFLUSH_ANALYZER_REPORT_JUDGE_H
+#define IOFLUSH_ANALYZER_REPORT_JUDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "analyzer/model/model.h"
+#include "trace/source.h"
+
+enum verdict { VERDICT_PASS, VERDICT_INCOMPLETE, VERDICT_FAIL, VERDICTS }; /* the worse, the larger */
+
+extern const char *const verdict_names[VERDICTS];      /* "PASS", "INCOMPLETE", "FAIL" */
+extern const char *const verdict_json_names[VERDICTS]; /* "pass", "incomplete", "fail" */
+
+struct judgement {
+	enum verdict verdict;
+	/* what makes it incomplete */
+	bool nothing;	  /* no event that only iommufd gives */
+	uint64_t lacking; /* kinds of events that every policy needs and no probe gives */
+	bool lost, midlife;
+	bool no_unpins;	  /* unpins are derived, none is recorded */
+	bool coherency;	  /* of some domain, is unknown */
+	bool partial;	  /* the input breaks off */
+	bool unordered;	  /* operations of threads overlapped where releases and unpins differ */
+	bool failed_maps; /* maps failed and left no events, which explains unmaps of what nothing had mapped */
+	/* what makes it fail, if nothing explains it */
+	bool broken;  /* a counter that a complete trace does not have */
+	bool missing; /* unpins derived that the kernel did not make */
+};
+
+/* dropped: NULL if it is not known. */
+struct judgement judge(const struct capture *c, const struct model_totals *t, const struct dropped *dropped,
+		       bool partial);
+
+/* Whether a health counter of the capture speaks against it. */
+bool judge_is_broken(const struct judgement *j, const struct model_totals *t, int health);
+
+/* Why it is no PASS, in words: "records were lost; ...". Empty for PASS. */
+#define JUDGE_TEXT 512
+void judge_text(const struct judgement *j, const struct model_totals *t, char out[JUDGE_TEXT]);
+
+#endif

@@ -1,0 +1,1 @@
+-- Maps that failed are events of their own (kind 20) from here on. A program that does not know them calls the database newer.
