@@ -137,7 +137,7 @@ static void test_dropped_are_counted(void **state)
 	const struct decoder_stats *st = decoder_stats(f->d);
 
 	assert_int_equal(
-		feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(0), "rc", U(-22), NULL), 0);
+		feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(0), "rc", U(-12), NULL), 0);
 	assert_int_equal(
 		feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(4096), "rc", U(0), NULL), 1);
 	assert_int_equal(f->ev[0].missing, 1u << 4); /* prot */
@@ -303,9 +303,37 @@ static void test_unpaired_ends_are_lost(void **state)
 	/* After a loss nobody knows whose return it is. */
 	enter_map(f, 1, 8, 0);
 	lose(f, f->t);
+	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 0); /* that loss was counted */
+	assert_int_equal(feed(f, 2, "map", "rc", U(0), NULL), 0); /* this thread's entry may be among it, too */
+	assert_int_equal(feed(f, 1, "area_fill_end", "rc", U(0), NULL), 0);
+	assert_int_equal(decoder_stats(f->d)->covered, 3);
+	/* The second of a kind entered after the loss. */
 	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
 	assert_lost(f, &f->ev[0], 1);
+	enter_map(f, 1, 8, 0);
+	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 1);
+	assert_int_equal(f->ev[0].kind, EV_map);
+	lose(f, f->t);
+	assert_int_equal(feed(f, 1, "map", "rc", U(0), NULL), 0);
 	assert_int_equal(decoder_stats(f->d)->unpaired, 4);
+}
+
+/* Whether a call failed is not known without its return code. */
+static void test_return_codes_that_lack(void **state)
+{
+	struct fixture *f = *state;
+	struct dropped d;
+
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), "rc", U(0), NULL), 1);
+	assert_int_equal(feed(f, 1, "domain_remove_end", "iopt", U(1), "domain", U(2), NULL), 1); /* has none */
+	decoder_dropped(f->d, &d);
+	assert_int_equal(d.no_rc, 0);
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), NULL), 1);
+	assert_int_equal(feed(f, 1, "area_fill_end", "area", U(1), NULL), 1);
+	assert_int_equal(feed(f, 1, "map", "domain", U(1), "iova", U(0), "paddr", U(0), "size", U(4096), NULL), 1);
+	decoder_dropped(f->d, &d);
+	assert_int_equal(d.no_rc, 3);
+	assert_int_equal(d.no_rc_kinds, 1ull << EV_area_fill_end | 1ull << EV_map);
 }
 
 /* Idle tasks all have the tid 0: what interrupts them calls on each CPU by itself. */
@@ -712,6 +740,7 @@ int main(void)
 		WITH_FIXTURE(test_ends_get_what_their_entry_has),
 		WITH_FIXTURE(test_paired_kinds),
 		WITH_FIXTURE(test_unpaired_ends_are_lost),
+		WITH_FIXTURE(test_return_codes_that_lack),
 		WITH_FIXTURE(test_idle_tasks_are_told_apart),
 		WITH_FIXTURE(test_calls_are_bounded),
 		WITH_FIXTURE(test_complete_ends_are_not_paired),

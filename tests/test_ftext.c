@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The source for ftrace text: recordings against tables of what they hold, every form of line, and bad input. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -269,12 +270,12 @@ static void test_values(void **state)
 static void test_other_lines(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("# tracer: nop\n#\ncpus=2\nversion = 6\nCPU 3 is empty\n\n"
-			       "##### CPU 1 buffer started ####\n" L("1.5") "sched_switch: prev_comm=x prev_pid=1\n" L(
-				       "1.5") "map: IOMMU: iova=0x1000 - 0x2000 paddr=0x3000 size=4096\n" /* the tracepoint */
-			       L("1.6") "vfs_read <-ksys_read\n"
-					" => some_function\n" L("1.7") "unpin: (x) pfn=12 npages=1\n"),
-			 1);
+	assert_int_equal(
+		parse("# tracer: nop\n#\ncpus=2\nversion = 6\nCPU 3 is empty\n\n" L("1.5") "sched_switch: prev_comm=x prev_pid=1\n" L(
+			"1.5") "map: IOMMU: iova=0x1000 - 0x2000 paddr=0x3000 size=4096\n" /* the tracepoint */
+		      L("1.6") "vfs_read <-ksys_read\n"
+			       " => some_function\n" L("1.7") "unpin: (x) pfn=12 npages=1\n"),
+		1);
 	assert_string_equal(error.text, "");
 	assert_true(events[0].t == 1700000000);
 }
@@ -358,6 +359,169 @@ static void test_dropped(void **state)
 	assert_int_equal(d.failed_accesses, 0);
 	assert_int_equal(d.empty_unmaps, 1);
 	assert_int_equal(d.other, 2);
+	assert_int_equal(d.tracepoints, 0);
+	assert_string_equal(d.other_event[0].name, "sched_switch");
+	assert_int_equal(d.other_event[0].n, 2);
+	assert_int_equal(d.other_event[1].n, 0);
+}
+
+static const char *fault_path(const char *name)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "../faults/%s", name);
+	return data_path(path);
+}
+
+static size_t read_fault(const char *name, struct dropped *d)
+{
+	struct capture c;
+	size_t n;
+
+	source_close(source);
+	error.text[0] = '\0';
+	assert_int_equal(source_open(&source, fault_path(name), &error), 0);
+	assert_int_equal(source_capture(source, &c, &error), 1);
+	n = read_all(MAX_EVENTS);
+	assert_string_equal(error.text, "");
+	source_dropped(source, d);
+	return n;
+}
+
+/* What a text without any event of ours has instead is named: probes on our functions first, then by number. */
+static void test_other_events(void **state)
+{
+	struct dropped d;
+	char text[8000];
+	size_t at = 0;
+
+	(void)state;
+	assert_int_equal(read_fault("01-foreign-text.txt", &d), 0);
+	assert_int_equal(d.other, 2);
+	assert_string_equal(d.other_event[0].name, "sched_switch");
+	assert_string_equal(d.other_event[1].name, "sched_wakeup");
+	assert_int_equal(d.other_event[1].n, 1);
+	assert_int_equal(read_fault("04-tracepoint-only.txt", &d), 0);
+	assert_int_equal(d.other, 2);
+	assert_int_equal(d.tracepoints, 2);
+	assert_int_equal(
+		parse(L("1.5") "sched_switch: x=1\n" L("1.5") "sched_switch: x=1\n" L("1.6") "mymap: (batch_to_domain+0x18b/0x270 <- iommu_map) domain=1\n" L(
+			"1.7") "x:fill: (iopt_area_fill_domains+0x4/0x320) area=1\n" L("1.8") "vfs: (vfs_read+0x4/0x320) a=1\n" L("1.9") "by: (iopt_map_pages+0x1/0x2 <- pin_user_pages) a=1\n"),
+		0);
+	assert_string_equal(error.text, "");
+	source_dropped(source, &d);
+	assert_int_equal(d.other, 6);
+	assert_string_equal(d.other_event[0].name, "mymap");
+	assert_string_equal(d.other_event[0].function, "iommu_map");
+	assert_string_equal(d.other_event[1].name, "x:fill");
+	assert_string_equal(d.other_event[1].function, "iopt_area_fill_domains");
+	assert_string_equal(d.other_event[2].name, "sched_switch");
+	assert_int_equal(d.other_event[2].n, 2);
+	assert_string_equal(d.other_event[3].function, "");
+	assert_string_equal(d.other_event[4].function, "");
+	for (int i = 0; i < 40; i++)
+		at += (size_t)sprintf(text + at, L("1.5") "e%d: a=1\n", i);
+	assert_int_equal(parse(text), 0);
+	source_dropped(source, &d);
+	assert_int_equal(d.other, 40);
+	assert_int_equal(d.other_event[OTHER_EVENTS - 1].n, 1);
+}
+
+/* Some tools print the group of an event, or the difference to the time of the line before. */
+static void test_other_columns(void **state)
+{
+	static struct event plain[100];
+	struct dropped d;
+	size_t n;
+
+	(void)state;
+	n = read_fault("02-plain.txt", &d);
+	assert_int_equal(n, 22);
+	memcpy(plain, events, n * sizeof(plain[0]));
+	assert_int_equal(read_fault("02-ts-diff.txt", &d), n);
+	assert_memory_equal(plain, events, n * sizeof(plain[0]));
+	assert_int_equal(d.other, 0);
+	assert_int_equal(
+		parse(L("1.5") "ioflush:unpin: (x) pfn=12 npages=1\n" L("1.6") "(+-1) unpin: (x) pfn=13 npages=1\n"), 2);
+	assert_int_equal(events[0].unpin.pfn, 12);
+	assert_int_equal(parse(L("1.5") "iommu:map: iova=0x1000 paddr=0x3000 size=4096\n"), 0);
+	source_dropped(source, &d);
+	assert_int_equal(d.tracepoints, 1);
+}
+
+/* Fields as some tools print them: the address of the probe among them, perhaps after a remark. */
+static void test_raw_fields(void **state)
+{
+	struct dropped d;
+
+	(void)state;
+	assert_int_equal(
+		parse(L("1.5") "unpin:  __probe_ip=18446744072 pfn=12 npages=1\n" L("1.6") "unpin: [FAILED TO PARSE] __probe_ip=18446744072 pfn=0xd npages=1\n" L(
+			"1.7") "map: [FAILED TO PARSE] iova=0x1000 paddr=0x2000 size=4096\n"), /* the tracepoint */
+		2);
+	assert_string_equal(error.text, "");
+	assert_int_equal(events[1].unpin.pfn, 13);
+	source_dropped(source, &d);
+	assert_int_equal(d.other, 1);
+	assert_int_equal(d.tracepoints, 1);
+}
+
+/* A CPU whose records began later than others: older ones were overwritten, unless the header has counted these. */
+static void test_buffer_started(void **state)
+{
+#define STARTED "##### CPU 1 buffer started ####\n"
+	static const char lines[] =
+		" a-1 [000] ..... 1.5: unpin: (x) pfn=12 npages=1\n" STARTED L("1.6") "unpin: (x) pfn=12 npages=1\n";
+	char text[1000];
+
+	(void)state;
+	assert_int_equal(parse(lines), 3);
+	check_lost(&events[1], 1, 0, 1600000000, 0);
+	snprintf(text, sizeof(text), "# entries-in-buffer/entries-written: 2/2   #P:2\n%s", lines);
+	assert_int_equal(parse(text), 2);
+	snprintf(text, sizeof(text), "# entries-in-buffer/entries-written: 2/7   #P:2\n%s", lines);
+	assert_int_equal(parse(text), 3);
+	check_lost(&events[0], EVENT_NO_CPU, 5, 1500000000, 0);
+#undef STARTED
+}
+
+/* A lost pair of entry and return counts as the kernel counted it, not once more for the end that is left alone. */
+static void test_loss_counted_once(void **state)
+{
+	struct dropped d;
+
+	(void)state;
+	assert_int_equal(read_fault("21-loss-counted-twice.txt", &d), 2);
+	assert_int_equal(events[0].kind, EV_map);
+	assert_int_equal(events[1].kind, EV_lost);
+	assert_int_equal(events[1].lost.count, 2);
+}
+
+/* Times without decimals are ticks of a clock without a unit. */
+static void test_clock(void **state)
+{
+	static const struct {
+		const char *text, *clock;
+	} clocks[] = {
+		{"# tracer: nop\n" L("1.5") "sched_switch: x=1\n", ""},
+		{"# tracer: nop\ncpus=2\n" L("77") "sched_switch: x=1\n", "ticks"},
+		{"# tracer: nop\n", ""},
+	};
+	struct source_input in = {.path = "-", .fd = -1};
+	struct capture c;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
+		source_close(source);
+		in.fd = open("/dev/null", O_RDONLY);
+		in.head = clocks[i].text;
+		in.head_len = strlen(clocks[i].text);
+		assert_int_equal(ftext_open(&source, &in, &error), 0);
+		assert_int_equal(source_capture(source, &c, &error), 1);
+		assert_string_equal(c.clock, clocks[i].clock);
+		assert_int_equal(capture_in_ticks(&c), i == 1);
+	}
 }
 
 static void test_long_strings(void **state)
@@ -448,6 +612,16 @@ static void test_bad_lines(void **state)
 		{GOOD L("1.6") "unpin: (x) pfn=12 npag", 1, "text:2: the last line has no end"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1", 1, "text:2: the last line has no end"},
 		{"# entries-in-buffer/entries-written: 10/x\n", 0, "text:1: entries-in-buffer"},
+		{GOOD L("1.6") "unpin: npages=1\n", 1, "text:2: unpin: pfn: missing"}, /* as GOOD shows, it is of a probe */
+		{L("1.4") "unpin: npages=1\n" GOOD, 0, "text:2: unpin: a probe, while line 1 of this name has neither"},
+		{GOOD L("1.6") "unpin: __probe_ip=18446744072 npages=1\n", 1, "text:2: unpin: pfn: missing"},
+		{L("1.6") "unpin: [FAILED TO PARSE] npages=1\n", 0, "text:1: unpin: pfn: missing"},
+		{L("1.6") "map: [FAILED TO PARSE] __probe_ip=1 iova=1 paddr=1 size=1\n", 0,
+		 "text:1: map: domain: missing"},
+		{L("1.6") "area_fill_end: (x) area=1 rc=0\n" L("1.6") "area_fill_end: (x) rc=0\n", 1,
+		 "text:2: area_fill_end: other lines of it have other fields"},
+		{L("1.6") "{x} area_fill_end: (iopt_map_pages+0x1c1/0x270 <- iopt_area_fill_domains) area=0xff30 rc=0\n",
+		 0, "text:1: a probe on iopt_area_fill_domains, in columns"},
 		{"CPU:1 [LOST 5 EVENTS]\n" L("1.6") "unpin: (x) pfn=0xffffffffffffffff npages=1\n", 1, "text:2: unpin"},
 	};
 	struct event ev;
@@ -491,6 +665,12 @@ int main(void)
 		cmocka_unit_test_teardown(test_losses, teardown),
 		cmocka_unit_test_teardown(test_entries, teardown),
 		cmocka_unit_test_teardown(test_dropped, teardown),
+		cmocka_unit_test_teardown(test_other_events, teardown),
+		cmocka_unit_test_teardown(test_other_columns, teardown),
+		cmocka_unit_test_teardown(test_raw_fields, teardown),
+		cmocka_unit_test_teardown(test_buffer_started, teardown),
+		cmocka_unit_test_teardown(test_loss_counted_once, teardown),
+		cmocka_unit_test_teardown(test_clock, teardown),
 		cmocka_unit_test_teardown(test_long_strings, teardown),
 		cmocka_unit_test_teardown(test_small_reads_and_pipes, teardown),
 		cmocka_unit_test_teardown(test_bad_lines, teardown),

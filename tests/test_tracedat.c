@@ -875,12 +875,30 @@ static void test_damaged_metadata(void **state)
 	assert_error("the format of ioflush/unpin is damaged");
 	assert_int_equal(open_damaged(make_latency), -1);
 	assert_error("latency");
-	assert_int_equal(open_damaged(rename_all), -1);
-	assert_error("has none of the events");
 	assert_int_equal(open_damaged(break_commit), 0);
 	assert_int_equal(source_capture(source, &capture, &error), 1);
 	assert_int_equal(read_all(1), 0);
 	assert_error("header_page: commit at 9");
+}
+
+/* What a file without any event of ours has instead is named. */
+static void test_other_events(void **state)
+{
+	struct dropped d;
+
+	(void)state;
+	assert_int_equal(open_damaged(rename_all), 0);
+	assert_int_equal(source_capture(source, &capture, &error), 1);
+	assert_string_equal(capture.probes, "");
+	assert_int_equal(read_all(1), 0);
+	assert_string_equal(error.text, "");
+	source_dropped(source, &d);
+	assert_int_equal(d.other, 3);
+	assert_int_equal(d.tracepoints, 0);
+	assert_string_equal(d.other_event[0].name, "ioflush:other");
+	assert_int_equal(d.other_event[0].n, 3);
+	assert_int_equal(d.other_event[0].probe, strstr(unpin_format, "__probe_") != NULL);
+	assert_int_equal(d.other_event[1].n, 0);
 }
 
 /* A probe of our group without a field that its event needs. */
@@ -1185,6 +1203,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_flipped_bits, teardown),
 		cmocka_unit_test_teardown(test_damaged_pages, teardown),
 		cmocka_unit_test_teardown(test_damaged_metadata, teardown),
+		cmocka_unit_test_teardown(test_other_events, teardown),
 		cmocka_unit_test_teardown(test_probe_lacks_field, teardown),
 		cmocka_unit_test_teardown(test_declarations, teardown),
 		cmocka_unit_test_teardown(test_mixed_up_formats, teardown),

@@ -23,6 +23,17 @@ void capture_init(struct capture *c, uint64_t id, const char *source, const char
 	c->state = "complete";
 }
 
+bool capture_in_ticks(const struct capture *c)
+{
+	static const char *const ticks[] = {"ticks", "counter", "uptime", "x86-tsc", "ppc-tb"};
+	size_t i;
+
+	for (i = 0; i < sizeof(ticks) / sizeof(ticks[0]); i++)
+		if (!strcmp(c->clock, ticks[i]))
+			return true;
+	return false;
+}
+
 int capture_keep(struct capture *c, struct intern *texts)
 {
 	const char **text;

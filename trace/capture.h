@@ -6,6 +6,7 @@
 #ifndef IOFLUSH_TRACE_CAPTURE_H
 #define IOFLUSH_TRACE_CAPTURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,7 @@ struct capture {
 	const char *origin; /* of a "database": the format that it was imported from; else NULL */
 	const char *host;
 	const char *kernel;
-	const char *clock;
+	const char *clock;  /* as the kernel names it; "ticks": one without a unit, as text shows */
 	const char *probes; /* the probe lines, separated by newlines */
 	const char *state;  /* "complete", "partial", "recording" or "cut-off" (the recorder died) */
 	const char *note;   /* why the capture is not complete */
@@ -42,6 +43,9 @@ static inline const char *capture_get(const struct capture *c, unsigned i)
 
 /* A complete capture of which nothing more is known. */
 void capture_init(struct capture *c, uint64_t id, const char *source, const char *format);
+
+/* Whether the capture's times are not nanoseconds but ticks of unknown length, by its clock. */
+bool capture_in_ticks(const struct capture *c);
 
 /* Copies the texts of a capture into texts, "" for NULL. 0, or -1: intern_failure() says why. */
 int capture_keep(struct capture *c, struct intern *texts);

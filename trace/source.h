@@ -22,18 +22,8 @@
 #include "base/file_id.h"
 #include "base/intern.h"
 #include "trace/capture.h"
+#include "trace/dropped.h"
 #include "trace/event.h"
-
-/* Records of a capture that gave no event, by reason, and names that events lack. */
-struct dropped {
-	uint64_t failed_maps;	  /* map calls that failed */
-	uint64_t failed_accesses; /* access_add calls that failed */
-	uint64_t empty_unmaps;	  /* unmap calls that unmapped nothing */
-	uint64_t other;		  /* records of other events */
-	uint64_t unnamed;	  /* records whose command name found no room */
-	uint64_t doubtful_names;  /* records whose command name may be forged, see cmdlines.h */
-	uint64_t moved;		  /* not records, but events that got a later time, to keep the order (decoder.h) */
-};
 
 struct source;
 

@@ -6,6 +6,9 @@
  * records of the same thread, last in, first out, as calls nest. map, unmap and access_add are events at their return,
  * so their entries are records of their own, map_entry and so on. An end without its entry becomes a lost event, and so
  * does an entry whose end is missing, as a later end shows. Where every end is complete nothing is paired.
+ *
+ * At a loss all calls are forgotten, for nobody knows which of their ends were lost. So after one, each call of a thread may
+ * have an end without its entry. The loss has counted that entry, or one that made it doubtful: it is not counted again.
  */
 #include "trace/decoder/impl.h"
 
@@ -67,6 +70,19 @@ static void make_lost(struct decoder *d, struct event *ev, const struct raw_reco
 	d->stats.unpaired += n;
 }
 
+/* Whether the loss before this end explains that it has no entry. Once for each thread and kind: a call is not in itself. */
+static bool is_covered(struct decoder *d, const struct raw_record *r)
+{
+	struct thread *th = d->after_loss ? thread_get(d, thread_id(r->tid, r->cpu), NULL) : NULL;
+
+	if (!th || th->covered & KIND_BIT(r->kind))
+		return false;
+	th->covered |= KIND_BIT(r->kind);
+	d->waits = true;
+	d->stats.covered++;
+	return true;
+}
+
 int call_end(struct decoder *d, struct raw_record *r, struct event *out, bool *whole)
 {
 	/* it has all that it needs, or none: raw_field_lacking() has checked that */
@@ -90,6 +106,8 @@ int call_end(struct decoder *d, struct raw_record *r, struct event *out, bool *w
 			r->present |= BIT(i);
 		}
 	if (*whole && within <= 0)
+		return 0;
+	if (!*whole && is_covered(d, r))
 		return 0;
 	make_lost(d, out, r, within > 0 ? (unsigned)within : 1);
 	return 1;

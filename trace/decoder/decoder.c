@@ -85,6 +85,8 @@ void decoder_dropped(const struct decoder *d, struct dropped *out)
 		.unnamed = d->stats.unnamed,
 		.doubtful_names = d->stats.doubtful_names,
 		.moved = d->stats.moved,
+		.no_rc = d->stats.no_rc,
+		.no_rc_kinds = d->stats.no_rc_kinds,
 	};
 }
 
@@ -248,10 +250,40 @@ static int make_map_failed(struct decoder *d, const struct raw_record *r, struct
 	return 1;
 }
 
+/* Where a kind has its return code, or -1. */
+static int rc_field(unsigned kind)
+{
+	switch (kind) {
+	case EV_domain_add_end:
+		return FIELD(domain_add_end, rc);
+	case EV_area_fill_end:
+		return FIELD(area_fill_end, rc);
+	case EV_area_add_domain_end:
+		return FIELD(area_add_domain_end, rc);
+	case EV_map:
+	case EV_access_add:
+		return X_RC;
+	default:
+		return -1;
+	}
+}
+
+/* Without a return code nobody knows whether the call failed. */
+static void check_rc(struct decoder *d, const struct raw_record *r)
+{
+	int field = rc_field(r->kind);
+
+	if (field < 0 || r->present & BIT(field))
+		return;
+	d->stats.no_rc++;
+	d->stats.no_rc_kinds |= KIND_BIT(r->kind);
+}
+
 /* The event of a record that has one: 1, 0: it is dropped, or -1. */
 static int make_event(struct decoder *d, const struct raw_record *r, struct event *ev, struct error *e)
 {
 	event_init(d, ev, r);
+	check_rc(d, r);
 	switch (r->kind) {
 	case EV_domain_add:
 		finish_domain_add(d, ev);
@@ -391,12 +423,14 @@ void decoder_lost(struct decoder *d, struct event *lost)
 	struct thread *th, *next;
 
 	give_out(d, lost, 1);
+	d->after_loss = true;
 	if (!d->waits)
 		return;
 	d->waits = false;
 	HASH_ITER(hh, d->threads, th, next) {
 		th->has_coherent = false;
 		th->calls = 0;
+		th->covered = 0;
 		thread_drop_if_idle(d, th);
 	}
 }

@@ -38,10 +38,13 @@ struct decoder_stats {
 	uint64_t failed_access;	 /* access_add with rc != 0 */
 	uint64_t empty_unmap;	 /* unmap of nothing */
 	uint64_t unpaired;	 /* ends without their entry, and entries without their end: each became a lost event */
+	uint64_t covered;	 /* ends without their entry that a loss before them explains: no loss of their own */
 	uint64_t doubtful_names; /* records whose command name may be forged, so it is unknown; see cmdlines.h */
 	uint64_t unnamed;	 /* records decoded without their command name, as there was no room for it */
 	uint64_t events;	 /* that came out */
 	uint64_t moved;		 /* events and losses that got a later time to keep the order */
+	uint64_t no_rc;		 /* records of ends without a return code, which counts as 0 */
+	uint64_t no_rc_kinds;	 /* of these kinds: bit k */
 };
 
 struct decoder;
@@ -92,7 +95,10 @@ void decoder_reset_formats(struct decoder *d);
 
 const struct decoder_stats *decoder_stats(const struct decoder *d);
 
-/* The part of these that is finally dropped. */
+/* For each format whose records are not ours: its id, and how many there were. */
+void decoder_others(const struct decoder *d, void (*each)(void *ctx, uint32_t id, uint64_t n), void *ctx);
+
+/* The part of these that is finally dropped, without the names of the others. */
 void decoder_dropped(const struct decoder *d, struct dropped *out);
 
 /* Whether records of this format are read: it has the name of a probe of ours, and the fields that this needs. */

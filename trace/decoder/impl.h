@@ -25,6 +25,7 @@
 /* Field indexes of an event, from its struct. */
 #define FIELD(event, name) (offsetof(struct event_##event, name) / sizeof(uint64_t))
 #define BIT(i) (1u << (i))
+#define KIND_BIT(kind) (1ull << (kind))
 
 /* --- raw.c */
 
@@ -47,8 +48,6 @@ struct raw_desc {
 extern const struct raw_desc raw_table[RAW_KINDS];
 
 uint16_t raw_fields_required(unsigned kind);
-/* Whether the record of an end has no field of its entry. A kind that is an event only at its end has a return code. */
-bool raw_is_bare_end(unsigned kind, uint16_t present);
 
 /* --- the whole */
 
@@ -67,6 +66,7 @@ struct thread {
 	bool has_coherent, coherent;
 	bool has_attach;
 	uint8_t calls;
+	uint64_t covered; /* kinds of ends without entry that the last loss explained */
 	struct raw_record attach;
 	struct call call[MAX_CALLS]; /* the innermost last */
 	struct thread *next_free;
@@ -79,10 +79,16 @@ struct comm_slot {
 	bool doubtful; /* its name may be forged */
 };
 
+/* How to read the records of one format, NULL: not met yet; and how many came that are not ours. */
+struct plan_slot {
+	const struct plan *plan;
+	uint64_t others;
+};
+
 /* What records.c knows of formats and names. */
 struct formats {
 	struct tep_handle *tep; /* the rest is compiled from this */
-	const struct plan **plan;
+	struct plan_slot *plan; /* by id */
 	uint32_t plans;
 	bool swapped;						       /* the byte order is not this machine's */
 	uint32_t type_offset, type_size, pid_offset, pid_size, header; /* header 0: unknown */
@@ -105,6 +111,7 @@ struct decoder {
 	struct thread *threads, *free_threads;
 	unsigned attaches; /* threads with has_attach */
 	bool waits;	   /* a thread may have something that a loss invalidates */
+	bool after_loss;   /* there was one */
 	struct device *devices;
 	uint8_t pair[RAW_KINDS]; /* enum pairing of each kind that is an entry */
 

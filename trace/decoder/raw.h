@@ -59,4 +59,7 @@ bool raw_field_is_string(unsigned kind, int field);
  */
 const char *raw_field_lacking(unsigned kind, uint16_t present);
 
+/* Whether the record of an end has no field of its entry. A kind that is an event only at its end has a return code. */
+bool raw_is_bare_end(unsigned kind, uint16_t present);
+
 #endif

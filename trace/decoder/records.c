@@ -46,9 +46,9 @@ void decoder_reset_formats(struct decoder *d)
 	uint32_t i;
 
 	for (i = 0; i < d->formats.plans; i++)
-		if (d->formats.plan[i] != &plan_other)
-			budget_free(d->budget, (void *)(uintptr_t)d->formats.plan[i], sizeof(*d->formats.plan[i]));
-	budget_free(d->budget, (void *)d->formats.plan, d->formats.plans * sizeof(*d->formats.plan));
+		if (d->formats.plan[i].plan != &plan_other)
+			budget_free(d->budget, (void *)(uintptr_t)d->formats.plan[i].plan, sizeof(struct plan));
+	budget_free(d->budget, d->formats.plan, d->formats.plans * sizeof(*d->formats.plan));
 	d->formats.plan = NULL;
 	d->formats.plans = 0;
 	d->formats.tep = NULL;
@@ -224,28 +224,37 @@ static void compile_header(struct decoder *d)
 		d->formats.pid_offset + d->formats.pid_size > end ? d->formats.pid_offset + d->formats.pid_size : end;
 }
 
+void decoder_others(const struct decoder *d, void (*each)(void *ctx, uint32_t id, uint64_t n), void *ctx)
+{
+	uint32_t id;
+
+	for (id = 0; id < d->formats.plans; id++)
+		if (d->formats.plan[id].others)
+			each(ctx, id, d->formats.plan[id].others);
+}
+
 static const struct plan *find_plan(struct decoder *d, uint32_t id, struct error *e)
 {
-	const struct plan **grown;
+	struct plan_slot *grown;
 	uint32_t want = 256;
 
-	if (id < d->formats.plans && d->formats.plan[id])
-		return d->formats.plan[id];
+	if (id < d->formats.plans && d->formats.plan[id].plan)
+		return d->formats.plan[id].plan;
 	if (id >= d->formats.plans) {
 		while (want <= id)
 			want *= 2;
-		grown = budget_resize(d->budget, (void *)d->formats.plan, d->formats.plans * sizeof(*grown),
+		grown = budget_resize(d->budget, d->formats.plan, d->formats.plans * sizeof(*grown),
 				      want * sizeof(*grown));
 		if (!grown) {
 			error_set(e, "%s", budget_failure(d->budget));
 			return NULL;
 		}
-		memset((void *)(grown + d->formats.plans), 0, (want - d->formats.plans) * sizeof(*grown));
+		memset(grown + d->formats.plans, 0, (want - d->formats.plans) * sizeof(*grown));
 		d->formats.plan = grown;
 		d->formats.plans = want;
 	}
-	d->formats.plan[id] = compile(d, id, e);
-	return d->formats.plan[id];
+	d->formats.plan[id].plan = compile(d, id, e);
+	return d->formats.plan[id].plan;
 }
 
 static uint64_t sign_extend(uint64_t v, unsigned size)
@@ -389,6 +398,7 @@ int decoder_record(struct decoder *d, struct tep_handle *tep, const struct tep_r
 	if (!plan)
 		return -1;
 	if (plan->kind == RAW_OTHER) {
+		d->formats.plan[id].others++;
 		d->stats.records++;
 		d->stats.other++;
 		return 0;

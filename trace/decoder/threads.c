@@ -36,7 +36,7 @@ void thread_drop(struct decoder *d, struct thread *th)
 
 void thread_drop_if_idle(struct decoder *d, struct thread *th)
 {
-	if (!th->has_coherent && !th->has_attach && !th->calls && th->id != NO_TID)
+	if (!th->has_coherent && !th->has_attach && !th->calls && !th->covered && th->id != NO_TID)
 		thread_drop(d, th);
 }
 

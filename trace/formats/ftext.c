@@ -6,7 +6,12 @@
  *	COMM-PID [(TGID)] [CPU] [FLAGS] TIME: NAME: [(PLACE)] FIELD=VALUE...
  *
  * ftext_line.c splits a line. Lines of other events are counted and left out. A line that is not ftrace text is an
- * error, and so is a last line without an end: it may have been cut anywhere.
+ * error, and so is a last line without an end: it may have been cut anywhere. So is a line of ours that does not have all
+ * that it should: one with a place, or of a name that other lines of ours have.
+ *
+ * The kernel writes "##### CPU 1 buffer started ####" before the first record of a CPU, if that is not the first of the text, and
+ * only if any CPU's records were overwritten. So older records of this CPU may be gone. The header counts them all; only where
+ * there is no header the line is a loss, of unknown size.
  */
 #include "trace/source.h"
 
@@ -59,8 +64,15 @@ struct ftext {
 	unsigned losses;
 	uint64_t entries, expected; /* lines of events since the header that says how many there are; 0: none does */
 	bool lost_unknown;	    /* among those, an unknown number */
+	bool header;		    /* there was such a header */
 	uint32_t cause;
 	uint64_t cpu_t[CPU_TIMES]; /* 0: no record yet */
+
+	uint64_t probed;	      /* kinds (bit k) of which a line had the place of a probe, or its address */
+	uint64_t bare, whole;	      /* kinds of ends without the fields of their entry, and with them */
+	uint64_t left_out[RAW_KINDS]; /* the first line of one of our names that was left out; 0: none */
+	uint64_t tracepoints;	      /* lines of iommu:map and iommu:unmap */
+	struct other_names others;
 
 	struct comm_slot comm[COMM_SLOTS];
 	struct spill spill;
@@ -170,6 +182,7 @@ static int parse_header(struct ftext *ft, const char *p, const char *end)
 		return -1;
 	ft->expected = in_buffer;
 	ft->entries = 0;
+	ft->header = true;
 	ft->lost_unknown = false;
 	if (written > in_buffer)
 		add_loss(ft, EVENT_NO_CPU, written - in_buffer);
@@ -185,8 +198,13 @@ static int other_line(struct ftext *ft, const char *p, const char *end)
 
 	if (text == end)
 		return 0;
-	if (*p == '#')
-		return parse_header(ft, p, end);
+	if (*p == '#') {
+		if (!ftext_buffer_started(p, end, &cpu))
+			return parse_header(ft, p, end);
+		if (!ft->header)
+			add_loss(ft, cpu, 0);
+		return 0;
+	}
 	if (ftext_loss(text, end, &cpu, &count)) {
 		add_loss(ft, cpu, count);
 		ft->entries += count;
@@ -223,24 +241,120 @@ static int refuse_fields(struct ftext *ft, unsigned kind, const struct ftext_bad
 			 ft->source.path, ft->line, raw_kind_name(kind), lacking);
 }
 
+static int ours_error(struct ftext *ft, const char *name, size_t len)
+{
+	return error_set(&ft->failure,
+			 "%s:%" PRIu64
+			 ": a probe on %s, in columns that are not known (COMM-PID [CPU] TIME: EVENT: (PLACE) "
+			 "FIELD=VALUE ...)",
+			 ft->source.path, ft->line, error_quote(name, len).text);
+}
+
+/* Counts a line of an event that is not ours. */
+static void count_other(struct ftext *ft, const struct ftext_columns *col, const char *function, size_t len)
+{
+	const char *name = col->group_len ? col->group : col->name;
+
+	other_names_count(&ft->others, name, (size_t)(col->name + col->name_len - name), function, len);
+}
+
+/* A line of a name that we do not know. 0, or -1: it is certainly of a probe of ours, but is no event. */
+static int decode_other(struct ftext *ft, const struct ftext_columns *col, const char *end)
+{
+	const char *p = ftext_skip_blanks(col->name_len ? col->args : col->name, end), *function = "";
+	size_t len = 0;
+
+	if (!col->name_len) /* the place may be anywhere */
+		for (p = memchr(p, '(', (size_t)(end - p)); p; p = memchr(p + 1, '(', (size_t)(end - p - 1))) {
+			function = ftext_function(p, end, &len);
+			if (function && is_our_function(function, len) && function[len] != ' ')
+				return ours_error(ft, function, len);
+		}
+	if (!col->name_len)
+		return 0;
+	function = ftext_function(p, end, &len);
+	if (!function || !is_our_function(function, len))
+		function = "", len = 0;
+	count_other(ft, col, function, len);
+	return 0;
+}
+
+/*
+ * Whether a line that has a name of ours, but not all fields, is one of the tracepoints of the IOMMU core; or of anybody's. 1: it
+ * is left out, or -1.
+ */
+static int leave_out(struct ftext *ft, const struct ftext_columns *col, const char *p, const char *end,
+		     struct raw_record *raw, const struct ftext_bad *bad, const char *lacking)
+{
+	bool failed = ftext_begins(p, end, "[FAILED TO PARSE]"), iommu;
+
+	iommu = ftext_begins(p, end, "IOMMU:") || (col->group_len == 5 && !memcmp(col->group, "iommu", 5));
+	if (failed && raw->kind == EV_map) /* all that these tracepoints have */
+		iommu |= raw->present == (EVENT_BIT(map, iova) | EVENT_BIT(map, paddr) | EVENT_BIT(map, size));
+	if (failed && raw->kind == EV_unmap)
+		iommu |= (raw->present | EVENT_BIT(unmap, iova) | EVENT_BIT(unmap, size)) == raw->present;
+	if (iommu && (raw->kind == EV_map || raw->kind == EV_unmap)) {
+		ft->tracepoints++;
+		other_names_count(&ft->others, raw->kind == EV_map ? "iommu:map" : "iommu:unmap",
+				  raw->kind == EV_map ? 9 : 11, "", 0);
+	} else {
+		if (failed || ft->probed & 1ull << raw->kind)
+			return refuse_fields(ft, raw->kind, bad, lacking);
+		if (!ft->left_out[raw->kind])
+			ft->left_out[raw->kind] = ft->line;
+		count_other(ft, col, "", 0);
+	}
+	raw->kind = RAW_OTHER;
+	return 1;
+}
+
+/* All lines of one probe have the same fields, so a line that has fewer than another is damaged. */
+static int check_alike(struct ftext *ft, const struct raw_record *raw, bool probe)
+{
+	uint64_t bit = 1ull << raw->kind;
+
+	if (!probe)
+		return 0;
+	if (ft->left_out[raw->kind])
+		return error_set(&ft->failure,
+				 "%s:%" PRIu64 ": %s: a probe, while line %" PRIu64
+				 " of this name has neither a place nor all fields: that one is damaged, or an event of "
+				 "another group, which must be filtered out",
+				 ft->source.path, ft->line, raw_kind_name(raw->kind), ft->left_out[raw->kind]);
+	if (raw_is_bare_end(raw->kind, raw->present))
+		ft->bare |= bit;
+	else
+		ft->whole |= bit;
+	if (ft->bare & ft->whole & bit)
+		return error_set(&ft->failure,
+				 "%s:%" PRIu64 ": %s: other lines of it have other fields; the line is damaged",
+				 ft->source.path, ft->line, raw_kind_name(raw->kind));
+	ft->probed |= bit;
+	return 0;
+}
+
 /* Puts the event of a line of ours into out. Returns how many, or -1. */
 static int decode(struct ftext *ft, const struct ftext_columns *col, const char *end, struct event *out)
 {
 	struct raw_record raw = {.t = col->t, .cpu = col->cpu, .tid = col->tid};
 	struct ftext_bad bad = {.why = NULL};
-	const char *lacking, *wrong, *p = ftext_skip_blanks(col->args, end);
+	const char *lacking, *wrong, *args = ftext_skip_blanks(col->args, end), *p = args;
 	struct error why;
-	bool probe = p < end && *p == '(';
+	bool probe;
 	int n;
 
 	raw.kind = (uint16_t)raw_kind_by_name(col->name, col->name_len);
 	if (raw.kind == RAW_OTHER)
-		return decoder_feed(ft->decoder, &raw, out, NULL);
+		return decode_other(ft, col, end) ? -1 : decoder_feed(ft->decoder, &raw, out, NULL);
+	probe = p < end && *p == '(';
 	if (probe) {
 		p = memchr(p, ')', (size_t)(end - p));
 		if (!p)
 			return line_error(ft, "the place of the probe, in parentheses, has no end");
 		p++;
+	} else if (p < end &&
+		   (*p == '_' || *p == '[')) { /* some tools print the address as a field, or first [FAILED TO PARSE] */
+		probe = memmem(p, (size_t)(end - p), "__probe_", 8);
 	}
 	wrong = ftext_fields(ft->source.strings, p, end, &raw, &bad);
 	if (wrong)
@@ -248,11 +362,10 @@ static int decode(struct ftext *ft, const struct ftext_columns *col, const char 
 	if (find_comm(ft, col, &raw.comm))
 		return -1;
 	lacking = raw_field_lacking(raw.kind, raw.present);
-	/* Only probes print their place. Without it this is a tracepoint of somebody else, such as iommu's map. */
 	if ((lacking || bad.why) && probe)
 		return refuse_fields(ft, raw.kind, &bad, lacking);
-	if (lacking)
-		raw.kind = RAW_OTHER;
+	if ((lacking ? leave_out(ft, col, args, end, &raw, &bad, lacking) : check_alike(ft, &raw, probe)) < 0)
+		return -1;
 	why.text[0] = '\0';
 	n = decoder_feed(ft->decoder, &raw, out, &why);
 	if (n < 0)
@@ -364,6 +477,30 @@ static int step(struct source *s, struct event out[SPILL_EVENTS])
 
 /* --- the source */
 
+/* Finds the first line of an event, which tells the kind of clock. Only what fits into the buffer is looked at. */
+static bool has_ticks(struct ftext *ft)
+{
+	struct ftext_columns col;
+	const char *line, *eol, *end;
+	size_t at = 0;
+
+	for (;;) {
+		line = ft->buf + at;
+		end = ft->buf + ft->len;
+		eol = memchr(line, '\n', (size_t)(end - line));
+		if (eol) {
+			if (*line != '#' && !ftext_columns(line, eol, &col))
+				return col.ticks;
+			at = (size_t)(eol + 1 - ft->buf);
+		} else if (ft->eof || ft->len == BUFFER_BYTES) {
+			return false;
+		} else if (fill(ft)) {
+			ft->failed = true;
+			return false;
+		}
+	}
+}
+
 static int ftext_capture(struct source *s, struct capture *c, struct error *e)
 {
 	struct ftext *ft = (struct ftext *)s;
@@ -373,6 +510,7 @@ static int ftext_capture(struct source *s, struct capture *c, struct error *e)
 		return 0;
 	ft->begun = true;
 	capture_init(c, 1, s->path, "ftrace-text");
+	c->clock = has_ticks(ft) ? "ticks" : "";
 	return 1;
 }
 
@@ -388,7 +526,11 @@ static ssize_t ftext_read(struct source *s, struct event *ev, size_t max, struct
 
 static void ftext_dropped(struct source *s, struct dropped *d)
 {
-	decoder_dropped(((struct ftext *)s)->decoder, d);
+	const struct ftext *ft = (const struct ftext *)s;
+
+	decoder_dropped(ft->decoder, d);
+	d->tracepoints = ft->tracepoints;
+	other_names_dropped(&ft->others, d);
 }
 
 static double ftext_progress(struct source *s)

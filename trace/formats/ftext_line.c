@@ -34,7 +34,7 @@ const char *ftext_decimal(const char *p, const char *end, uint64_t max, uint64_t
 /* --- the fixed columns */
 
 /* "6.109168:" or, with clocks that do not count nanoseconds, "6109168:". Returns what follows it, or NULL. */
-static const char *parse_time(const char *p, const char *end, uint64_t *t)
+static const char *parse_time(const char *p, const char *end, uint64_t *t, bool *ticks)
 {
 	uint64_t sec, frac = 0, scale = 1000000000;
 	const char *q;
@@ -42,7 +42,8 @@ static const char *parse_time(const char *p, const char *end, uint64_t *t)
 	q = ftext_decimal(p, end, UINT64_MAX, &sec);
 	if (!q || q == end)
 		return NULL;
-	if (*q == ':') {
+	*ticks = *q == ':';
+	if (*ticks) {
 		*t = sec;
 		return q + 1;
 	}
@@ -69,10 +70,10 @@ static const char *parse_cpu_and_time(const char *p, const char *end, struct fte
 		return NULL;
 	col->cpu = (uint32_t)cpu;
 	p = ftext_skip_blanks(p + 1, end);
-	q = parse_time(p, end, &col->t);
+	q = parse_time(p, end, &col->t, &col->ticks);
 	if (q)
 		return q;
-	return parse_time(ftext_skip_blanks(skip_word(p, end), end), end, &col->t);
+	return parse_time(ftext_skip_blanks(skip_word(p, end), end), end, &col->t, &col->ticks);
 }
 
 /* "COMM-PID" and perhaps "(TGID)", from the start of the line to the '[' of the CPU. 0 or -1. */
@@ -103,6 +104,25 @@ static int parse_task(const char *line, const char *bracket, struct ftext_column
 	return 0;
 }
 
+/* "(+10)" behind the time, which trace-cmd report --ts-diff adds. Returns what follows it, p if there is none. */
+static const char *skip_difference(const char *p, const char *end)
+{
+	const char *q = p;
+
+	if (q == end || *q != '(')
+		return p;
+	for (q++; q < end && (*q == '+' || *q == '-' || ftext_is_digit(*q)); q++)
+		;
+	return q < end && q - p > 1 && *q == ')' ? ftext_skip_blanks(q + 1, end) : p;
+}
+
+static const char *skip_name(const char *p, const char *end)
+{
+	while (p < end && *p != ':' && *p != ' ')
+		p++;
+	return p;
+}
+
 /* Splits a line. 0, or -1: it is not the line of an event. */
 int ftext_columns(const char *line, const char *end, struct ftext_columns *col)
 {
@@ -116,14 +136,37 @@ int ftext_columns(const char *line, const char *end, struct ftext_columns *col)
 		if (p && !parse_task(line, bracket, col))
 			break;
 	}
-	p = ftext_skip_blanks(p, end);
+	p = skip_difference(ftext_skip_blanks(p, end), end);
+	col->group_len = 0;
 	col->name = p;
-	while (p < end && *p != ':' && *p != ' ')
-		p++;
+	p = skip_name(p, end);
+	if (end - p > 1 && *p == ':' && p[1] != ' ' && skip_name(p + 1, end) < end && *skip_name(p + 1, end) == ':') {
+		col->group = col->name;
+		col->group_len = (size_t)(p - col->name);
+		col->name = p + 1;
+		p = skip_name(p + 1, end);
+	}
 	/* "name:" is an event; the function tracers print other things here. */
 	col->name_len = p < end && *p == ':' ? (size_t)(p - col->name) : 0;
 	col->args = p < end ? p + 1 : end;
 	return 0;
+}
+
+const char *ftext_function(const char *p, const char *end, size_t *len)
+{
+	const char *close, *q;
+
+	if (p == end || *p != '(')
+		return NULL;
+	close = memchr(p, ')', (size_t)(end - p));
+	if (!close)
+		return NULL;
+	q = memmem(p, (size_t)(close - p), " <- ", 4);
+	p = q ? q + 4 : p + 1;
+	for (q = p; q < close && *q != '+' && *q != ' '; q++)
+		;
+	*len = (size_t)(q - p);
+	return *len ? p : NULL;
 }
 
 /* --- fields */
@@ -273,5 +316,18 @@ bool ftext_loss(const char *p, const char *end, uint32_t *on, uint64_t *lost_cou
 		return false;
 	*on = (uint32_t)cpu;
 	*lost_count = count;
+	return true;
+}
+
+bool ftext_buffer_started(const char *p, const char *end, uint32_t *on)
+{
+	uint64_t cpu;
+
+	if (!ftext_begins(p, end, "##### CPU "))
+		return false;
+	p = ftext_decimal(p + 10, end, 65535, &cpu);
+	if (!p || !ftext_begins(p, end, " buffer started ####"))
+		return false;
+	*on = (uint32_t)cpu;
 	return true;
 }

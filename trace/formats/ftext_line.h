@@ -19,8 +19,11 @@ struct ftext_columns {
 	size_t comm_len;
 	uint32_t tid, cpu;
 	uint64_t t;
+	bool ticks;	   /* the time has no decimals: the clock does not count in seconds */
+	const char *group; /* "GROUP:NAME:" as some tools print it */
+	size_t group_len;  /* 0: none */
 	const char *name;
-	size_t name_len;
+	size_t name_len; /* 0: what stands there is no event */
 	const char *args;
 };
 
@@ -49,6 +52,15 @@ bool ftext_begins(const char *p, const char *end, const char *with);
 
 /* Splits a line. 0, or -1: it is not the line of an event. */
 int ftext_columns(const char *line, const char *end, struct ftext_columns *col);
+
+/*
+ * The function of a probe, from its place: "(FUNCTION+0x4/0x320)", or "(CALLER+0x1c1/0x270 <- FUNCTION)" at a return. NULL: what
+ * begins at p is no place.
+ */
+const char *ftext_function(const char *p, const char *end, size_t *len);
+
+/* "##### CPU 1 buffer started ####". Whether the line is one. */
+bool ftext_buffer_started(const char *p, const char *end, uint32_t *cpu);
 
 /* Reads all "NAME=VALUE" of a line that the kind has. NULL, or what is wrong with the line. */
 const char *ftext_fields(struct intern *strings, const char *p, const char *end, struct raw_record *raw,

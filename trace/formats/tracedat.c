@@ -391,12 +391,46 @@ static ssize_t tracedat_read(struct source *s, struct event *ev, size_t max, str
 	return (ssize_t)n;
 }
 
+struct naming {
+	const struct tracefile *file;
+	struct dropped *dropped;
+};
+
+/* Names the records of one format that are not ours: those with a wanted name are known to libtraceevent. */
+static void name_other(void *ctx, uint32_t id, uint64_t n)
+{
+	const struct naming *x = ctx;
+	const struct tracefile *tf = x->file;
+	const struct tep_event *event = tep_find_event(tf->tep, (int)id);
+	struct other_event other = {.n = n};
+	char full[OTHER_NAME * 2];
+	size_t i;
+
+	for (i = 0; i < tf->others && tf->other[i].id != id; i++)
+		;
+	if (i < tf->others) {
+		memcpy(other.name, tf->other[i].name, sizeof(other.name));
+		other.probe = tf->other[i].probe;
+	} else if (event && event->system && event->name) {
+		snprintf(full, sizeof(full), "%.*s:%.*s", OTHER_NAME - 1, event->system, OTHER_NAME - 1, event->name);
+		other_event_name(other.name, full, strlen(full));
+		if (!strcmp(full, "iommu:map") || !strcmp(full, "iommu:unmap"))
+			x->dropped->tracepoints += n;
+	} else {
+		snprintf(other.name, sizeof(other.name), "number-%u", id);
+	}
+	dropped_name(x->dropped, &other);
+}
+
 static void tracedat_dropped(struct source *s, struct dropped *d)
 {
 	const struct tracedat *td = (const struct tracedat *)s;
+	struct naming naming = {td->file, d};
 
-	if (td->decoder)
-		decoder_dropped(td->decoder, d);
+	if (!td->decoder)
+		return;
+	decoder_dropped(td->decoder, d);
+	decoder_others(td->decoder, name_other, &naming);
 }
 
 static double tracedat_progress(struct source *s)

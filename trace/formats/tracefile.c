@@ -321,8 +321,8 @@ static int read_metadata(struct tracefile *tf, struct error *e)
 		return -1;
 	if (!tep_get_first_event(tf->tep))
 		return error_set(e,
-				 "%s: has none of the events that ioflush reads; record with its probes, or the events were "
-				 "not enabled",
+				 "%s: has no event format, so nothing can be read of its records; record with trace-cmd and "
+				 "the probes of ioflush",
 				 tf->path);
 	return tracefile_settle_buffers(tf, e);
 }
@@ -365,6 +365,7 @@ void tracefile_close(struct tracefile *tf)
 	for (i = 0; i < tf->buffers; i++)
 		tracefile_clear_buffer(tf, &tf->buffer[i]);
 	budget_free(tf->budget, tf->buffer, tf->buffers_cap * sizeof(*tf->buffer));
+	budget_free(tf->budget, tf->other, tf->others_cap * sizeof(*tf->other));
 	budget_free(tf->budget, tf->header_page, tf->header_page_len + 1);
 	tracefile_free_string(tf, tf->compression);
 	tracefile_free_string(tf, tf->host);

@@ -25,6 +25,7 @@
 
 #include "base/budget.h"
 #include "base/error.h"
+#include "trace/dropped.h"
 
 /* A run of sub-buffers. Whether the file really has all of it is seen when it is read. */
 struct tracefile_cpu {
@@ -57,6 +58,13 @@ struct tracefile_buffer {
 	size_t stats_cap;
 };
 
+/* An event whose format is not wanted: only its name is kept. */
+struct tracefile_other {
+	uint32_t id;
+	bool probe; /* a kprobe, fprobe or the like */
+	char name[OTHER_NAME];
+};
+
 /* The file owns everything except the path and the budget. */
 struct tracefile {
 	int fd;
@@ -71,7 +79,9 @@ struct tracefile {
 	size_t header_page_len;
 	struct tracefile_buffer *buffer; /* those without any records are left out beside others */
 	uint32_t buffers;		 /* 1 or more */
-	struct budget *budget;		 /* the caller's */
+	struct tracefile_other *other;
+	size_t others, others_cap;
+	struct budget *budget; /* the caller's */
 
 	/* while the file is opened */
 	unsigned version, long_size;
@@ -86,7 +96,8 @@ struct tracefile {
 /*
  * Reads the metadata of the trace.dat open as fd, which can seek and is the file's from now on, even when this fails.
  * path is for messages; it and the budget must live as long. wanted says for the name (len bytes, no NUL) of an event whether its
- * format is to be parsed; it is an error if the file has none of those. 0, or -1 and the error.
+ * format is to be parsed. If the file has none of those, another one is: all formats tell where a record has its event's id. It
+ * is an error if there is none at all. 0, or -1 and the error.
  */
 int tracefile_open(struct tracefile **out, int fd, const char *path, struct budget *budget,
 		   bool (*wanted)(const char *name, size_t len), struct error *e);

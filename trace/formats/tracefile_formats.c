@@ -6,9 +6,11 @@
 #include "trace/formats/tracefile_parts.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "trace/decoder/cmdlines.h"
 
 #define MAX_HEADER_PAGE 65536u
@@ -151,9 +153,32 @@ static int format_error(const struct cursor *c, const char *system, const char *
 			 cursor_offset(c), error_quote(system, strlen(system)).text, error_quote(name, len).text, what);
 }
 
+/* Keeps the name of an event that is not wanted. Whether its format is a good one does not matter. */
+static int add_other(struct tracefile *tf, struct cursor *c, const char *system, const char *text, size_t len)
+{
+	const char *end = text + len, *name = text + 6, *eol = memchr(text, '\n', len), *p = eol;
+	struct tracefile_other *other;
+	char full[OTHER_NAME * 2];
+	int n;
+
+	if (!grow_within(tf->budget, tf->other, tf->others, tf->others_cap, 64u))
+		return cursor_no_memory(c);
+	other = &tf->other[tf->others];
+	memset(other, 0, sizeof(*other));
+	if ((size_t)(end - p) < 6 || memcmp(p, "\nID: ", 5))
+		return 0;
+	for (p += 5; p < end && *p >= '0' && *p <= '9' && other->id <= UINT16_MAX; p++)
+		other->id = other->id * 10 + (uint32_t)(*p - '0');
+	other->probe = memmem(text, len, " __probe_", 9);
+	n = snprintf(full, sizeof(full), "%.*s:%.*s", OTHER_NAME - 1, system, (int)(eol - name), name);
+	other_event_name(other->name, full, n < (int)sizeof(full) ? (size_t)n : sizeof(full) - 1);
+	tf->others++;
+	return 0;
+}
+
 /*
  * Gives libtraceevent one format text, if its name is wanted, without the print format: nobody prints the event, and it
- * is by far the hardest part to parse.
+ * is by far the hardest part to parse. It also gets the first good one that is not wanted, for where records have their id.
  */
 static int add_format(struct tracefile *tf, struct cursor *c, const char *system, const char *text, size_t len)
 {
@@ -167,8 +192,12 @@ static int add_format(struct tracefile *tf, struct cursor *c, const char *system
 	if (len < 6 || memcmp(text, "name: ", 6) || !eol)
 		return cursor_error(c, "an event format without a name; the file is damaged");
 	name_len = (size_t)(eol - name);
-	if (!tf->wanted(name, name_len))
-		return 0;
+	if (!tf->wanted(name, name_len)) {
+		if (add_other(tf, c, system, text, len))
+			return -1;
+		if (tep_get_first_event(tf->tep) || len > MAX_DECLARATION * 64 || !format_ok(text, text + keep))
+			return 0;
+	}
 	if (!format_ok(text, text + keep))
 		return format_error(c, system, name, name_len, "is damaged");
 	if (tf->formats++ == MAX_FORMATS)
