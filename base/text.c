@@ -110,9 +110,19 @@ size_t text_utf8_len(const char *text, size_t left)
 	return len;
 }
 
+static bool in_ticks; /* for good: beside ticks nanoseconds are shown as numbers, too */
+
+void text_use_ticks(void)
+{
+	in_ticks = true;
+}
+
 void text_time(char *buf, size_t len, uint64_t t)
 {
-	snprintf(buf, len, "%" PRIu64 ".%09" PRIu64, t / 1000000000, t % 1000000000);
+	if (in_ticks)
+		snprintf(buf, len, "%" PRIu64, t);
+	else
+		snprintf(buf, len, "%" PRIu64 ".%09" PRIu64, t / 1000000000, t % 1000000000);
 }
 
 void text_item(FILE *out, const char *label, const char *text)

@@ -29,8 +29,9 @@ const char *text_s(uint64_t n);
 /* n, then text, whose first word is a plural that becomes singular for 1: "1 page mapped twice". Cut to len. */
 void text_counted(char *buf, size_t len, uint64_t n, const char *text);
 
-/* Seconds of nanoseconds: "1.000035219" */
+/* Seconds of nanoseconds: "1.000035219". After text_use_ticks() the number as it is, for a clock that does not count in them. */
 void text_time(char *buf, size_t len, uint64_t t);
+void text_use_ticks(void);
 
 /* Makes text from a trace safe for a terminal: what could control it becomes '?'. */
 void text_printable(char *text);

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "analyzer/replay/progress.h"
+#include "base/text.h"
 #include "trace/formats/open.h"
 
 #define RING_SLOTS 8
@@ -319,6 +320,8 @@ static int replay_captures(struct pass *p, uint64_t *found, struct error *e)
 	while (!ended && !ret) {
 		memset(c, 0, sizeof(*c));
 		ret = source_capture(p->ring->source, c, e);
+		if (ret > 0 && capture_in_ticks(c))
+			text_use_ticks();
 		if (ret <= 0)
 			return ret;
 		ret = 0;

@@ -67,7 +67,11 @@ static void print_capture(const struct report_capture *c, FILE *out)
 		   c->c.format, c->c.state[0] ? ", " : "", c->c.state);
 	report_say(out, "", "host %s, kernel %s, clock %s", c->c.host[0] ? c->c.host : "unknown",
 		   c->c.kernel[0] ? c->c.kernel : "unknown", c->c.clock[0] ? c->c.clock : "unknown");
-	if (c->events)
+	if (c->events && capture_in_ticks(&c->c))
+		report_say(out, "",
+			   "%s event%s in %s ticks, from %" PRIu64 " to %" PRIu64 " (this clock does not count seconds)",
+			   text_thousands(c->events), text_s(c->events), text_thousands(span), c->first_t, c->last_t);
+	else if (c->events)
 		report_say(out, "", "%s event%s in %s.%06u s, from %" PRIu64 ".%06u to %" PRIu64 ".%06u",
 			   text_thousands(c->events), text_s(c->events), text_thousands(span / 1000000000),
 			   (unsigned)(span / 1000 % 1000000), c->first_t / 1000000000,
