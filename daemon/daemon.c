@@ -286,6 +286,7 @@ static int start_ring(struct ioflushd *d, struct error *e)
 		if (a->format[i] && ring_format(d->ring, system_of(&a->event[i]), a->format[i], a->format_len[i], e))
 			return -1;
 	ring_cmdlines(d->ring, priv_open_cmdlines(d->priv));
+	ring_symbols(d->ring, priv_open_symbols(d->priv));
 	return 0;
 }
 

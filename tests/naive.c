@@ -197,9 +197,17 @@ struct odd {
 	struct odd *prev, *next;
 };
 
+/* A thread between rw_access and rw_access_end. */
+struct reading {
+	uint32_t tid;
+	struct reading *prev, *next;
+};
+
 struct naive {
+	const struct intern *strings;
 	uint64_t events;
 	struct op *ops;
+	struct reading *readings;
 	struct odd *odd;
 	uint32_t tid;					  /* of the event under way */
 	uint64_t too_early, too_many, too_few, unordered; /* unordered: any of these where operations overlapped */
@@ -2130,10 +2138,64 @@ static void on_access_remove(struct naive *n, const struct event *ev)
 	}
 }
 
+static bool begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+/* "NAME" or "NAME [MODULE]". */
+static bool is_iommufd(const char *caller)
+{
+	const char *module = strstr(caller, " [");
+
+	if (module)
+		return !strcmp(module, " [iommufd]");
+	return begins(caller, "iommufd_") || begins(caller, "iopt_") || begins(caller, "__iopt_") ||
+	       begins(caller, "pfn_reader_") || begins(caller, "batch_");
+}
+
+static struct reading *reading_find(struct naive *n, uint32_t tid)
+{
+	struct reading *r;
+
+	DL_SEARCH_SCALAR(n->readings, r, tid, tid);
+	return r;
+}
+
+static void on_rw_access(struct naive *n, const struct event *ev)
+{
+	struct reading *r;
+
+	if (reading_find(n, ev->tid))
+		return;
+	r = xzalloc(sizeof(*r));
+	r->tid = ev->tid;
+	DL_APPEND(n->readings, r);
+}
+
+static void on_rw_access_end(struct naive *n, const struct event *ev)
+{
+	struct reading *r = reading_find(n, ev->tid);
+
+	if (!r)
+		return;
+	DL_DELETE(n->readings, r);
+	free(r);
+}
+
 static void on_unpin(struct naive *n, const struct event *ev)
 {
+	const char *caller = intern_get(n->strings, (uint32_t)ev->unpin.caller);
 	struct op *o = op_find(n, n->tid);
 
+	if (caller && !is_iommufd(caller)) {
+		n->totals.health[NAIVE_foreign_unpins] += ev->unpin.npages;
+		return;
+	}
+	if (reading_find(n, n->tid)) {
+		n->totals.health[NAIVE_rw_unpins] += ev->unpin.npages;
+		return;
+	}
 	if (o && o->kind == EV_access_remove && op_balanced(o))
 		op_settle(n, o, false);
 	for (uint64_t k = 0; k < ev->unpin.npages; k++) {
@@ -2143,6 +2205,8 @@ static void on_unpin(struct naive *n, const struct event *ev)
 		if (f->unpins + op_unpinned(n, f->pfn) < 0)
 			f->tainted = true; /* something else held it, too */
 	}
+	if (!caller && !op_find(n, n->tid))
+		n->totals.health[NAIVE_unattributed_unpins] += ev->unpin.npages;
 	n->totals.kernel_unpins += ev->unpin.npages;
 }
 
@@ -2175,6 +2239,8 @@ void naive_event(struct naive *n, const struct event *ev)
 		[EV_access_add] = on_access_add,
 		[EV_access_remove] = on_access_remove,
 		[EV_unpin] = on_unpin,
+		[EV_rw_access] = on_rw_access,
+		[EV_rw_access_end] = on_rw_access_end,
 		[EV_lost] = on_lost,
 	};
 
@@ -2219,10 +2285,11 @@ void naive_finish(struct naive *n)
 	}
 }
 
-struct naive *naive_new(void)
+struct naive *naive_new(const struct intern *strings)
 {
 	struct naive *n = xzalloc(sizeof(*n));
 
+	n->strings = strings;
 	for (unsigned p = 0; p < NAIVE_POLICIES; p++)
 		n->counts[p].name = policies[p].name;
 	return n;
@@ -2241,6 +2308,7 @@ void naive_free(struct naive *n)
 	struct stranger *x, *xtmp;
 	struct fill *fill, *filltmp;
 	struct odd *odd, *oddtmp;
+	struct reading *r, *rtmp;
 
 	if (!n)
 		return;
@@ -2262,6 +2330,8 @@ void naive_free(struct naive *n)
 		free(fill);
 	DL_FOREACH_SAFE(n->odd, odd, oddtmp)
 		free(odd);
+	DL_FOREACH_SAFE(n->readings, r, rtmp)
+		free(r);
 	DL_FOREACH_SAFE(n->areas, a, atmp) {
 		hooked_clear(a);
 		free(a);

@@ -80,7 +80,8 @@ extern const char *const naive_health_names[NAIVE_HEALTH_COUNT];
 
 struct naive;
 
-struct naive *naive_new(void); /* exits when out of memory, as everything here */
+/* strings: of the events. Exits when out of memory, as everything here. */
+struct naive *naive_new(const struct intern *strings);
 void naive_free(struct naive *n);
 void naive_event(struct naive *n, const struct event *ev); /* that passed event_check() */
 void naive_finish(struct naive *n);

@@ -60,7 +60,7 @@ static int print_counts(const struct naive *n, struct error *e)
 /* Reads the present capture into a model of its own. 0 or -1. */
 static int run_capture(struct source *s, struct error *e)
 {
-	struct naive *n = naive_new();
+	struct naive *n = naive_new(s->strings);
 	struct event ev[256];
 	ssize_t got;
 

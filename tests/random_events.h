@@ -127,6 +127,9 @@ static inline void random_fit(uint64_t *seed, struct event *ev)
 	case EV_access_remove:
 		random_range(seed, &ev->access_remove.first, &ev->access_remove.last, 1ull << 52);
 		break;
+	case EV_rw_access:
+		random_run(seed, &ev->rw_access.start, &ev->rw_access.length, 0);
+		break;
 	case EV_unpin:
 		random_run(seed, &ev->unpin.pfn, &size, 1ull << 52);
 		ev->unpin.npages = size;

@@ -17,7 +17,7 @@
 struct trace {
 	struct event *ev;
 	size_t n;
-	const struct intern *strings;
+	struct intern *strings;
 };
 
 /* Random numbers of our own: the same everywhere. */

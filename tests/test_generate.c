@@ -553,8 +553,12 @@ static void check_event(struct checker *c, const struct event *ev, const struct 
 	case EV_detach:
 		CHECK(c, !c->now && intern_get(strings, (uint32_t)ev->attach.device));
 		break;
+	case EV_map_failed: /* what it had entered was unmapped before it */
+		break;
 	case EV_NONE:
 	case EV_lost:
+	case EV_rw_access:
+	case EV_rw_access_end:
 	case EV_KINDS:
 		fail_msg("event %" PRIu64 ": kind %u", c->n, ev->kind);
 	}

@@ -137,7 +137,7 @@ static void test_huge(void **state)
 	unfill(f, AREA, PAGES, 0, n);
 	unmap(f, NC, 0, n);
 	unmap(f, CO, 0, n);
-	feed(f, (struct event){.kind = EV_unpin, .unpin = {0x100, n}});
+	feed(f, (struct event){.kind = EV_unpin, .missing = EVENT_BIT(unpin, caller), .unpin = {0x100, n, 0}});
 	unfill_end(f, AREA, PAGES, 0, n);
 	assert_int_equal(model_finish(f->m, &f->err), 0);
 	assert_int_equal(counts(f, "none")->gaps[GAP_LEAK], n);
@@ -476,7 +476,7 @@ static void test_late_knowledge(void **state)
 /* No source gives it; if one did, no span of time may wrap. */
 static void test_time_goes_on(void **state)
 {
-	const struct event ev = {.t = 1, .kind = EV_unpin, .unpin = {1, 1}};
+	const struct event ev = {.t = 1, .kind = EV_unpin, .missing = EVENT_BIT(unpin, caller), .unpin = {1, 1, 0}};
 	struct fixture *f = *state;
 
 	feed(f, ev);

@@ -88,7 +88,7 @@ static void compare_totals(struct verdict *v, const struct model_totals *m, cons
 
 static struct naive *run_naive(const struct trace *t)
 {
-	struct naive *n = naive_new();
+	struct naive *n = naive_new(t->strings);
 
 	for (size_t i = 0; i < t->n; i++)
 		naive_event(n, &t->ev[i]);
@@ -104,6 +104,7 @@ static struct model *run_model(const struct trace *t, const struct policy_set *s
 	size_t batch = 1 + t->n % 13;
 
 	assert_non_null(m);
+	model_strings(m, t->strings);
 	for (size_t i = 0; i < t->n; i += batch)
 		assert_int_equal(model_events(m, &t->ev[i], t->n - i < batch ? t->n - i : batch, &e), 0);
 	assert_int_equal(model_finish(m, &e), 0);
@@ -481,6 +482,43 @@ static bool mutate_failed(struct trace *t, uint64_t *r)
 	return true;
 }
 
+/* Unpins of the thread from here on, one or some, have another caller. */
+static bool mutate_caller(struct trace *t, uint64_t *r)
+{
+	static const char *const callers[] = {"batch_unpin [iommufd]", "pfn_reader_unpin",
+					      "__ib_umem_release [ib_uverbs]", "batch_unpin [other]", "unpin_user_pages"};
+	const char *caller = callers[below(r, 5)];
+	size_t at = below(r, t->n), n = ONE_OF(r, 1, 5, 50);
+	bool any = false;
+
+	for (size_t i = at; i < at + n && i < t->n; i++) {
+		struct event *ev = &t->ev[i];
+
+		if (ev->kind != EV_unpin)
+			continue;
+		ev->unpin.caller = intern_add(t->strings, caller, strlen(caller));
+		ev->missing = 0;
+		any = true;
+	}
+	return any;
+}
+
+/* A thread reads an iopt_pages for a stretch; now and then one of the two events is lost. */
+static bool mutate_rw(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n), n = 1 + below(r, 6), end = at + n < t->n ? at + n : t->n;
+	struct event ev = {.t = t->ev[at].t, .tid = t->ev[at].tid, .kind = EV_rw_access}, done = ev;
+	uint64_t which = below(r, 8);
+
+	ev.rw_access = (struct event_rw_access){.pages = 0x1000, .start = below(r, 9000), .length = 1 + below(r, 9000)};
+	done.kind = EV_rw_access_end;
+	done.rw_access_end = (struct event_rw_access_end){.pages = 0x1000};
+	done.t = t->ev[end - 1].t;
+	if (which != 1)
+		insert(t, end, &done);
+	return which != 0 ? insert(t, at, &ev) : true;
+}
+
 static const struct {
 	const char *name;
 	bool (*mutate)(struct trace *t, uint64_t *r);
@@ -488,7 +526,8 @@ static const struct {
 	{"drop", mutate_drop},	 {"gap", mutate_gap},	  {"duplicate", mutate_duplicate}, {"repeat", mutate_repeat},
 	{"swap", mutate_swap},	 {"field", mutate_field}, {"nudge", mutate_nudge},	   {"flag", mutate_flag},
 	{"lost", mutate_lost},	 {"cut", mutate_cut},	  {"behead", mutate_behead},	   {"thread", mutate_thread},
-	{"weave", mutate_weave}, {"mmio", mutate_mmio},	  {"failed", mutate_failed},
+	{"weave", mutate_weave}, {"mmio", mutate_mmio},	  {"failed", mutate_failed},	   {"caller", mutate_caller},
+	{"rw", mutate_rw},
 };
 #define MUTATIONS (sizeof(mutations) / sizeof(mutations[0]))
 

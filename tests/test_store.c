@@ -759,6 +759,74 @@ static void test_older_version(void **state)
 	expect_events(f, f->db, 300);
 }
 
+/* A database as version 3 made it, whose unpins have no caller: read as it is, migrated, and events of new kinds appended. */
+static void test_version_3(void **state)
+{
+	const char *dir = getenv("IOFLUSH_TEST_DATA");
+	struct fixture *f = *state;
+	struct error e = {""};
+	char path[4096], *text;
+	struct store *s;
+	struct source *src;
+	struct capture c;
+	size_t unpins = 0;
+	struct event *ev;
+	FILE *file;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/version3.sql", dir ? dir : "tests/data");
+	file = fopen(path, "r");
+	assert_non_null(file);
+	text = calloc(1, 1 << 16);
+	assert_non_null(text);
+	assert_in_range(fread(text, 1, (1 << 16) - 1, file), 1, (1 << 16) - 2);
+	fclose(file);
+	sql(f->db, text);
+	free(text);
+	for (int migrated = 0; migrated < 2; migrated++) {
+		OK(source_open(&src, f->db, &e));
+		assert_int_equal(source_capture(src, &c, &e), 1);
+		f->n = 0;
+		while ((n = source_read(src, f->ev + f->n, 16, &e)) > 0)
+			f->n += (size_t)n;
+		if (n)
+			fail_msg("%s", e.text);
+		source_close(src);
+		assert_int_equal(f->n, 81);
+		for (ev = f->ev; ev < f->ev + f->n; ev++) {
+			assert_true(ev->kind != EV_unpin || !event_has(ev, unpin, caller));
+			unpins += ev->kind == EV_unpin;
+		}
+		expect_query(f->db, "PRAGMA user_version", migrated ? "4" : "3");
+		OK(store_open(&s, f->db, 0, &e));
+		store_close(s);
+	}
+	assert_int_equal(unpins, 2 * 23);
+	expect_query(f->db, "SELECT count(*), count(caller) FROM unpin", "23|0");
+	memset(f->ev, 0, 3 * sizeof(*f->ev));
+	f->ev[0] = (struct event){.kind = EV_unpin, .t = 1};
+	f->ev[0].unpin = (struct event_unpin){.pfn = 7, .npages = 2};
+	f->ev[0].unpin.caller = intern_add(f->strings, "batch_unpin [iommufd]", 21);
+	f->ev[1] = (struct event){.kind = EV_rw_access, .t = 2, .missing = EVENT_BIT(rw_access, flags)};
+	f->ev[1].rw_access = (struct event_rw_access){.pages = 16, .start = 5, .length = 4096};
+	f->ev[2] = (struct event){.kind = EV_rw_access_end, .t = 3};
+	f->ev[2].rw_access_end = (struct event_rw_access_end){.pages = 16, .rc = -14};
+	store_events(f, f->db, 0, 3);
+	expect_query(f->db, "SELECT caller FROM unpin WHERE capture = 2", "batch_unpin [iommufd]");
+	expect_query(f->db, "SELECT pages, start, length, flags FROM rw_access", "0x10|0x5|0x1000|NULL");
+	expect_query(f->db, "SELECT pages, rc FROM rw_access_end", "0x10|-14");
+	/* the caller is in the check sum: without it the row is another */
+	sql(f->db, "UPDATE event SET f2 = NULL WHERE capture = 2 AND kind = 16");
+	OK(source_open(&src, f->db, &e));
+	assert_int_equal(source_capture(src, &c, &e), 1);
+	assert_int_equal(source_capture(src, &c, &e), 1);
+	while ((n = source_read(src, f->ev, 16, &e)) > 0)
+		;
+	source_close(src);
+	assert_int_equal(n, -1);
+	assert_non_null(strstr(e.text, "capture 2: the check sum of its events"));
+}
+
 /* Reading needs no right to write, neither to the file nor to its folder, also with a write-ahead log. */
 static void test_read_only(void **state)
 {
@@ -1040,6 +1108,7 @@ int main(void)
 		TEST(test_not_ours),
 		TEST(test_read_only),
 		TEST(test_older_version),
+		TEST(test_version_3),
 		TEST(test_full_disk),
 		TEST(test_hot_journal),
 		TEST(test_deterministic),

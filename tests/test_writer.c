@@ -531,6 +531,48 @@ static void test_give_up(void **state)
 	assert_string_equal(r.state[0], "cut-off");
 }
 
+/* Killed, the recorder closes nothing. Readers say at once that its capture is cut off, and the next recorder stores it. */
+static void test_killed(void **state)
+{
+	struct fixture *f = *state;
+	int ready[2], status;
+	struct found r;
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		start(f);
+		put(f, 100);
+		WAIT_FOR(f, s.rows == 100);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	r = found(f->db, false);
+	assert_string_equal(r.state[0], "recording");
+	assert_int_equal(r.rows, 100);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	r = found(f->db, false);
+	assert_string_equal(r.state[0], "cut-off");
+	assert_non_null(strstr(r.note[0], "its recorder died"));
+	assert_int_equal(r.rows, 100);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM capture WHERE state = 'recording'"), 1);
+	start(f);
+	stop(f);
+	assert_int_equal(number(f->db, "SELECT count(*) FROM capture WHERE state = 'recording'"), 0);
+	r = found(f->db, true);
+	assert_string_equal(r.state[0], "cut-off");
+	assert_non_null(strstr(r.note[0], "ended without closing it"));
+}
+
 static void test_full_disk(void **state)
 {
 	struct fixture *f = *state;
@@ -1264,7 +1306,7 @@ static void check_cut(struct fixture *f, uint64_t at_least, bool reopen)
 	if (r.rows + r.retention < at_least)
 		fail_msg("%" PRIu64 " rows are left, %" PRIu64 " are wanted", r.rows + r.retention, at_least);
 	if (r.captures)
-		assert_string_equal(r.state[0], "recording");
+		assert_string_equal(r.state[0], "cut-off"); /* a copy: nobody records into it */
 	check_sound(path);
 	if (!reopen || !r.captures)
 		return;
@@ -2023,6 +2065,7 @@ int main(int argc, char **argv)
 		TEST(test_invalid),
 		TEST(test_locked),
 		TEST(test_give_up),
+		TEST(test_killed),
 		TEST(test_full_disk),
 		TEST(test_read_only),
 		TEST(test_removed),

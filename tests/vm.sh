@@ -223,6 +223,10 @@ judge_selftest() {
 		is "$name: $log: $(grep -c '^ok' "$dir/$log.tap") tests pass, none fails but those of later kernels" "" \
 			"$(grep '^not ok' "$dir/$log.tap" | grep -vE '\.(alloc_hwpt_nested|get_hw_info)$')"
 	done
+	is "$name: every unpin names its caller in iommufd" "batch_unpin" \
+		"$(sql "SELECT DISTINCT ifnull(caller, 'unknown') FROM unpin" | tr '\n' ' ' | sed 's/ $//')"
+	is "$name: reads and writes are seen, and that they unpin" "true true true" "$(run "$ioflush" verify --format json "$db"
+		jq -r '.captures[0].health | "\(.rw_unpins > 0) \(.foreign_unpins == 0) \(.unattributed_unpins == 0)"' "$scratch/out")"
 	is "$name: no test was left out" "190 7" "$(grep -cE '^(not )?ok' "$dir/iommufd.tap") $(grep -cE '^(not )?ok' "$dir/fail_nth.tap")"
 }
 

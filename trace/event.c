@@ -145,6 +145,15 @@ static int check_unpin(const struct event *ev, struct error *e)
 	return 0;
 }
 
+static int check_bytes(const struct event *ev, const struct event_rw_access *f, struct error *e)
+{
+	if (!f->length)
+		return refuse(e, ev, "length", f->length, "an access has at least one byte");
+	if (f->start + (f->length - 1) < f->start)
+		return refuse(e, ev, "start", f->start, "start + length - 1 wraps past 2^64");
+	return 0;
+}
+
 static int check_cut(const struct event *ev, struct error *e)
 {
 	const struct event_cut *c = &ev->cut;
@@ -212,6 +221,8 @@ int event_check(const struct event *ev, struct error *e)
 		return check_access(ev, ev->access_remove.first, ev->access_remove.last, e);
 	case EV_unpin:
 		return check_unpin(ev, e);
+	case EV_rw_access:
+		return check_bytes(ev, &ev->rw_access, e);
 	default:
 		return 0;
 	}

@@ -7,7 +7,8 @@
  *   section 10): too early, too many, too few. Each is shown with the events that prove it.
  * - Unpins: the pages that the model says were unpinned, against the kernel's own unpin events, by PFN and count, over the
  *   whole capture. missing: derived more often than the kernel did. not derived: the kernel did more often. This is
- *   information: pages that only accesses pinned have no known PFN.
+ *   information: pages that only accesses pinned have no known PFN. Left out is what others than iommufd unpinned, and what
+ *   was pinned for one read or write only; it is counted in the health (foreign_unpins, rw_unpins).
  *
  * Result of a capture: PASS, FAIL, or INCOMPLETE (analyzer/report/judge.h), with the reasons.
  *
@@ -224,6 +225,10 @@ static void print_unpins(const struct looked *l)
 	if (x.more)
 		printf("            %s more range%s differ%s\n", text_thousands(x.more), text_s(x.more),
 		       x.more == 1 ? "s" : "");
+	if (t->not_derived && !t->by_kind[EV_rw_access])
+		printf("            no rw_access event was recorded: one read or write of an in-kernel user pins pages, too, and\n"
+		       "            unpins them again; these are among the pages that only accesses held, or that a fill or\n"
+		       "            join had pinned when it failed (info)\n");
 	if (t->midlife.seq && (t->missing_in_kernel || t->not_derived))
 		printf("            the recording began in mid-life: an object older than the recording may also pin a page\n"
 		       "            (missing), or have pinned it before (info)\n");

@@ -109,6 +109,7 @@ static void unpin_range(struct sim *sim, const struct pages *p, uint64_t lo, uin
 		ev = sim_emit(sim, EV_unpin);
 		ev->unpin.pfn = pfn;
 		ev->unpin.npages = n;
+		ev->missing = EVENT_BIT(unpin, caller);
 	}
 }
 

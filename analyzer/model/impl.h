@@ -42,6 +42,7 @@ struct model {
 	struct older older;
 	struct operations operations;
 	const struct event *now;
+	const struct intern *strings; /* NULL: no caller is known */
 	struct ioflush_policy *const *policies;
 	size_t n;
 	uint64_t clear_when_idle; /* bits of the policies that ask for it */
@@ -129,6 +130,10 @@ bool operations_any(struct model *m);
  */
 bool operations_released(struct model *m, uint64_t pfn, uint64_t npages, const struct area *a, const struct domain *d);
 bool operations_unpinned(struct model *m, uint64_t pfn, uint64_t npages);
+
+/* The thread reads or writes an iopt_pages once, from now on or no more; and whether it does. */
+void operations_rw(struct model *m, bool on);
+bool operations_in_rw(struct model *m);
 
 /* This unmap covers pages that nothing had mapped. */
 void operations_odd_unmap(struct model *m, uint64_t pages);

@@ -57,11 +57,51 @@ static void verify_unpin(struct model *m, uint64_t pfn, uint64_t npages, int64_t
 	check(m, balancemap_update(&m->balance, pfn, pfn + npages - 1, balance_span, &u));
 }
 
+/* Whether "NAME [MODULE]", or "NAME" of a kernel with iommufd built in, is a function of iommufd. */
+static bool is_iommufd(const char *caller)
+{
+	static const char *const prefix[] = {"iommufd_", "iopt_", "__iopt_", "pfn_reader_", "batch_"};
+	const char *module = strstr(caller, " [");
+
+	if (module)
+		return !strcmp(module, " [iommufd]");
+	for (size_t i = 0; i < sizeof(prefix) / sizeof(prefix[0]); i++)
+		if (!strncmp(caller, prefix[i], strlen(prefix[i])))
+			return true;
+	return false;
+}
+
 void model_on_unpin(struct model *m, const struct event *ev)
 {
-	m->totals.kernel_unpins += ev->unpin.npages;
-	if (!operations_unpinned(m, ev->unpin.pfn, ev->unpin.npages))
-		verify_unpin(m, ev->unpin.pfn, ev->unpin.npages, -1);
+	const struct event_unpin *f = &ev->unpin;
+	const char *caller = f->caller && m->strings ? intern_get(m->strings, (uint32_t)f->caller) : NULL;
+
+	if (caller && !is_iommufd(caller)) {
+		count(m, HEALTH_foreign_unpins, f->npages);
+		return;
+	}
+	if (operations_in_rw(m)) {
+		count(m, HEALTH_rw_unpins, f->npages);
+		return;
+	}
+	m->totals.kernel_unpins += f->npages;
+	if (operations_unpinned(m, f->pfn, f->npages))
+		return;
+	if (!caller)
+		count(m, HEALTH_unattributed_unpins, f->npages);
+	verify_unpin(m, f->pfn, f->npages, -1);
+}
+
+void model_on_rw_access(struct model *m, const struct event *ev)
+{
+	(void)ev;
+	operations_rw(m, true);
+}
+
+void model_on_rw_access_end(struct model *m, const struct event *ev)
+{
+	(void)ev;
+	operations_rw(m, false);
 }
 
 /* ---- release ---- */

@@ -74,6 +74,11 @@ struct model *model_new(struct ioflush_policy *const *policies, size_t n, const 
 	return m;
 }
 
+void model_strings(struct model *m, const struct intern *strings)
+{
+	m->strings = strings;
+}
+
 void model_free(struct model *m)
 {
 	if (!m)

@@ -13,6 +13,7 @@
 #include "analyzer/ioflush-policy.h"
 #include "base/budget.h"
 #include "base/error.h"
+#include "base/intern.h"
 #include "trace/event.h"
 
 #define MODEL_MAX_POLICIES 63 /* a bit each in a word, and one for "ever" */
@@ -60,11 +61,11 @@ struct model_totals {
 	uint64_t events;
 	uint64_t by_kind[EV_KINDS];
 	uint64_t first_t, last_t;
-	uint64_t mapped_pages;	    /* a page counts once per domain */
-	uint64_t unpinned_pages;    /* derived, PFN known or not */
-	uint64_t peak_exposed;	    /* most frames with nc > 0 at one time */
-	uint64_t derived_unpins;    /* derived, PFN known */
-	uint64_t kernel_unpins;	    /* pages in unpin events */
+	uint64_t mapped_pages;	 /* a page counts once per domain */
+	uint64_t unpinned_pages; /* derived, PFN known or not */
+	uint64_t peak_exposed;	 /* most frames with nc > 0 at one time */
+	uint64_t derived_unpins; /* derived, PFN known */
+	uint64_t kernel_unpins; /* pages in unpin events, without those of others and of reads and writes (section 10) */
 	uint64_t missing_in_kernel; /* by PFN: derived more often than the kernel did. Valid after model_finish() */
 	uint64_t not_derived;	    /* by PFN: the kernel did more often. Valid after model_finish() */
 	uint64_t health[HEALTH_COUNT];
@@ -141,6 +142,9 @@ struct model;
 struct model *model_new(struct ioflush_policy *const *policies, size_t n, const struct model_observer *obs,
 			struct budget *budget);
 void model_free(struct model *m);
+
+/* The strings of the events, for the callers of unpins; without it all of them are unknown. It must outlive the model. */
+void model_strings(struct model *m, const struct intern *strings);
 
 /*
  * Takes n events in time order that passed event_check(). 0, or -1 and the error, which names the event: no memory, or

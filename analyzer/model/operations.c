@@ -428,6 +428,24 @@ bool operations_unpinned(struct model *m, uint64_t pfn, uint64_t npages)
 	return true;
 }
 
+void operations_rw(struct model *m, bool on)
+{
+	struct thread *t = on ? thread_get(m) : thread_find(&m->operations, m->now->tid);
+
+	if (!t)
+		return;
+	m->operations.reading += on;
+	m->operations.reading -= t->rw;
+	t->rw = on;
+}
+
+bool operations_in_rw(struct model *m)
+{
+	const struct thread *t = m->operations.reading ? thread_find(&m->operations, m->now->tid) : NULL;
+
+	return t && t->rw;
+}
+
 /* ---- threads go on ---- */
 
 void operations_odd_unmap(struct model *m, uint64_t pages)

@@ -33,6 +33,7 @@ struct thread {
 	uint64_t area, domain;	      /* these ids; also those of an area_add_domain by itself */
 	bool in_part;		      /* domain_add: an area in it failed */
 	bool unordered;		      /* it overlaps another one */
+	bool rw;		      /* between rw_access and rw_access_end; not a part of the operation */
 	uint64_t unknown;	      /* released indexes whose frame is unknown */
 	struct tallymap tally;
 	struct origin begin, early; /* early: the unpin that came before its release */
@@ -47,6 +48,7 @@ struct operations {
 	struct thread *threads;
 	struct thread *recent;
 	uint64_t waiting;				  /* threads whose next event settles something */
+	uint64_t reading;				  /* threads within an rw_access */
 	uint64_t too_early, too_many, too_few, unordered; /* unordered: any of these where operations overlapped */
 };
 

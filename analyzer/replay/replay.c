@@ -273,6 +273,7 @@ static int replay_capture(struct pass *p, struct error *e)
 	p->model = model_new(r->set->policy, r->set->n, r->obs, r->memory);
 	if (!p->model)
 		return model_error(p, budget_failure(r->memory), e);
+	model_strings(p->model, p->ring->source->strings);
 	if (r->begin) {
 		ret = r->begin(r->ctx, p->ring->source, &p->capture, p->model);
 		if (ret)

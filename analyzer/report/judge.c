@@ -19,6 +19,8 @@ static bool is_foreign(unsigned kind)
 	case EV_map_failed:
 	case EV_unmap:
 	case EV_unpin:
+	case EV_rw_access:
+	case EV_rw_access_end:
 	case EV_attach:
 	case EV_detach:
 	case EV_lost:
@@ -34,6 +36,16 @@ static bool is_empty(const struct model_totals *t)
 		if (t->by_kind[kind] && !is_foreign(kind))
 			return false;
 	return true;
+}
+
+static bool is_tracepoint(const char *name)
+{
+	static const char *const names[] = {"iommu:map", "iommu:unmap"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
 }
 
 /* What a beginning in mid-life explains. */
@@ -74,6 +86,72 @@ bool judge_is_broken(const struct judgement *j, const struct model_totals *t, in
 	}
 }
 
+struct words {
+	char *out;
+	size_t n, size;
+};
+
+/* Cut to what there is room for. */
+static void add_text(struct words *w, const char *between, const char *text)
+{
+	if (w->n < w->size)
+		w->n += (size_t)snprintf(w->out + w->n, w->size - w->n, "%s%s", w->n ? between : "", text);
+}
+
+/* One of the other events: "3,120 sched_switch events", "events named x:mymap on iommu_map (7): rename the probe". */
+static void add_other(struct words *w, const struct other_event *ev)
+{
+	char text[2 * OTHER_NAME + 64];
+
+	if (ev->function[0])
+		snprintf(text, sizeof(text), "events named %s on %s (%s): rename the probe", ev->name, ev->function,
+			 text_thousands(ev->n));
+	else if (ev->probe)
+		snprintf(text, sizeof(text), "%s %s event%s of a probe, which is not named as ioflush's",
+			 text_thousands(ev->n), ev->name, text_s(ev->n));
+	else
+		snprintf(text, sizeof(text), "%s %s event%s", text_thousands(ev->n), ev->name, text_s(ev->n));
+	add_text(w, ", ", text);
+}
+
+/* What there is in place of iommufd's events. */
+static void find_instead(const struct capture *c, const struct model_totals *t, const struct dropped *d,
+			 char out[JUDGE_INSTEAD])
+{
+	struct words w = {.out = out, .size = JUDGE_INSTEAD};
+	uint64_t named = 0;
+	char text[160];
+
+	if (t->health[HEALTH_foreign_maps]) {
+		snprintf(text, sizeof(text),
+			 "%s map or unmap event%s of domains that iommufd never named: vfio type1, or the DMA API?",
+			 text_thousands(t->health[HEALTH_foreign_maps]), text_s(t->health[HEALTH_foreign_maps]));
+		add_text(&w, ", ", text);
+	}
+	if (d && d->tracepoints) {
+		snprintf(text, sizeof(text),
+			 "%s record%s of the tracepoints iommu:map and iommu:unmap, which tell no domain: cannot be judged",
+			 text_thousands(d->tracepoints), text_s(d->tracepoints));
+		add_text(&w, ", ", text);
+		named = d->tracepoints;
+	}
+	for (int i = 0; d && i < OTHER_EVENTS && d->other_event[i].n; i++) {
+		const struct other_event *ev = &d->other_event[i];
+
+		if (is_tracepoint(ev->name))
+			continue;
+		add_other(&w, ev);
+		named += ev->n;
+	}
+	if (d && d->other > named) {
+		snprintf(text, sizeof(text), "%s record%s of other%s events", text_thousands(d->other - named),
+			 text_s(d->other - named), named ? " other" : "");
+		add_text(&w, ", ", text);
+	}
+	if (!w.n && !t->events)
+		add_text(&w, "", c->probes[0] ? "its probes gave no event" : "it has no record at all");
+}
+
 struct judgement judge(const struct capture *c, const struct model_totals *t, const struct dropped *dropped, bool partial)
 {
 	struct judgement j = {
@@ -86,10 +164,13 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		.partial = partial,
 		.unordered = t->health[HEALTH_unpinned_unordered],
 		.failed_maps = dropped && dropped->failed_maps && t->health[HEALTH_not_mapped],
+		.no_rc = dropped ? dropped->no_rc_kinds : 0,
 		.missing = t->by_kind[EV_unpin] && t->missing_in_kernel,
 	};
-	bool explained = j.nothing || j.lacking || j.lost;
+	bool explained = j.nothing || j.lacking || j.lost || j.no_rc;
 
+	if (j.nothing)
+		find_instead(c, t, dropped, j.instead);
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		j.broken |= judge_is_broken(&j, t, i);
 	if (!explained && (j.broken || (j.missing && !j.midlife && !j.unordered)))
@@ -99,29 +180,24 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 	return j;
 }
 
-struct words {
-	char *out;
-	size_t n;
-};
-
 static void add(struct words *w, const char *text)
 {
-	w->n += (size_t)snprintf(w->out + w->n, w->n < JUDGE_TEXT ? JUDGE_TEXT - w->n : 0, "%s%s", w->n ? "; " : "",
-				 text);
+	add_text(w, "; ", text);
 }
 
 void judge_text(const struct judgement *j, const struct model_totals *t, char out[JUDGE_TEXT])
 {
-	struct words w = {.out = out};
-	char list[LACKING_TEXT], text[LACKING_TEXT + 32];
+	struct words w = {.out = out, .size = JUDGE_TEXT};
+	char list[LACKING_TEXT], text[JUDGE_INSTEAD + LACKING_TEXT];
 
 	out[0] = '\0';
 	if (j->verdict == VERDICT_PASS)
 		return;
-	if (j->nothing && t->health[HEALTH_foreign_maps])
-		add(&w, "no event of iommufd; the maps are of domains that it never named: vfio type1, or the DMA API");
-	else if (j->nothing)
-		add(&w, "no event of iommufd");
+	if (j->nothing) {
+		snprintf(text, sizeof(text), "no event of iommufd%s%s%s", j->instead[0] ? " (" : "", j->instead,
+			 j->instead[0] ? ")" : "");
+		add(&w, text);
+	}
 	if (j->lacking) {
 		lacking_text(j->lacking, list);
 		snprintf(text, sizeof(text), "no probe gave %s", list);
@@ -139,6 +215,11 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 		add(&w, "no unpin event was recorded");
 	if (j->unordered)
 		add(&w, "operations of threads overlap where releases and unpins differ");
+	if (j->no_rc) {
+		lacking_text(j->no_rc, list);
+		snprintf(text, sizeof(text), "no rc in %s: whether these failed is not known", list);
+		add(&w, text);
+	}
 	if (j->failed_maps)
 		add(&w, "maps failed, and how is not recorded");
 	for (int i = 0, n = 0; i < HEALTH_COUNT; i++) {

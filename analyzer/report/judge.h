@@ -22,16 +22,20 @@ enum verdict { VERDICT_PASS, VERDICT_INCOMPLETE, VERDICT_FAIL, VERDICTS }; /* th
 extern const char *const verdict_names[VERDICTS];      /* "PASS", "INCOMPLETE", "FAIL" */
 extern const char *const verdict_json_names[VERDICTS]; /* "pass", "incomplete", "fail" */
 
+#define JUDGE_INSTEAD 640
+
 struct judgement {
 	enum verdict verdict;
 	/* what makes it incomplete */
 	bool nothing;	  /* no event that only iommufd gives */
 	uint64_t lacking; /* kinds of events that every policy needs and no probe gives */
 	bool lost, midlife;
-	bool no_unpins;	  /* unpins are derived, none is recorded */
-	bool coherency;	  /* of some domain, is unknown */
-	bool partial;	  /* the input breaks off */
-	bool unordered;	  /* operations of threads overlapped where releases and unpins differ */
+	bool no_unpins;		     /* unpins are derived, none is recorded */
+	bool coherency;		     /* of some domain, is unknown */
+	bool partial;		     /* the input breaks off */
+	bool unordered;		     /* operations of threads overlapped where releases and unpins differ */
+	uint64_t no_rc;		     /* kinds of ends that tell no return code: what failed is not known */
+	char instead[JUDGE_INSTEAD]; /* with nothing: what the capture has in place of events; "" if that is not known */
 	bool failed_maps; /* maps failed and left no events, which explains unmaps of what nothing had mapped */
 	/* what makes it fail, if nothing explains it */
 	bool broken;  /* a counter that a complete trace does not have */
@@ -46,7 +50,7 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 bool judge_is_broken(const struct judgement *j, const struct model_totals *t, int health);
 
 /* Why it is no PASS, in words: "records were lost; ...". Empty for PASS. */
-#define JUDGE_TEXT 512
+#define JUDGE_TEXT 2048
 void judge_text(const struct judgement *j, const struct model_totals *t, char out[JUDGE_TEXT]);
 
 #endif

@@ -134,9 +134,13 @@ static void print_verify(const struct report *r, FILE *out)
 	else if (t->not_derived)
 		report_say(out, "verify",
 			   "%s unpin%s derived, the kernel's own unpin events confirm all of them; %s of the kernel's %s not "
-			   "derived (pages that only accesses held have no known PFN)",
+			   "derived (%s)",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins), text_thousands(t->not_derived),
-			   text_thousands(t->kernel_unpins));
+			   text_thousands(t->kernel_unpins),
+			   t->by_kind[EV_rw_access] ?
+				   "pages that only accesses held, or that a fill or join had pinned when it failed" :
+				   "pages that only accesses held, that a fill or join had pinned when it failed, or that were "
+				   "pinned for one read or write, of which no rw_access event tells");
 	else
 		report_say(out, "verify", "%s unpin%s derived, the kernel's own unpin events confirm all of them",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));

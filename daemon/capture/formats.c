@@ -210,6 +210,38 @@ void ring_cmdlines(struct ring *r, int fd)
 	names_forget(r);
 }
 
+/* --- names of functions */
+
+static bool name_caller(void *ctx, uint64_t address, char out[SYMBOL_MAX])
+{
+	const struct ring *r = ctx;
+	struct symbol_search s;
+	char text[32768];
+	const char *name;
+	off_t at = 0;
+	ssize_t n;
+
+	symbol_begin(&s, address);
+	do {
+		n = pread(r->names.symbols, text, sizeof(text), at);
+		if (n > 0)
+			symbol_text(&s, text, (size_t)n);
+		at += n > 0 ? n : 0;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	name = symbol_end(&s);
+	if (n < 0 || !name)
+		return false;
+	memcpy(out, name, strlen(name) + 1);
+	return true;
+}
+
+void ring_symbols(struct ring *r, int fd)
+{
+	close_fd(&r->names.symbols);
+	r->names.symbols = fd;
+	decoder_name_callers(r->decoder, fd < 0 ? NULL : name_caller, r, true);
+}
+
 /* --- lifetime */
 
 int names_init(struct ring *r)
@@ -228,6 +260,7 @@ void names_free(struct ring *r)
 		free_format(f);
 	}
 	close_fd(&r->names.fd);
+	close_fd(&r->names.symbols);
 	if (r->names.tep)
 		tep_free(r->names.tep);
 }

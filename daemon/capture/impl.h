@@ -120,6 +120,7 @@ struct names {
 	struct tep_handle *tep;
 	struct format *formats;
 	int fd;		  /* of saved_cmdlines; -1: none */
+	int symbols;	  /* of the kernel's functions; -1: none */
 	uint64_t read_at; /* when that was read; 0: never */
 	unsigned comms;	  /* that tep knows */
 	bool has_pid;

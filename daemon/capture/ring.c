@@ -269,7 +269,7 @@ struct ring *ring_new(const struct ring_options *o, struct intern *strings, stru
 		goto fail;
 	r->opt = *o;
 	r->strings = strings;
-	r->names.fd = -1;
+	r->names.fd = r->names.symbols = -1;
 	pthread_mutex_init(&r->lock, NULL);
 	r->decoder = decoder_new(strings, NULL);
 	if (!r->decoder || names_init(r) || losses_init(r))

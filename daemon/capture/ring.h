@@ -64,6 +64,9 @@ int ring_format(struct ring *c, const char *system, const char *text, size_t len
 /* The pid -> command table: fd of saved_cmdlines, reread when a pid is new (at most once a second); -1: none. */
 void ring_cmdlines(struct ring *c, int fd);
 
+/* The kernel's functions: fd of their addresses, read when a caller is new; -1: callers stay unknown. */
+void ring_symbols(struct ring *c, int fd);
+
 /*
  * The total of records that probes missed, see missed.h. An increase becomes a lost event that begins at the last call.
  * The first call sets the base; so does a lower total: the counters restart when a module is loaded again.

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/grow.h"
 #include "daemon/probes/missed.h"
@@ -43,6 +44,36 @@ int tracer_open_cmdlines(const struct tracer *t)
 	char path[PATH_MAX];
 
 	if (path_print(path, "%s/saved_cmdlines", t->opt.tracefs))
+		return -1;
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Whether the symbols at the start of kallsyms have addresses: those of the CPUs' own data begin at 0, one by one. */
+static bool shows_addresses(int fd)
+{
+	char head[4097], *line, *save = NULL;
+	ssize_t n = pread(fd, head, sizeof(head) - 1, 0);
+
+	head[n > 0 ? n : 0] = '\0';
+	for (line = strtok_r(head, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (strtoull(line, NULL, 16))
+			return true;
+	return false;
+}
+
+int tracer_open_symbols(const struct tracer *t)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (path_print(path, "%s/proc/kallsyms", t->opt.root))
+		return -1;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && shows_addresses(fd))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	if (path_print(path, "%s/available_filter_functions_addrs", t->opt.tracefs))
 		return -1;
 	return open(path, O_RDONLY | O_CLOEXEC);
 }

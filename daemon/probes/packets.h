@@ -15,7 +15,16 @@
 
 #define MAX_CPUS 8192u
 
-enum priv_kind { PRIV_BUFFER = 1, PRIV_STATS, PRIV_CMDLINES, PRIV_CPUS, PRIV_TRACE, PRIV_MISSED, PRIV_UNCHANGED };
+enum priv_kind {
+	PRIV_BUFFER = 1,
+	PRIV_STATS,
+	PRIV_CMDLINES,
+	PRIV_CPUS,
+	PRIV_TRACE,
+	PRIV_MISSED,
+	PRIV_UNCHANGED,
+	PRIV_SYMBOLS
+};
 
 struct request {
 	uint32_t kind; /* enum priv_kind */

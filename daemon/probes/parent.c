@@ -99,6 +99,7 @@ static bool request_valid(const struct request *q, ssize_t len)
 	case PRIV_TRACE:
 		return q->arg <= 1;
 	case PRIV_CMDLINES:
+	case PRIV_SYMBOLS:
 	case PRIV_CPUS:
 	case PRIV_MISSED:
 	case PRIV_UNCHANGED:
@@ -122,6 +123,9 @@ static int serve_request(struct parent *p, const struct request *q)
 		break;
 	case PRIV_CMDLINES:
 		fd = tracer_open_cmdlines(p->t);
+		break;
+	case PRIV_SYMBOLS:
+		fd = tracer_open_symbols(p->t);
 		break;
 	case PRIV_CPUS:
 		answer_cpus(p);

@@ -283,6 +283,11 @@ int priv_open_cmdlines(struct priv *p)
 	return ask_descriptor(p, PRIV_CMDLINES, 0);
 }
 
+int priv_open_symbols(struct priv *p)
+{
+	return ask_descriptor(p, PRIV_SYMBOLS, 0);
+}
+
 int priv_missed(struct priv *p, uint64_t *missed)
 {
 	if (ask(p, PRIV_MISSED, 0) < 0)

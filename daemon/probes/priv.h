@@ -45,6 +45,7 @@ void priv_armed_free(struct priv_armed *a);
 int priv_open_buffer(struct priv *p, unsigned cpu); /* a descriptor or -1 with errno */
 int priv_open_stats(struct priv *p, unsigned cpu);
 int priv_open_cmdlines(struct priv *p);
+int priv_open_symbols(struct priv *p);
 int priv_missed(struct priv *p, uint64_t *missed); /* as tracer_missed() */
 unsigned *priv_cpus(struct priv *p, size_t *n, struct error *e);
 int priv_unchanged(struct priv *p, struct error *e); /* as tracer_unchanged(); 1: it cannot be asked */

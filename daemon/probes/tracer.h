@@ -95,6 +95,11 @@ int tracer_unchanged(const struct tracer *t, struct error *e);
 int tracer_open_buffer(const struct tracer *t, unsigned cpu); /* per_cpu/cpuN/trace_pipe_raw, O_NONBLOCK */
 int tracer_open_stats(const struct tracer *t, unsigned cpu);  /* per_cpu/cpuN/stats; reread with pread from 0 */
 int tracer_open_cmdlines(const struct tracer *t);	      /* saved_cmdlines; reread with pread from 0 */
+/*
+ * The kernel's functions and their addresses; reread with pread from 0. kallsyms, or, where that shows no addresses (no
+ * CAP_SYSLOG), those that can be traced, which tracefs shows from 6.5 on.
+ */
+int tracer_open_symbols(const struct tracer *t);
 /* Records that our kprobes missed since arming, see missed.h. 0, or -1 with errno (ENOENT: there are no kprobes). */
 int tracer_missed(const struct tracer *t, uint64_t *missed);
 /* The CPUs that the instance has now, ascending. malloc'ed; count in *n; NULL: error. */

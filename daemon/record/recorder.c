@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -182,6 +183,17 @@ static int locked_by_other(struct store *s, struct error *e)
 			 store_path(s));
 }
 
+/* A reader that looks whether anybody records holds a lock for a moment. */
+static int wait_lock(int fd)
+{
+	const struct timespec moment = {.tv_nsec = 5000000};
+	int ret;
+
+	for (int i = 0; (ret = flock(fd, LOCK_EX | LOCK_NB)) && errno == EWOULDBLOCK && i < 20; i++)
+		nanosleep(&moment, NULL);
+	return ret;
+}
+
 int recorder_lock(struct recorder_lock *l, struct store *s, struct error *e)
 {
 	const char *path = store_path(s);
@@ -197,7 +209,7 @@ int recorder_lock(struct recorder_lock *l, struct store *s, struct error *e)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st))
 		goto fail;
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
+	if (wait_lock(fd)) {
 		if (errno != EWOULDBLOCK)
 			goto fail;
 		locked_by_other(s, e); /* before SQLite's own locks end with the descriptor */

@@ -1,1 +1,3 @@
--- Maps that failed are events of their own (kind 20) from here on. A program that does not know them calls the database newer.
+-- Of new meaning from here on: maps that failed are events of their own (kind 20), so is what an in-kernel user reads or writes
+-- once (kinds 21 and 22), and f2 of an unpin (kind 16) is the function that asked for it. No table changes. A program that does
+-- not know this calls the database newer.

@@ -217,10 +217,17 @@ static void finish_domain_add(struct decoder *d, struct event *ev)
 		set_field(ev, FIELD(domain_add, coherent), th->coherent);
 }
 
-static int finish_unpin(struct event *ev, const struct raw_record *r, struct error *e)
+static int finish_unpin(struct decoder *d, struct event *ev, const struct raw_record *r, struct error *e)
 {
 	uint64_t page = r->v[X_PAGE], vmemmap = r->v[X_VMEMMAP];
+	uint32_t caller = 0;
 
+	if (r->present & BIT(X_CALLER) && !event_has(ev, unpin, caller))
+		caller = caller_of(d, r->v[X_CALLER], e);
+	if (caller == UINT32_MAX)
+		return -1;
+	if (caller)
+		set_field(ev, FIELD(unpin, caller), caller);
 	if (r->present & EVENT_BIT(unpin, pfn))
 		return 0;
 	if (page < vmemmap || (page - vmemmap) % STRUCT_PAGE_SIZE)
@@ -297,6 +304,9 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 	case EV_area_add_domain_end:
 		fix_rc(&ev->area_add_domain_end.rc);
 		break;
+	case EV_rw_access_end:
+		fix_rc(&ev->rw_access_end.rc);
+		break;
 	case EV_map:
 		if (r->v[X_RC])
 			return make_map_failed(d, r, ev);
@@ -326,7 +336,7 @@ static int make_event(struct decoder *d, const struct raw_record *r, struct even
 			d->stats.unneeded++;
 			return 0;
 		}
-		if (finish_unpin(ev, r, e))
+		if (finish_unpin(d, ev, r, e))
 			return -1;
 		break;
 	case EV_attach:

@@ -24,6 +24,7 @@
 #include "base/error.h"
 #include "base/intern.h"
 #include "trace/decoder/raw.h"
+#include "trace/decoder/symbols.h"
 #include "trace/event.h"
 #include "trace/source.h"
 
@@ -70,6 +71,14 @@ void decoder_take_tracepoints(struct decoder *d);
  * are fewer than most strings, and are unknown after that. Without this call, a name that finds no room is an error.
  */
 void decoder_limit_names(struct decoder *d, uint32_t most);
+
+/*
+ * Who knows the function that an address is in: name writes "NAME [MODULE]" and returns true, or false: it is unknown. It is
+ * asked once for an address; if modules may come (live), now and then again for one that had no name. Without this call, a
+ * caller that is recorded as an address is unknown.
+ */
+void decoder_name_callers(struct decoder *d, bool (*name)(void *ctx, uint64_t address, char out[SYMBOL_MAX]), void *ctx,
+			  bool live);
 
 /*
  * The events of a raw record, in time order. Returns how many, or -1 and the error (without the place). After an error

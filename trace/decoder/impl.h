@@ -6,6 +6,7 @@
  *	decoder.c	raw records to events
  *	threads.c	what is kept per thread and per device
  *	calls.c		calls: ends that get what they lack from their entry
+ *	callers.c	who called: names for addresses
  *	records.c	libtraceevent's records to raw ones
  */
 #ifndef IOFLUSH_TRACE_DECODER_IMPL_H
@@ -19,6 +20,7 @@
 #define COMM_SLOTS 1024u /* power of two */
 #define MAX_CALLS 8	 /* calls of a thread at once; they nest three deep */
 #define CALL_FIELDS 6	 /* fields that an entry has for its end: the first ones of both */
+#define CALLERS 64	 /* addresses of callers that are kept */
 #define NO_TID UINT32_MAX
 #define IDLE 0x80000000u /* no tid is so large */
 
@@ -32,7 +34,7 @@
 /* The extra fields of each kind, by index from RAW_EXTRA on. */
 enum { X_RC = RAW_EXTRA };			  /* map, access_add */
 enum { X_UNMAPPED = RAW_EXTRA, X_UNMAPPED_SIZE }; /* unmap; the second as the tracepoint has it */
-enum { X_PAGE = RAW_EXTRA, X_VMEMMAP };		  /* unpin */
+enum { X_PAGE = RAW_EXTRA, X_VMEMMAP, X_CALLER }; /* unpin; the last: the address for caller, which is a name */
 enum { X_IDEV = RAW_EXTRA };			  /* attach, detach */
 enum { X_COHERENT = RAW_EXTRA };		  /* hwpt_alloc */
 enum { X_DEVICE = RAW_EXTRA };			  /* attach_device_to_domain */
@@ -85,6 +87,21 @@ struct plan_slot {
 	uint64_t others;
 };
 
+/* What is known of one address. */
+struct caller {
+	uint64_t address;
+	uint64_t misses; /* how often it had no name */
+	uint32_t name;	 /* 0: none yet */
+};
+
+struct callers {
+	bool (*name)(void *ctx, uint64_t address, char out[SYMBOL_MAX]); /* NULL: nobody knows */
+	void *ctx;
+	bool live; /* what has no name may get one */
+	unsigned n;
+	struct caller at[CALLERS];
+};
+
 /* What records.c knows of formats and names. */
 struct formats {
 	struct tep_handle *tep; /* the rest is compiled from this */
@@ -115,6 +132,7 @@ struct decoder {
 	struct device *devices;
 	uint8_t pair[RAW_KINDS]; /* enum pairing of each kind that is an entry */
 
+	struct callers callers;
 	struct formats formats;
 };
 
@@ -141,5 +159,10 @@ void calls_pair_all(struct decoder *d, enum pairing how);
 int call_enter(struct decoder *d, const struct raw_record *r, struct error *e);
 /* Completes the end of a call from its entry. Returns how many lost events; *whole: whether r is complete now. */
 int call_end(struct decoder *d, struct raw_record *r, struct event *out, bool *whole);
+
+/* --- callers.c */
+
+/* The name of the function that a call returns to, as a string's id; 0: unknown, UINT32_MAX: no memory, and the error. */
+uint32_t caller_of(struct decoder *d, uint64_t address, struct error *e);
 
 #endif

@@ -13,7 +13,8 @@ const struct raw_desc raw_table[RAW_KINDS] = {
 	[EV_map] = {.extra = {"rc"}, .entry = RAW_map_entry},
 	[EV_access_add] = {.extra = {"rc"}, .entry = RAW_access_add_entry},
 	[EV_unmap] = {.extra = {"unmapped", "unmapped_size"}, .entry = RAW_unmap_entry},
-	[EV_unpin] = {.extra = {"page", "vmemmap"}},
+	[EV_unpin] = {.extra = {"page", "vmemmap", "caller_address"}},
+	[EV_rw_access_end] = {.entry = EV_rw_access},
 	[EV_attach] = {.extra = {"idev"}},
 	[EV_detach] = {.extra = {"idev"}},
 	[RAW_hwpt_alloc] = {"hwpt_alloc", {"coherent"}},
@@ -62,6 +63,11 @@ bool raw_field_is_string(unsigned kind, int field)
 	if (field >= RAW_EXTRA)
 		return field == RAW_EXTRA && raw_table[kind].string;
 	return kind < EV_KINDS && event_table[kind].field[field].type == FIELD_STR;
+}
+
+int raw_field_as_address(unsigned kind, int field)
+{
+	return kind == EV_unpin && field == FIELD(unpin, caller) ? X_CALLER : -1;
 }
 
 static bool field_is(unsigned kind, int field, const char *name, size_t len)

@@ -52,6 +52,8 @@ const char *raw_kind_name(unsigned kind);
 int raw_field_by_name(unsigned kind, const char *name, size_t len, int hint);
 const char *raw_field_name(unsigned kind, int field); /* NULL: no such field */
 bool raw_field_is_string(unsigned kind, int field);
+/* The index of the same field as a number: an address that stands for a name. -1: there is none. */
+int raw_field_as_address(unsigned kind, int field);
 
 /*
  * The field that a record of this kind lacks to be ours; NULL: none. The end of a call may lack all fields of its

@@ -90,12 +90,15 @@ static const char *compile_fields(struct decoder *d, struct tep_event *event, st
 {
 	struct tep_format_field *f;
 	const char *bad = NULL;
-	int dest;
+	int dest, address;
 
 	for (f = event->format.fields; f; f = f->next) {
 		struct read_op *op = &plan->op[plan->n];
 
 		dest = raw_field_by_name(plan->kind, f->name, strlen(f->name), -1);
+		address = raw_field_as_address(plan->kind, dest);
+		if (address >= 0 && !(f->flags & TEP_FIELD_IS_STRING))
+			dest = address;
 		if (dest < 0 || plan->present & BIT(dest))
 			continue;
 		if (compile_field(d, f, raw_field_is_string(plan->kind, dest), op)) {
@@ -272,9 +275,10 @@ static uint64_t sign_extend(uint64_t v, unsigned size)
 	})
 
 /* The string of a field as an id; 0: empty, UINT32_MAX and the error. */
-static uint32_t read_string(struct decoder *d, const struct tep_record *rec, const struct read_op *op, struct error *e)
+static uint32_t read_string(struct decoder *d, const struct plan *plan, const struct tep_record *rec,
+			    const struct read_op *op, struct error *e)
 {
-	const char *data = rec->data;
+	const char *data = rec->data, *field = raw_field_name(plan->kind, op->dest);
 	size_t offset = op->offset, len = op->size;
 	uint32_t loc, id;
 
@@ -283,19 +287,19 @@ static uint32_t read_string(struct decoder *d, const struct tep_record *rec, con
 		offset = (loc & 0xffff) + (op->how == READ_RELATIVE ? op->offset + 4u : 0);
 		len = loc >> 16;
 		if (offset > (size_t)rec->size || len > (size_t)rec->size - offset) {
-			error_set(e, "device: string at %zu to %zu of a record of %d bytes", offset, offset + len,
+			error_set(e, "%s: string at %zu to %zu of a record of %d bytes", field, offset, offset + len,
 				  rec->size);
 			return UINT32_MAX;
 		}
 	}
 	len = strnlen(data + offset, len);
 	if (len > EVENT_MAX_STRING) {
-		error_set(e, "device: a string of %zu bytes; none has more than %d", len, EVENT_MAX_STRING);
+		error_set(e, "%s: a string of %zu bytes; none has more than %d", field, len, EVENT_MAX_STRING);
 		return UINT32_MAX;
 	}
 	id = intern_add(d->strings, data + offset, len);
 	if (id == UINT32_MAX)
-		error_set(e, "device: %s", intern_failure(d->strings));
+		error_set(e, "%s: %s", field, intern_failure(d->strings));
 	return id;
 }
 
@@ -363,7 +367,7 @@ static int read_fields(struct decoder *d, const struct plan *plan, const struct 
 			raw->v[op->dest] = read_number(d, op, data + op->offset);
 			continue;
 		}
-		raw->v[op->dest] = read_string(d, rec, op, e);
+		raw->v[op->dest] = read_string(d, plan, rec, op, e);
 		if (raw->v[op->dest] == UINT32_MAX)
 			return -1;
 		if (!raw->v[op->dest])

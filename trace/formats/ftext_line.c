@@ -233,6 +233,36 @@ static const char *parse_string(struct intern *strings, const char *p, const cha
 	return NULL;
 }
 
+/*
+ * A function as the kernel prints it, "NAME+0x12/0x80 [MODULE]", without the place in it. From an address on: there is none.
+ * Moves *at behind it. NULL, or what is wrong.
+ */
+static const char *parse_symbol(struct intern *strings, const char **at, const char *end, uint64_t *out)
+{
+	const char *name = *at, *p = skip_word(name, end), *module = ftext_skip_blanks(p, end), *module_end;
+	char text[EVENT_MAX_STRING + 1];
+	size_t len = 0, module_len = 0;
+
+	*at = p;
+	while (name + len < p && name[len] != '+')
+		len++;
+	if (module < end && *module == '[') {
+		*at = module_end = skip_word(module, end);
+		module_len = module_end[-1] == ']' ? (size_t)(module_end - module) : 0;
+	}
+	if (!len || ftext_is_digit(*name))
+		return NULL;
+	if (len + 1 + module_len > EVENT_MAX_STRING)
+		return "a function of more than 255 bytes; the line is damaged";
+	memcpy(text, name, len);
+	if (module_len) {
+		text[len] = ' ';
+		memcpy(text + len + 1, module, module_len);
+		len += 1 + module_len;
+	}
+	return parse_string(strings, text, text + len, out);
+}
+
 /* Whether "NAME=" of that field is at *at; moves *at to the '='. */
 static bool is_field(unsigned kind, int field, const char **at, const char *end)
 {
@@ -270,7 +300,9 @@ const char *ftext_fields(struct intern *strings, const char *p, const char *end,
 		hint = field + 1;
 		p = value;
 		if (raw_field_is_string(raw->kind, field)) {
-			wrong = parse_string(strings, value, skip_word(p, end), &raw->v[field]);
+			wrong = raw_field_as_address(raw->kind, field) >= 0 ?
+					parse_symbol(strings, &p, end, &raw->v[field]) :
+					parse_string(strings, value, skip_word(p, end), &raw->v[field]);
 			if (wrong)
 				return wrong;
 			raw->present |= (uint16_t)((raw->v[field] != 0) << field);

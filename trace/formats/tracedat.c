@@ -316,6 +316,11 @@ static int begin_readers(struct tracedat *td, const struct tracefile_buffer *b, 
 	return 0;
 }
 
+static bool name_caller(void *ctx, uint64_t address, char out[SYMBOL_MAX])
+{
+	return tracefile_symbol(ctx, address, out);
+}
+
 static int begin_capture(struct tracedat *td, const struct tracefile_buffer *b, struct error *e)
 {
 	const struct tracefile *tf = td->file;
@@ -327,6 +332,7 @@ static int begin_capture(struct tracedat *td, const struct tracefile_buffer *b, 
 	if (!td->decoder)
 		return error_set(e, "%s: %s", td->source.path, budget_failure(&td->source.budget));
 	decoder_within(td->decoder, &td->source.budget);
+	decoder_name_callers(td->decoder, name_caller, td->file, false);
 	return begin_readers(td, b, e);
 }
 

@@ -16,6 +16,8 @@
 #include "trace/formats/tracefile_parts.h"
 
 #define MAX_OPTION_SECTIONS 1024u
+#define MAX_SYMBOLS (64u << 20) /* bytes of kallsyms; a kernel has about 10 MiB */
+#define SOME_SYMBOLS 32768u	/* bytes of it at one time */
 
 struct cursor tracefile_at(const struct tracefile *tf, uint64_t offset, const char *what, struct error *e)
 {
@@ -115,6 +117,7 @@ static int read_v6(struct tracefile *tf, struct cursor *c)
 {
 	if (tracefile_read_header_page(tf, c) || tracefile_skip_ftrace_formats(tf, c) || tracefile_read_formats(tf, c))
 		return -1;
+	tf->symbols = cursor_offset(c);
 	if (skip_block(c, "kernel symbols") || skip_block(c, "printk formats"))
 		return -1;
 	return tracefile_read_cmdlines(tf, c) || read_rest_v6(tf, c) ? -1 : 0;
@@ -257,10 +260,51 @@ static int read_v7(struct tracefile *tf, struct cursor *c)
 	if (read_section(tf, st.section[SECTION_HEADER], SECTION_HEADER, "header_page", tracefile_read_header_page, c->e) ||
 	    read_section(tf, st.section[SECTION_FORMATS], SECTION_FORMATS, "event formats", tracefile_read_formats, c->e))
 		return -1;
+	tf->symbols = st.section[SECTION_SYMBOLS];
 	if (!st.section[SECTION_CMDLINES])
 		return 0;
 	return read_section(tf, st.section[SECTION_CMDLINES], SECTION_CMDLINES, "command names",
 			    tracefile_read_cmdlines, c->e);
+}
+
+/* --- kernel symbols */
+
+static int search_symbols(const struct tracefile *tf, struct cursor *c, struct symbol_search *s)
+{
+	const uint8_t *text;
+	uint32_t n, some;
+
+	if ((tf->version == 7 && enter_section(tf, c, SECTION_SYMBOLS)) || cursor_u32(c, &n) || n > MAX_SYMBOLS)
+		return -1;
+	for (; n; n -= some) {
+		some = n < SOME_SYMBOLS ? n : SOME_SYMBOLS;
+		text = cursor_take(c, some);
+		if (!text)
+			return -1;
+		symbol_text(s, (const char *)text, some);
+	}
+	return 0;
+}
+
+bool tracefile_symbol(struct tracefile *tf, uint64_t address, char out[SYMBOL_MAX])
+{
+	struct error ignored = {""}; /* nothing but names comes from there */
+	struct symbol_search s;
+	const char *name;
+	struct cursor c;
+
+	if (!tf->symbols)
+		return false;
+	c = tracefile_at(tf, tf->symbols, "kernel symbols", &ignored);
+	symbol_begin(&s, address);
+	if (search_symbols(tf, &c, &s))
+		tf->symbols = 0; /* they are damaged: not once more */
+	cursor_free(&c);
+	name = symbol_end(&s);
+	if (!tf->symbols || !name)
+		return false;
+	memcpy(out, name, strlen(name) + 1);
+	return true;
 }
 
 /* --- the head, and what is the same for all captures */

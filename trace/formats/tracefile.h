@@ -25,6 +25,7 @@
 
 #include "base/budget.h"
 #include "base/error.h"
+#include "trace/decoder/symbols.h"
 #include "trace/dropped.h"
 
 /* A run of sub-buffers. Whether the file really has all of it is seen when it is read. */
@@ -81,6 +82,7 @@ struct tracefile {
 	uint32_t buffers;		 /* 1 or more */
 	struct tracefile_other *other;
 	size_t others, others_cap;
+	uint64_t symbols;      /* where kallsyms is, or its section; 0: there is none */
 	struct budget *budget; /* the caller's */
 
 	/* while the file is opened */
@@ -102,6 +104,9 @@ struct tracefile {
 int tracefile_open(struct tracefile **out, int fd, const char *path, struct budget *budget,
 		   bool (*wanted)(const char *name, size_t len), struct error *e);
 void tracefile_close(struct tracefile *tf); /* NULL is fine */
+
+/* The function that an address is in, by the file's kernel symbols. Reads all of them. false: they do not tell. */
+bool tracefile_symbol(struct tracefile *tf, uint64_t address, char out[SYMBOL_MAX]);
 
 /* Unpacks len bytes into exactly size. 0, or -1 and the error (without the place). */
 int tracefile_unpack(const struct tracefile *tf, void *to, size_t size, const void *from, size_t len, struct error *e);

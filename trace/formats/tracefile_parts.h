@@ -14,7 +14,7 @@
 #include "trace/formats/cursor.h"
 #include "trace/formats/tracefile.h"
 
-enum { SECTION_OPTIONS = 0, SECTION_HEADER = 16, SECTION_FORMATS = 18, SECTION_CMDLINES = 21 };
+enum { SECTION_OPTIONS = 0, SECTION_HEADER = 16, SECTION_FORMATS = 18, SECTION_SYMBOLS = 19, SECTION_CMDLINES = 21 };
 enum { SECTION_COMPRESSED = 1 };
 
 struct cursor tracefile_at(const struct tracefile *tf, uint64_t offset, const char *what, struct error *e);

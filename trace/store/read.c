@@ -7,13 +7,19 @@
  * event; strings and tasks are looked up when events name them (names.h). There is no join and no index, and columns
  * that the event's kind does not have are not read.
  *
+ * A capture in state "recording" whose file no recorder has locked is given as "cut-off": its recorder died. The row stays as
+ * it is until the next recorder closes it.
+ *
  * Damage never passes as data: ids must rise, strings and tasks must exist, each event must be possible, and at the end
  * of a capture the number of events and the sum of their hashes must equal those in its row.
  */
 #include "trace/store/store.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +29,8 @@
 struct store_source {
 	struct source source;
 	sqlite3 *db;
+	int fd;		 /* of the file: closed after db, or SQLite's locks would end; -1: none */
+	bool unrecorded; /* no recorder has locked it */
 	struct db_guard guard;
 	sqlite3_stmt *scan;
 	struct intern *texts; /* of captures */
@@ -112,6 +120,34 @@ out:
 	return rc;
 }
 
+/*
+ * Whether no recorder holds its lock on the file, which ends with its process. Asked only if a capture seems to be recorded,
+ * after that was read: a recorder that begins waits a moment for this lock.
+ */
+static bool is_unrecorded(const struct store_source *s)
+{
+	bool any = false;
+	size_t i;
+
+	for (i = 0; i < s->rows; i++)
+		any |= !strcmp(s->row[i].c.state, "recording");
+	if (!any || s->fd < 0 || flock(s->fd, LOCK_SH | LOCK_NB))
+		return false;
+	flock(s->fd, LOCK_UN);
+	return true;
+}
+
+/* Whether a recorder made the capture; an import that is under way has none, and no lock. */
+static bool has_recorder(struct store_source *s, const struct capture_row *r)
+{
+	struct error ignored = {""};
+	int64_t pid = 0;
+	char sql[96];
+
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM recorder WHERE capture = %" PRIu64, r->c.id);
+	return !strcmp(r->c.format, "live") || (!db_number(s->db, s->source.path, sql, &pid, &ignored) && pid);
+}
+
 static int load(struct store_source *s, struct error *e)
 {
 	int version;
@@ -125,6 +161,7 @@ static int load(struct store_source *s, struct error *e)
 	if (db_load_captures(s->db, s->source.path, s->texts, &s->row, &s->rows, &s->source.budget, e) ||
 	    check_captures(s, e))
 		return -1;
+	s->unrecorded = is_unrecorded(s);
 	s->names = store_names_new(s->db, s->source.path, &s->guard, s->source.strings, &s->source.budget, e);
 	if (!s->names)
 		return -1;
@@ -307,6 +344,10 @@ static int store_source_capture(struct source *src, struct capture *c, struct er
 	c->origin = r->c.format;
 	c->format = "database";
 	c->events = r->events;
+	if (s->unrecorded && !strcmp(c->state, "recording") && has_recorder(s, r)) {
+		c->state = "cut-off";
+		c->note = "no process records it any more: its recorder died, or this is a copy";
+	}
 	s->ended = false;
 	s->events = s->sum = s->last_id = s->last_t = 0;
 	/* without events: an empty range */
@@ -338,6 +379,8 @@ static void store_source_close(struct source *src)
 	store_names_free(s->names);
 	sqlite3_finalize(s->scan);
 	sqlite3_close(s->db);
+	if (s->fd >= 0)
+		close(s->fd);
 	intern_free(s->texts);
 	free(s->row);
 	source_free(src);
@@ -361,10 +404,12 @@ int store_source_open(struct source **out, const struct source_input *in, struct
 	*out = NULL;
 	if (!fstat(in->fd, &st))
 		file = file_id_of(&st);
-	close(in->fd); /* before SQLite locks the file: closing later would drop its locks */
 	s = calloc(1, sizeof(*s));
-	if (!s)
+	if (!s) {
+		close(in->fd);
 		return error_set(e, "%s: out of memory", in->path);
+	}
+	s->fd = in->fd;
 	if (source_init(&s->source, &store_source_ops, in->path, e)) {
 		store_source_close(&s->source);
 		return -1;

@@ -123,6 +123,12 @@ static inline uint64_t sum_task(uint32_t tid, uint64_t comm_sum)
 	return sum_mix(comm_sum * sum_key[1] + tid * sum_key[2]);
 }
 
+/* Fields that rows of an older version do not have: that one is unknown does not count. Known, it is a string and counts. */
+static inline unsigned sum_later(unsigned kind)
+{
+	return kind == EV_unpin ? EVENT_BIT(unpin, caller) : 0;
+}
+
 /* The share of all fields except strings; for these the caller adds sum_text() times sum_key[6 + i]. */
 static inline uint64_t sum_event(const struct event *ev, uint64_t id, uint64_t task_sum, uint64_t strings_part)
 {
@@ -131,7 +137,7 @@ static inline uint64_t sum_event(const struct event *ev, uint64_t id, uint64_t t
 	unsigned i;
 
 	h += id * sum_key[0] + ev->t * sum_key[1] + ev->cpu * sum_key[2] + task_sum * sum_key[3];
-	h += ((uint64_t)ev->kind << 16 | ev->missing) * sum_key[4];
+	h += ((uint64_t)ev->kind << 16 | (ev->missing & ~sum_later(ev->kind))) * sum_key[4];
 	for (i = 0; i < d->nfields; i++)
 		if (d->field[i].type != FIELD_STR)
 			h += ev->f[i] * sum_key[6 + i];
