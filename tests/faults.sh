@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/live_lib.sh
 source "$here/live_lib.sh"
-need_tools sqlite3
+need_tools sqlite3 jq
 need_live
 kills=${FAULT_KILLS:-20}
 other=${instance}_other
@@ -54,7 +54,7 @@ doubled() {
 # once_killed WHO: the recorder, the first process, or both, somewhere in a flood. Rows that were there before the kill
 # are there after it.
 once_killed() {
-	local who=$1 recorder before after first=$daemon_pid
+	local who=$1 recorder before after state first=$daemon_pid
 	recorder=$(recorder_pid)
 	flood 1000000
 	sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
@@ -81,6 +81,10 @@ once_killed() {
 	after=$(sql 'SELECT count(*) FROM event')
 	if ((after < before)); then
 		failures+="kill of $who: $before rows before, $after after; "
+	fi
+	state=$("$ioflush" replay --format json --policy none "$db" 2>&1 | jq -r '.trace.captures[-1].state' 2>&1)
+	if [[ $who != first && $state != cut-off ]]; then
+		failures+="kill of $who: readers call the capture \"$state\"; "
 	fi
 	if [[ $who == recorder && -n $(leftovers) ]]; then
 		failures+="kill of $who: $(leftovers); "

@@ -1564,7 +1564,7 @@ static void on_domain_add_end(struct naive *n, const struct event *ev)
 
 	if (ev->domain_add_end.rc != 0)
 		older_forget(n, OLDER_DOMAIN, ev->domain_add_end.domain);
-	n->totals.health[NAIVE_joins_failed] += ev->domain_add_end.rc != 0;
+	n->totals.health[NAIVE_failed_joins] += ev->domain_add_end.rc != 0;
 	if (!d)
 		return;
 	op_end(n, EV_domain_add, d->id, ev->domain_add_end.rc != 0);
@@ -1651,7 +1651,7 @@ static void on_area_fill_end(struct naive *n, const struct event *ev)
 	bool failed = ev->area_fill_end.rc != 0;
 	struct iopt *iopt;
 
-	n->totals.health[NAIVE_fills_failed] += failed;
+	n->totals.health[NAIVE_failed_fills] += failed;
 	if (a)
 		op_end(n, EV_area_fill, a->id, failed);
 	if (failed)
@@ -1833,7 +1833,7 @@ static void on_map_failed(struct naive *n, const struct event *ev)
 	struct domain *d = domain_find(n, ev->map_failed.domain);
 	struct area *a = d ? area_containing(n, d->iopt->id, ev->map_failed.iova) : NULL;
 
-	n->totals.health[NAIVE_maps_failed]++;
+	n->totals.health[NAIVE_failed_maps]++;
 	if (a && (d->state == JOINING || a->filling))
 		begin_fill(n, B3, a, d);
 }

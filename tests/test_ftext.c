@@ -405,12 +405,12 @@ static void test_other_events(void **state)
 	assert_int_equal(d.other, 2);
 	assert_int_equal(d.tracepoints, 2);
 	assert_int_equal(
-		parse(L("1.5") "sched_switch: x=1\n" L("1.5") "sched_switch: x=1\n" L("1.6") "mymap: (batch_to_domain+0x18b/0x270 <- iommu_map) domain=1\n" L(
-			"1.7") "x:fill: (iopt_area_fill_domains+0x4/0x320) area=1\n" L("1.8") "vfs: (vfs_read+0x4/0x320) a=1\n" L("1.9") "by: (iopt_map_pages+0x1/0x2 <- pin_user_pages) a=1\n"),
+		parse(L("1.5") "sched_switch: x=1\n" L("1.5") "sched_switch: x=1\n" L("1.6") "mymap: (batch_to_domain+0x18b/0x270 <- iommu_map) domain=1\n" L("1.7") "x:fill: (iopt_area_fill_domains+0x4/0x320) area=1\n" L(
+			"1.8") "anon: (ffffffff81422754 <- ffffffff8141d7d1) a=1\n" L("1.8") "vfs: (vfs_read+0x4/0x320) a=1\n" L("1.9") "by: (iopt_map_pages+0x1/0x2 <- pin_user_pages) a=1\n"),
 		0);
 	assert_string_equal(error.text, "");
 	source_dropped(source, &d);
-	assert_int_equal(d.other, 6);
+	assert_int_equal(d.other, 7);
 	assert_string_equal(d.other_event[0].name, "mymap");
 	assert_string_equal(d.other_event[0].function, "iommu_map");
 	assert_string_equal(d.other_event[1].name, "x:fill");
@@ -418,6 +418,9 @@ static void test_other_events(void **state)
 	assert_string_equal(d.other_event[2].name, "sched_switch");
 	assert_int_equal(d.other_event[2].n, 2);
 	assert_string_equal(d.other_event[3].function, "");
+	assert_string_equal(d.other_event[3].name, "anon");
+	assert_true(d.other_event[3].probe);
+	assert_false(d.other_event[4].probe);
 	assert_string_equal(d.other_event[4].function, "");
 	for (int i = 0; i < 40; i++)
 		at += (size_t)sprintf(text + at, L("1.5") "e%d: a=1\n", i);

@@ -82,7 +82,7 @@ static void test_plain(void **state)
 
 	(void)state;
 	read_shipped(&s, "6.12.txt");
-	assert_int_equal(s.nevents, 22);
+	assert_int_equal(s.nevents, 24);
 	for (i = 0; i < s.nevents; i++) {
 		assert_int_equal(s.event[i].nalts, 1);
 		assert_false(s.event[i].needed);

@@ -676,9 +676,9 @@ static bool explained(const struct generate_options *o, int h)
 	switch (h) {
 	case NAIVE_unknown_coherency:
 		return true;
-	case NAIVE_maps_failed:
-	case NAIVE_fills_failed:
-	case NAIVE_joins_failed:
+	case NAIVE_failed_maps:
+	case NAIVE_failed_fills:
+	case NAIVE_failed_joins:
 	case NAIVE_unpinned_early: /* as the kernel does: what failed is unpinned before it is unmapped */
 		return o->fail;
 	default:

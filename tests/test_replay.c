@@ -217,7 +217,7 @@ static int keep_end(void *ctx, struct source *s, const struct capture *c, struct
 	findings_end(k->findings, model_totals(m));
 	k->gaps += model_counts(m, 0)->gaps[GAP_LEAK];
 	return findings_check(k->findings, k->e) || state_add(&k->state, c, m, s->strings, true, partial, k->e) ||
-			       report_add(&k->report, c, m, partial, &dropped, k->e) ?
+			       report_add(&k->report, c, m, s->strings, partial, &dropped, k->e) ?
 		       -1 :
 		       0;
 }

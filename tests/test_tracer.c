@@ -980,6 +980,8 @@ static void child_uses_all(struct priv *p)
 	MUST(pages == 1, 30);
 	fd = priv_open_cmdlines(p);
 	MUST(fd >= 0 && pread(fd, page, sizeof(page), 0) > 0, 31);
+	fd = priv_open_symbols(p);
+	MUST(fd >= 0 && pread(fd, page, sizeof(page), 0) > 0, 37);
 	MUST(priv_open_buffer(p, 5000) == -1 && errno == ENOENT, 32);
 	MUST(priv_open_buffer(p, UINT32_MAX) == -1 && errno == EPROTO, 33);
 	sock = find_socket();

@@ -33,7 +33,8 @@ static bool is_name(const char *have, const char *name, size_t len)
 	return !memcmp(have, name, len) && !have[len];
 }
 
-void other_names_count(struct other_names *o, const char *name, size_t len, const char *function, size_t function_len)
+void other_names_count(struct other_names *o, const char *name, size_t len, bool probe, const char *function,
+		       size_t function_len)
 {
 	struct other_event *ev = &o->ev[o->last];
 	unsigned i;
@@ -48,7 +49,7 @@ void other_names_count(struct other_names *o, const char *name, size_t len, cons
 		if (i == o->n) {
 			memcpy(ev->name, name, len < OTHER_NAME ? len : OTHER_NAME - 1);
 			memcpy(ev->function, function, function_len < OTHER_NAME ? function_len : OTHER_NAME - 1);
-			ev->probe = function_len;
+			ev->probe = probe;
 			o->n++;
 		}
 		o->last = i;

@@ -45,8 +45,9 @@ struct other_names {
 	unsigned n, last;
 };
 
-/* One record of a name (len bytes) and, if it is of a probe on one of ours, of the function (its length is 0 else). */
-void other_names_count(struct other_names *o, const char *name, size_t len, const char *function, size_t function_len);
+/* One record of a name (len bytes). If it is a probe's on a function of ours, that; else its length is 0. */
+void other_names_count(struct other_names *o, const char *name, size_t len, bool probe, const char *function,
+		       size_t function_len);
 void other_names_dropped(const struct other_names *o, struct dropped *d);
 
 /* Copies a name of len bytes, cut to what fits, and without what cannot be printed. */

@@ -76,6 +76,7 @@ static void on_touched(void *ctx, uint64_t lo, uint64_t hi, const struct origin 
 	struct explain *x = ctx;
 
 	(void)ev;
+	x->hex_seen |= x->has_hex && lo <= x->hex && x->hex <= hi;
 	for (size_t i = watch_from(x, lo); i < x->n && x->watch[i].pfn <= hi; i++)
 		x->watch[i].touched = true;
 }
@@ -98,6 +99,28 @@ static void on_gap(void *ctx, const struct gap_span *g)
 }
 
 /* Both passes */
+
+/* Whether a range of the domain has the iova that was asked for. */
+static bool covers(const struct explain *x, uint64_t domain, uint64_t iova, uint64_t size)
+{
+	return x->by_iova && (x->any_domain || domain == x->domain) && x->iova >= iova && x->iova - iova < size;
+}
+
+/* A map or unmap of the iova that did nothing to a frame of the model. */
+static int show_outside(struct explain *x, const struct event *ev)
+{
+	bool map = ev->kind == EV_map && covers(x, ev->map.domain, ev->map.iova, ev->map.size);
+
+	if (x->not_shown) /* it may be of a frame that is not watched */
+		return 0;
+	if (!map && !(ev->kind == EV_unmap && covers(x, ev->unmap.domain, ev->unmap.iova, ev->unmap.size)))
+		return 0;
+	x->outside += map;
+	if (x->json)
+		return explain_add_element(x, explain_outside_json(x, ev));
+	explain_print_outside(x, ev);
+	return 0;
+}
 
 /* Prints rows for what the event did to the watched frames. */
 static int show_event(struct explain *x, const struct event *ev, const struct model *m)
@@ -125,7 +148,7 @@ static int show_event(struct explain *x, const struct event *ev, const struct mo
 		shown = true;
 		*w = (struct watch){.pfn = w->pfn};
 	}
-	return err;
+	return err || shown ? err : show_outside(x, ev);
 }
 
 static int life_batch(void *ctx, const struct event *ev, size_t n, struct model *m, struct error *e)
@@ -170,13 +193,24 @@ static void note_partial(struct explain *x, const char *partial)
 	text_printable(x->partial);
 }
 
+static void note_verdict(struct explain *x, struct source *s, const struct capture *c, const struct model_totals *t,
+			 const char *partial)
+{
+	struct dropped dropped;
+	struct judgement j;
+
+	source_dropped(s, &dropped);
+	j = judge(c, t, &dropped, partial);
+	worst_add(&x->worst, &j, t);
+}
+
 static int life_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	struct explain *x = ctx;
 
 	const struct model_totals *t = model_totals(m);
 
-	(void)s, (void)c;
+	note_verdict(x, s, c, t, partial);
 	if (t->midlife.seq && !x->midlife.seq) {
 		x->midlife = t->midlife;
 		text_midlife(x->older, sizeof(x->older), &t->midlife, t->health);
@@ -202,7 +236,10 @@ static void watch_add(struct explain *x, uint64_t pfn)
 	x->n++;
 }
 
-/* The first pass for an iova: collects the frames it translates to. Only a map of that domain can change these. */
+/*
+ * The first pass for an iova: collects the frames it translates to. Only a map can change these. What the model does not
+ * follow is where its map says.
+ */
 static int find_batch(void *ctx, const struct event *ev, size_t n, struct model *m, struct error *e)
 {
 	struct explain *x = ctx;
@@ -213,12 +250,12 @@ static int find_batch(void *ctx, const struct event *ev, size_t n, struct model 
 		if (model_events(m, ev, 1, e))
 			return -1;
 		x->ever_lost |= ev->kind == EV_lost;
-		if (ev->kind != EV_map || ev->map.domain != x->domain || x->iova < ev->map.iova ||
-		    x->iova - ev->map.iova >= ev->map.size)
+		if (ev->kind != EV_map || !covers(x, ev->map.domain, ev->map.iova, ev->map.size))
 			continue;
-		pfn = model_translate(m, x->domain, x->iova);
-		if (pfn != IOFLUSH_PFN_UNKNOWN)
-			watch_add(x, pfn);
+		pfn = model_translate(m, ev->map.domain, x->iova);
+		if (pfn == IOFLUSH_PFN_UNKNOWN)
+			pfn = (ev->map.paddr + (x->iova - ev->map.iova)) >> PAGE_SHIFT;
+		watch_add(x, pfn);
 	}
 	return 0;
 }
@@ -226,7 +263,7 @@ static int find_batch(void *ctx, const struct event *ev, size_t n, struct model 
 /* If no page is found, there is no second pass that would report a trace that breaks off. */
 static int find_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
-	(void)s, (void)c, (void)m;
+	note_verdict(ctx, s, c, model_totals(m), partial);
 	note_partial(ctx, partial);
 	return 0;
 }
@@ -251,9 +288,45 @@ static const char *doubt(const struct explain *x)
 				"";
 }
 
-static void print_text_end(const struct explain *x)
+/* The domain that was asked for. */
+static const char *which_domain(const struct explain *x, char *buf, size_t len)
+{
+	if (x->any_domain)
+		return "a domain";
+	snprintf(buf, len, "domain 0x%" PRIx64, x->domain);
+	return buf;
+}
+
+static void print_summary(const struct explain *x)
 {
 	bool doubtful = doubt(x)[0];
+	char domain[32];
+
+	if (x->by_iova && !x->n && x->any_domain)
+		printf("no domain %s iova 0x%" PRIx64 "%s", doubtful ? "was seen to map" : "ever mapped", x->iova,
+		       doubt(x));
+	else if (x->by_iova && !x->n)
+		printf("domain 0x%" PRIx64 " %s iova 0x%" PRIx64 "%s", x->domain,
+		       doubtful ? "did not map" : "never mapped", x->iova, doubt(x));
+	else if (!x->touched && x->outside)
+		printf("%s mapped iova 0x%" PRIx64 " %s time%s, outside of the model",
+		       which_domain(x, domain, sizeof(domain)), x->iova, text_thousands(x->outside), text_s(x->outside));
+	else if (!x->touched)
+		printf("pfn 0x%" PRIx64 " was %s seen%s", x->watch[0].pfn, doubtful ? "not" : "never", doubt(x));
+	else if (x->n == 1)
+		printf("pfn 0x%" PRIx64 " was touched by %s event%s", x->watch[0].pfn, text_thousands(x->touched),
+		       text_s(x->touched));
+	else
+		printf("%zu frames were touched %s time%s", x->n, text_thousands(x->touched), text_s(x->touched));
+	if (x->touched && x->outside)
+		printf("; %s map%s outside of the model", text_thousands(x->outside), text_s(x->outside));
+	if (!x->touched && x->hex_seen)
+		printf("; pfn 0x%" PRIx64 " was: --pfn takes decimal digits, or hex with 0x", x->hex);
+}
+
+static void print_text_end(const struct explain *x)
+{
+	char text[WORST_TEXT];
 
 	if (x->partial[0])
 		printf("PARTIAL: %s\n", x->partial);
@@ -262,18 +335,16 @@ static void print_text_end(const struct explain *x)
 	if (x->not_shown)
 		printf("%s translation%s to more frames not shown: the first %d are\n", text_thousands(x->not_shown),
 		       text_s(x->not_shown), MAX_FRAMES);
-	if (x->by_iova && !x->n)
-		printf("SUMMARY: domain 0x%" PRIx64 " %s iova 0x%" PRIx64 "%s\n", x->domain,
-		       doubtful ? "did not map" : "never mapped", x->iova, doubt(x));
-	else if (!x->touched)
-		printf("SUMMARY: pfn 0x%" PRIx64 " was %s seen%s\n", x->watch[0].pfn, doubtful ? "not" : "never",
-		       doubt(x));
-	else if (x->n == 1)
-		printf("SUMMARY: pfn 0x%" PRIx64 " was touched by %s event%s\n", x->watch[0].pfn,
-		       text_thousands(x->touched), text_s(x->touched));
-	else
-		printf("SUMMARY: %zu frames were touched %s time%s\n", x->n, text_thousands(x->touched),
-		       text_s(x->touched));
+	printf("SUMMARY: ");
+	print_summary(x);
+	if (x->worst.unjudged) {
+		worst_cannot_text(&x->worst, text);
+		printf("; CANNOT BE JUDGED: %s", text);
+	} else if (x->worst.verdict != VERDICT_PASS) {
+		worst_text(&x->worst, text);
+		printf("; not proof: verify says %s", text);
+	}
+	putchar('\n');
 }
 
 static int run(struct explain *x)
@@ -292,6 +363,8 @@ static int run(struct explain *x)
 	x->replay.ctx = x;
 	if (x->by_iova && find_frames(x))
 		return -1;
+	if (x->n)
+		x->worst = (struct worst){0}; /* the same captures come again */
 	x->replay.set = &x->set;
 	x->replay.obs = &x->obs;
 	x->replay.progress = "explain";
@@ -314,26 +387,35 @@ static int take_iova(const struct command *cmd, const struct cli_option *o, cons
 {
 	const char *colon = strchr(text, ':');
 	struct explain *x = options;
-	char domain[32];
+	char domain[32] = "0";
 
 	(void)o;
-	if (!colon || (size_t)(colon - text) >= sizeof(domain))
-		return cli_usage_error(cmd, "--iova '%s': it takes DOMAIN:ADDR, both decimal or 0x hex", text);
-	snprintf(domain, sizeof(domain), "%.*s", (int)(colon - text), text);
-	if (parse_u64(domain, 0, UINT64_MAX, &x->domain) || parse_u64(colon + 1, 0, UINT64_MAX, &x->iova))
-		return cli_usage_error(cmd, "--iova '%s': it takes DOMAIN:ADDR, both decimal or 0x hex", text);
+	x->any_domain = !colon;
+	if (colon && (size_t)(colon - text) < sizeof(domain))
+		snprintf(domain, sizeof(domain), "%.*s", (int)(colon - text), text);
+	else if (colon)
+		domain[0] = '\0';
+	if (parse_u64(domain, 0, UINT64_MAX, &x->domain) || parse_u64(colon ? colon + 1 : text, 0, UINT64_MAX, &x->iova))
+		return cli_usage_error(cmd, "--iova '%s': it takes ADDR or DOMAIN:ADDR, both decimal or 0x hex", text);
 	x->by_iova = true;
 	return STATUS_OK;
 }
 
+/* Digits with a letter can only be hex; without one they are decimal, and perhaps meant as hex. */
 static int take_pfn(const struct command *cmd, const struct cli_option *o, const char *text, void *options)
 {
+	const uint64_t max = UINT64_MAX >> PAGE_SHIFT;
 	struct explain *x = options;
+	char hex[32];
+	bool decimal;
 	uint64_t pfn;
 
 	(void)o;
-	if (parse_u64(text, 0, UINT64_MAX >> PAGE_SHIFT, &pfn))
-		return cli_usage_error(cmd, "--pfn '%s': it takes a page frame number, decimal or 0x hex", text);
+	snprintf(hex, sizeof(hex), "0x%.28s", text);
+	decimal = !parse_u64(text, 0, max, &pfn);
+	if (!decimal && (!strpbrk(text, "abcdefABCDEF") || strlen(text) > 28 || parse_u64(hex, 0, max, &pfn)))
+		return cli_usage_error(cmd, "--pfn '%s': it takes a page frame number, decimal or hex", text);
+	x->has_hex = decimal && !parse_u64(hex, 0, max, &x->hex) && x->hex != pfn;
 	x->n = 0;
 	watch_add(x, pfn);
 	x->by_pfn = true;
@@ -343,10 +425,10 @@ static int take_pfn(const struct command *cmd, const struct cli_option *o, const
 #define CLI_OPTIONS struct explain
 
 static const struct cli_option options[] = {
-	{"pfn", 0, "N", "the page frame number", .take = take_pfn},
-	{"iova", 0, "DOMAIN:ADDR",
-	 "all pages that ADDR of a domain (its id) was mapped to in the trace, which\n"
-	 "must be a file, because it is read twice",
+	{"pfn", 0, "N", "the page frame number: decimal; hex if it begins with 0x or has a letter", .take = take_pfn},
+	{"iova", 0, "[DOMAIN:]ADDR",
+	 "all pages that ADDR of a domain (its id), or of any domain, was mapped to in\n"
+	 "the trace, which must be a file, because it is read twice",
 	 .take = take_iova},
 	{"policy", 0, "A[,B]...", "policies, separated by commas, or all (default)", TAKE(cli_take_policy, set)},
 	{"plugin", 0, "SPEC", "add the policy of a shared object, PATH[:key=value]...", TAKE(cli_take_plugin, set)},
@@ -418,7 +500,7 @@ out:
 const struct command cmd_explain = {
 	.name = "explain",
 	.summary = "show the life of one page, event by event",
-	.synopsis = "TRACE --pfn N | --iova DOMAIN:ADDR [OPTION]...",
+	.synopsis = "TRACE --pfn N | --iova [DOMAIN:]ADDR [OPTION]...",
 	.about = "Shows each event that touched the page, with the state of the page after it: pin count,\n"
 		 "non-coherent mappings and whether it had any since it was pinned, and which policies hold it\n"
 		 "clean, flushed it, or have a gap.\n",

@@ -6,6 +6,7 @@
 #include "analyzer/commands/cli.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
+#include "analyzer/report/judge.h"
 #include "base/json.h"
 
 #define MAX_FRAMES 64 /* of one iova; more are only counted */
@@ -29,13 +30,18 @@ struct explain {
 	struct model_observer obs;
 	struct budget memory;
 	bool json, by_iova, by_pfn;
+	bool any_domain; /* the iova of every domain */
 	uint64_t domain, iova;
+	bool has_hex, hex_seen; /* the pfn was decimal: its digits as hex, and whether an event touched that */
+	uint64_t hex;
 	struct watch watch[MAX_FRAMES]; /* by pfn */
 	size_t n;
 	uint64_t not_shown; /* translations to frames beyond MAX_FRAMES */
 	const struct intern *strings;
 	uint64_t capture, seq;	/* of the current event */
 	uint64_t touched;	/* rows printed */
+	uint64_t outside;	/* maps of the iova that the model does not follow, and were printed all the same */
+	struct worst worst;	/* of the captures */
 	uint64_t lost;		/* losses since the last row */
 	bool ever_lost;		/* at any place in the trace */
 	struct midlife midlife; /* of the first capture that has it */
@@ -55,12 +61,14 @@ static inline struct origin explain_origin(const struct explain *x, const struct
 /* --- explain_text.c */
 
 void explain_print_event(const struct explain *x, const struct event *ev);
+void explain_print_outside(struct explain *x, const struct event *ev);
 void explain_print_row(const struct explain *x, const struct watch *w, const struct model_frame *f);
 void explain_print_lost(struct explain *x);
 
 /* --- explain_json.c: an element may be NULL, no memory then; 0, or -1 and the error */
 
 struct json *explain_event_json(const struct explain *x, const struct event *ev);
+struct json *explain_outside_json(const struct explain *x, const struct event *ev);
 struct json *explain_row_json(const struct explain *x, const struct event *ev, const struct watch *w,
 			      const struct model_frame *f);
 int explain_add_element(struct explain *x, struct json *obj);

@@ -3,12 +3,16 @@
  * The life of a page as JSON; see explain.h.
  *
  * JSON, stable (members may be added), printed as it is found:
- *	{"domain", "iova": if asked for, "pfns": ["0x.."], "policies": [NAME],
+ *	{"domain" (null: any), "iova": if asked for, "pfns": ["0x.."], "policies": [NAME],
  *	 "events": [{"capture": N, "event", "name", "t", "cpu", "tid", "comm", "fields": {...},
  *		"pfn", "pin": N, "nc": N, "ever": bool, "changes": ["pinned", "exposed", "hidden", "released"],
  *		"clean": [NAME], "flushed": {HOOK: [NAME]}, "gaps": {KIND: [NAME]}}
- *		or, for lost records, without "pfn" and what follows it],
- *	 "touched": N, "pfns_not_shown": N, "midlife": {"event", "name", "t"} or null: of the first
+ *		or, for lost records, without "pfn" and what follows it; or, for a map or unmap of the iova that the model
+ *		does not follow (not iommufd's, no RAM), with "outside": true in place of these],
+ *	 "touched": N, "outside": N: such maps, "pfns_not_shown": N,
+ *	 "seen_as_hex": PFN: only if the decimal one was never seen, but its digits read as hex were,
+ *	 "verify": {"result": "pass|incomplete|fail", "reasons": [sentence], "judged": bool, "cannot": sentence or null},
+ *	 "midlife": {"event", "name", "t"} or null: of the first
  *	 capture that began in mid-life, "partial": sentence or null}
  */
 #include "analyzer/commands/explain.h"
@@ -47,6 +51,14 @@ struct json *explain_event_json(const struct explain *x, const struct event *ev)
 	json_put_origin(obj, &o, x->strings);
 	json_put_u64(obj, "capture", x->capture);
 	json_put_fields(obj, "fields", ev, x->strings);
+	return obj;
+}
+
+struct json *explain_outside_json(const struct explain *x, const struct event *ev)
+{
+	struct json *obj = explain_event_json(x, ev);
+
+	json_put_bool(obj, "outside", true);
 	return obj;
 }
 
@@ -102,7 +114,9 @@ int explain_begin_json(struct explain *x)
 		json_put_hex(pfns, NULL, x->watch[i].pfn);
 	put_names(policies, "policies", x, UINT64_MAX);
 	printf("{");
-	if (x->by_iova)
+	if (x->by_iova && x->any_domain)
+		printf("\"domain\": null, \"iova\": \"0x%" PRIx64 "\",\n", x->iova);
+	else if (x->by_iova)
 		printf("\"domain\": \"0x%" PRIx64 "\", \"iova\": \"0x%" PRIx64 "\",\n", x->domain, x->iova);
 	printf("\"pfns\": ");
 	if (json_print(stdout, pfns, 2)) {
@@ -119,7 +133,11 @@ int explain_end_json(struct explain *x)
 	struct json *doc = json_new_object();
 
 	json_put_u64(doc, "touched", x->touched);
+	json_put_u64(doc, "outside", x->outside);
 	json_put_u64(doc, "pfns_not_shown", x->not_shown);
+	if (!x->touched && x->hex_seen)
+		json_put_hex(doc, "seen_as_hex", x->hex);
+	worst_put(json_put_object(doc, "verify"), &x->worst);
 	json_put_midlife(doc, "midlife", &x->midlife);
 	json_put_text(doc, "partial", x->partial[0] ? x->partial : NULL);
 	printf("],\n");

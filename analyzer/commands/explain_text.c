@@ -90,6 +90,14 @@ void explain_print_row(const struct explain *x, const struct watch *w, const str
 	print_state(x, w, f);
 }
 
+void explain_print_outside(struct explain *x, const struct event *ev)
+{
+	explain_print_lost(x);
+	explain_print_event(x, ev);
+	text_item(stdout, "",
+		  "outside of the model: no area of iommufd is known here, it is no RAM, or it changes nothing");
+}
+
 void explain_print_lost(struct explain *x)
 {
 	if (x->lost)

@@ -30,9 +30,20 @@ static int on_begin(void *ctx, struct source *s, const struct capture *c, struct
 static int on_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	const struct model_totals *t = model_totals(m);
+	struct dropped dropped;
+	struct judgement j;
 	struct gaps *a = ctx;
 
-	(void)s;
+	source_dropped(s, &dropped);
+	j = judge(c, t, &dropped, partial);
+	worst_add(&a->worst, &j, t);
+	for (size_t i = 0; i < t->losses.n; i++) {
+		struct loss l = t->losses.loss[i];
+
+		if (l.cause != TALLY_OTHERS)
+			l.cause = findings_string(a->findings, l.cause);
+		tally_loss(&a->losses, &l);
+	}
 	a->lacking |= lacking_needed(lacking_kinds(c->probes, t));
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		a->health[i] += t->health[i];
@@ -76,6 +87,8 @@ static struct summary summarize(const struct gaps *a)
 
 		*(gap_is_error[g->kind] ? &s.errors : &s.warnings) += 1;
 		s.pages[g->kind] += g->npages;
+		s.unordered[g->kind] += g->unordered_pages;
+		s.stale += g->stale_pages;
 		s.uncertain += g->uncertain;
 		if (g->uncertain)
 			s.new_pages[g->kind] += g->new_pages;

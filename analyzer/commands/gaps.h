@@ -7,6 +7,7 @@
 #include "analyzer/findings/findings.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
+#include "analyzer/report/judge.h"
 
 struct gaps {
 	const struct command *cmd;
@@ -24,6 +25,8 @@ struct gaps {
 	uint64_t captures, events;
 	uint64_t health[HEALTH_COUNT];
 	struct midlife midlife; /* of the first capture that has it */
+	struct worst worst;	/* of the captures */
+	struct losses losses;	/* with findings_strings() */
 	uint64_t lacking;	/* events that every policy needs, but some capture has no probe for */
 	char partial[TEXT_MAX];
 };
@@ -42,7 +45,7 @@ struct cause {
 /* Totals of all findings, shown or not. */
 struct summary {
 	size_t findings, shown, errors, warnings, uncertain;
-	uint64_t pages[GAPS], new_pages[GAPS];
+	uint64_t pages[GAPS], new_pages[GAPS], unordered[GAPS], stale;
 	struct cause cause[MAX_CAUSES]; /* in the order of the findings */
 	size_t causes;
 };

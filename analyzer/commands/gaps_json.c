@@ -17,13 +17,19 @@
  *		"last": {"event", "t"},
  *		"missing": {"hook": "map|unmap|unpin|access", "where": sentence}, "why": sentence,
  *		"lost_before": N,				lost events before it
+ *		"stale_pages": N,				of the pages: leaks of frames at the same place as before
+ *		"unordered_pages": N,				of the pages: where operations of threads overlapped
  *		"uncertain": bool, "if_new_pages": N		the recording began in mid-life; of the pages, those that
  *								are gaps if their memory was new to iommufd
  *	}], "summary": {"trace", "policy", "findings": N, "shown": N, "not_shown": N, "errors": N, "warnings": N,
  *		"pages": {"leak", "reexpose", "release", "access"},
  *		"uncertain": N, "if_new_pages": {"leak", ...},	uncertain findings; of the pages, as above
+ *		"stale_leak_pages": N, "unordered_pages": {"leak", ...},	of the pages, as above
  *		"causes": [{"kind", "event": NAME, "within": NAME or null, "cause": words, "findings": N, "pages": N}],
  *		"health": {NAME: N}, "lacking": [NAME]: events that every policy needs and no probe gave,
+ *		"losses": [{"cause", "count", "places", "unknown_places", "advice"}],
+ *		"verify": {"result": "pass|incomplete|fail", "reasons": [sentence], "judged": bool: false: no finding
+ *			proves nothing, "cannot": why not, or null},
  *		"midlife": {"event", "name", "t"} or null: of the first capture that began in mid-life,
  *		"partial": sentence or null}}
  *
@@ -35,6 +41,7 @@
 
 #include "analyzer/findings/wording.h"
 #include "analyzer/report/lacking.h"
+#include "analyzer/report/losses.h"
 
 static void put_range(struct json *obj, uint64_t lo, uint64_t hi)
 {
@@ -126,6 +133,8 @@ static struct json *finding_json(const struct gaps *a, const struct finding *g)
 	finding_why(g, a->policy, buf, sizeof(buf));
 	json_put_text(obj, "why", buf);
 	json_put_u64(obj, "lost_before", g->lost);
+	json_put_u64(obj, "stale_pages", g->stale_pages);
+	json_put_u64(obj, "unordered_pages", g->unordered_pages);
 	json_put_bool(obj, "uncertain", g->uncertain);
 	json_put_u64(obj, "if_new_pages", g->uncertain ? g->new_pages : 0);
 	return obj;
@@ -168,9 +177,13 @@ static struct json *summary_json(const struct gaps *a, const struct summary *s)
 	put_pages(obj, "pages", s->pages);
 	json_put_u64(obj, "uncertain", s->uncertain);
 	put_pages(obj, "if_new_pages", s->new_pages);
+	json_put_u64(obj, "stale_leak_pages", s->stale);
+	put_pages(obj, "unordered_pages", s->unordered);
 	put_causes(obj, s);
 	json_put_health(obj, "health", a->health);
 	lacking_put(obj, "lacking", a->lacking);
+	losses_put(obj, "losses", &a->losses, findings_strings(a->findings));
+	worst_put(json_put_object(obj, "verify"), &a->worst);
 	json_put_midlife(obj, "midlife", &a->midlife);
 	json_put_text(obj, "partial", a->partial[0] ? a->partial : NULL);
 	return obj;

@@ -8,6 +8,7 @@
 
 #include "analyzer/findings/wording.h"
 #include "analyzer/report/lacking.h"
+#include "analyzer/report/losses.h"
 #include "base/text.h"
 
 static void ranges_text(char *buf, size_t len, const struct finding_ranges *x)
@@ -110,6 +111,19 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 	text_item(stdout, "missing", buf);
 	finding_why(g, a->policy, buf, sizeof(buf));
 	text_item(stdout, "why", buf);
+	if (g->stale_pages && g->stale_pages < g->npages) {
+		snprintf(buf, sizeof(buf), "%s of the pages %s at the same place before: stale since %s last flush",
+			 text_thousands(g->stale_pages), g->stale_pages == 1 ? "was" : "were",
+			 g->stale_pages == 1 ? "its" : "their");
+		text_item(stdout, "stale", buf);
+	}
+	if (g->unordered_pages) {
+		snprintf(buf, sizeof(buf),
+			 "at %s of the pages operations of threads overlapped: the kernel's order may be another, and "
+			 "then there may be no gap",
+			 text_thousands(g->unordered_pages));
+		text_item(stdout, "order", buf);
+	}
 	if (g->uncertain)
 		print_uncertain(g);
 	if (g->lost) {
@@ -130,7 +144,7 @@ static void print_notes(const struct gaps *a)
 		       text_s(a->events), a->partial);
 	if (a->lacking) {
 		lacking_text(a->lacking, buf);
-		printf("The policy cannot be judged, for no probe gave what every policy needs:\n");
+		printf("No probe gave what every policy needs:\n");
 		text_item(stdout, "lacking", buf);
 	}
 	if (a->midlife.seq) {
@@ -145,6 +159,7 @@ static void print_notes(const struct gaps *a)
 			printf("What is wrong with the trace (findings may be artefacts, others may be missing):\n");
 		text_health(stdout, (enum health)i, a->health[i]);
 	}
+	losses_print(stdout, &a->losses, findings_strings(a->findings));
 }
 
 /* The causes, if there are fewer of them than findings. */
@@ -166,19 +181,32 @@ static void print_causes(const struct summary *s)
 
 static void print_summary(const struct gaps *a, const struct summary *s)
 {
+	char verdict[WORST_TEXT], cannot[WORST_TEXT];
+	uint64_t unordered = 0;
+
+	worst_text(&a->worst, verdict);
+	worst_cannot_text(&a->worst, cannot);
 	printf("SUMMARY: %s: %s finding%s (%s error%s, %s warning%s); pages:", a->policy, text_thousands(s->findings),
 	       text_s(s->findings), text_thousands(s->errors), text_s(s->errors), text_thousands(s->warnings),
 	       text_s(s->warnings));
 	for (int k = 0; k < GAPS; k++)
 		printf("%s %s %s", k ? "," : "", gap_names[k], text_thousands(s->pages[k]));
+	if (s->stale)
+		printf("; %s of the leaked pages stale since their last flush", text_thousands(s->stale));
+	for (int k = 0; k < GAPS; k++)
+		unordered += s->unordered[k];
+	if (unordered)
+		printf("; %s of the pages where operations overlapped", text_thousands(unordered));
 	if (s->uncertain)
 		printf("; %s uncertain", text_thousands(s->uncertain));
 	if (s->shown < s->findings)
 		printf("; %s not shown", text_thousands(s->findings - s->shown));
 	if (a->partial[0])
 		printf("; PARTIAL");
-	if (a->lacking)
-		printf("; CANNOT BE JUDGED");
+	if (a->worst.unjudged)
+		printf("; CANNOT BE JUDGED: %s", cannot);
+	else if (a->worst.verdict != VERDICT_PASS)
+		printf("; not proof: verify says %s", verdict);
 	putchar('\n');
 }
 

@@ -145,7 +145,7 @@ static int end_capture(void *ctx, struct source *s, const struct capture *c, str
 
 	source_dropped(s, &dropped);
 	/* with --to the reader thread is ahead by a random number of events, so the counts would vary */
-	return report_add(g->report, c, m, partial, g->until && partial ? NULL : &dropped, g->e);
+	return report_add(g->report, c, m, s->strings, partial, g->until && partial ? NULL : &dropped, g->e);
 }
 
 /* A capture that cannot be read completely is left out; the others are still reported. */
@@ -224,35 +224,35 @@ static bool asks_for_gaps(const struct options *o)
 }
 
 /*
- * The exit status from left-out captures, --fail-on and --fail-on-loss, with messages on standard error. An error wins
- * over a gap, a gap over a loss.
+ * The exit status from left-out captures, --fail-on and --fail-on-loss, with messages on standard error. The first of: an
+ * error, a gap, what cannot be judged, a loss.
  */
-static int judge(const struct command *cmd, const struct options *o, const struct report *report)
+static int judge_report(const struct command *cmd, const struct options *o, const struct report *report)
 {
-	int status = STATUS_OK;
+	bool gap = false, unjudged = asks_for_gaps(o) && !report_judged(report);
+	bool lost = o->fail_on_loss && report_lost(report);
+	bool none = report->worst.unjudged == report->worst.captures; /* what looks like a gap is none then */
+	char cannot[WORST_TEXT];
 
-	for (size_t i = 0; i < report->nleft_out; i++) {
+	for (size_t i = 0; i < report->nleft_out; i++)
 		cli_message(cmd, "%s", report->left_out[i]);
-		status = STATUS_ERROR;
-	}
-	if (asks_for_gaps(o) && report_unjudged(report)) {
-		cli_message(cmd,
-			    "--fail-on: no policy can be judged: events that all need were not recorded, see health");
-		status = STATUS_ERROR;
-	}
 	for (size_t i = 0; i < report->set->n; i++) {
 		const char *policy = report->set->policy[i]->ops->name;
 
-		for (int kind = 0; kind < GAPS; kind++) {
+		for (int kind = 0; kind < GAPS && !none; kind++)
 			if (o->fail_on[kind] && judge_gap(cmd, o, policy, &report->counts[i], kind))
-				status = status ? status : STATUS_GAP;
-		}
+				gap = true;
 	}
-	if (o->fail_on_loss && report_lost(report)) {
+	worst_cannot_text(&report->worst, cannot);
+	if (unjudged)
+		cli_message(cmd, "--fail-on: no policy can be judged: %s", cannot);
+	if (lost)
 		cli_message(cmd, "--fail-on-loss: records were lost");
-		status = status ? status : STATUS_LOSS;
-	}
-	return status;
+	return report->nleft_out ? STATUS_ERROR :
+	       gap		 ? STATUS_GAP :
+	       unjudged		 ? STATUS_INCOMPLETE :
+	       lost		 ? STATUS_LOSS :
+				   STATUS_OK;
 }
 
 /* After the options: makes the policies, replays the traces, prints and judges the report. */
@@ -278,7 +278,7 @@ static int run_options(const struct command *cmd, struct options *o, char **path
 		goto error;
 	status = cli_flush(cmd);
 	if (status == STATUS_OK)
-		status = judge(cmd, o, &report);
+		status = judge_report(cmd, o, &report);
 	goto out;
 error:
 	cli_message(cmd, "%s", e.text);
@@ -303,7 +303,8 @@ static const struct cli_option options[] = {
 	 TAKE(take_mhz, cpu_mhz), .min = 1, .max = REPORT_MAX_MHZ},
 	{"fail-on", 0, "WHAT",
 	 "exit with status 3 if a policy has a gap of this kind: error (leak, release),\n"
-	 "warning (any gap), or kinds: leak,reexpose,release,access",
+	 "warning (any gap), or kinds: leak,reexpose,release,access; with 6 if a trace\n"
+	 "cannot be judged",
 	 TAKE(take_fail_on, fail_on), .choices = "error warning leak reexpose release access"},
 	{"fail-on-uncertain", 0, NULL,
 	 "with --fail-on: uncertain gaps count, too (those of a recording that began\n"
@@ -345,5 +346,7 @@ const struct command cmd_replay = {
 		 "costs, and which gaps it leaves.\n",
 	.options = options,
 	.column = 23,
+	.notes = "Exit status: 0 done; 1 an input or system error; 2 usage; of --fail-on and --fail-on-loss the first\n"
+		 "of: 3 a gap, 6 what cannot be judged, 5 a loss.\n",
 	.run = run,
 };

@@ -15,6 +15,8 @@
  * JSON, stable (members may be added): {"captures": [{"trace", "capture": N, "result": "pass|incomplete|fail",
  *	"reasons": [sentence], "partial": sentence or null, "midlife": {"event", "name", "t"} or null, "events": N,
  *	"health": {NAME: N}, "broken": [NAME],
+ *	"losses": [{"cause": name or null, "count", "places", "unknown_places": N, "advice": sentence}],
+ *	"failures": [{"event": NAME, "error": NAME or null, "rc": N or null, "count": N, "first": origin}],
  *	"operations": [{"kind": NAME of the counter, "pages": N, "lo", "hi": PFN or null, "domain": id or null,
  *		"begin", "unpin", "event": origin}], "more_operations": N,
  *	"unpins": {"derived", "confirmed", "missing_in_kernel", "kernel", "not_derived": N,
@@ -32,7 +34,9 @@
 #include "analyzer/commands/options.h"
 #include "analyzer/findings/wording.h"
 #include "analyzer/replay/replay.h"
+#include "analyzer/report/failures.h"
 #include "analyzer/report/judge.h"
+#include "analyzer/report/losses.h"
 #include "base/text.h"
 
 #define SHOWN 10	     /* of differences, and of operations */
@@ -143,6 +147,8 @@ static void print_invariants(const struct looked *l)
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		if (t->health[i])
 			text_health(stdout, (enum health)i, t->health[i]);
+	losses_print(stdout, &t->losses, l->strings);
+	failures_print(stdout, &t->failures);
 }
 
 static const char *violation_text(const struct violation *x, char *buf, size_t len)
@@ -326,25 +332,16 @@ static void put_operations(struct json *into, const struct verify *v, const stru
 	json_put_u64(into, "more_operations", l->t->by_kind[EV_unpin] ? v->more_violations : 0);
 }
 
-/* The reasons, a sentence each. */
-static void put_reasons(struct json *into, const struct looked *l)
-{
-	struct json *list = json_put_array(into, "reasons");
-	char reasons[JUDGE_TEXT], *save = NULL;
-
-	judge_text(&l->j, l->t, reasons);
-	for (char *r = strtok_r(reasons, ";", &save); r; r = strtok_r(NULL, ";", &save))
-		json_put_text(list, NULL, r + (*r == ' '));
-}
-
 static void put_capture(const struct verify *v, const struct looked *l)
 {
 	struct json *obj = json_put_object(v->captures, NULL), *broken;
+	char reasons[JUDGE_TEXT];
 
 	json_put_text(obj, "trace", v->path);
 	json_put_u64(obj, "capture", l->c->id);
 	json_put_text(obj, "result", verdict_json_names[l->j.verdict]);
-	put_reasons(obj, l);
+	judge_text(&l->j, l->t, reasons);
+	judge_put_reasons(obj, "reasons", reasons);
 	json_put_text(obj, "partial", l->partial);
 	json_put_midlife(obj, "midlife", &l->t->midlife);
 	json_put_u64(obj, "events", l->t->events);
@@ -353,6 +350,8 @@ static void put_capture(const struct verify *v, const struct looked *l)
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		if (judge_is_broken(&l->j, l->t, i))
 			json_put_text(broken, NULL, health_table[i].name);
+	losses_put(obj, "losses", &l->t->losses, l->strings);
+	failures_put(obj, "failures", &l->t->failures, l->strings);
 	put_operations(obj, v, l);
 	put_unpins(obj, l->m);
 }

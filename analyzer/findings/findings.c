@@ -352,6 +352,10 @@ static void count_piece(struct findings *f, struct piece *p)
 	e->g.last_t = p->gap->event.t;
 	e->g.spans++;
 	e->g.npages += p->hi - p->lo + 1;
+	if (p->gap->was_here)
+		e->g.stale_pages += p->hi - p->lo + 1;
+	if (p->gap->unordered)
+		e->g.unordered_pages += p->hi - p->lo + 1;
 	if (p->gap->if_new)
 		e->g.new_pages += p->hi - p->lo + 1;
 	ranges_add(&e->g.pfn, p->lo, p->hi);
@@ -434,6 +438,11 @@ void findings_end(struct findings *f, const struct model_totals *t)
 		if (g->capture == f->capture)
 			g->uncertain = t->midlife.seq;
 	}
+}
+
+uint32_t findings_string(struct findings *f, uint32_t id)
+{
+	return keep_string(f, id);
 }
 
 const struct model_observer *findings_observer(const struct findings *f)

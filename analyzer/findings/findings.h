@@ -72,7 +72,9 @@ struct finding {
 	struct origin pinned, exposed, hidden; /* the last event that did so */
 	uint64_t lost;			       /* lost events before it */
 	bool uncertain;			       /* the recording began in mid-life; valid after findings_end() */
-	uint64_t new_pages;		       /* if uncertain: in gaps if their memory was new to iommufd */
+	uint64_t stale_pages;	  /* leaks: of frames at the same place as before; the rest may be another owner's */
+	uint64_t unordered_pages; /* in gaps where operations overlapped: the kernel's order may be another */
+	uint64_t new_pages;	  /* if uncertain: in gaps if their memory was new to iommufd */
 
 	uint64_t last_seq, last_t; /* of the last occurrence */
 	uint64_t events;	   /* that violate in this way */
@@ -94,6 +96,9 @@ void findings_begin(struct findings *f, uint64_t capture, const struct intern *s
 
 /* The capture ends; call it after model_finish(), when it is known whether it began in mid-life. */
 void findings_end(struct findings *f, const struct model_totals *t);
+
+/* The id in findings_strings() of a string of the present capture. */
+uint32_t findings_string(struct findings *f, uint32_t id);
 
 /* For model_new(); valid as long as f. */
 const struct model_observer *findings_observer(const struct findings *f);

@@ -27,7 +27,14 @@ const char *finding_what(const struct finding *g)
 {
 	switch (g->kind) {
 	case GAP_LEAK:
-		return "a non-coherent device can read what memory held before: first exposed without a flush";
+		if (g->stale_pages == g->npages)
+			return "a non-coherent device can read memory stale since its last flush: the same frames at the "
+			       "same place, pinned again and exposed without a flush";
+		if (g->stale_pages)
+			return "a non-coherent device can read what memory held before, some of it perhaps another "
+			       "owner's data: first exposed without a flush";
+		return "a non-coherent device can read what memory held before, perhaps another owner's data: first "
+		       "exposed without a flush";
 	case GAP_REEXPOSE:
 		return "exposed to a non-coherent device again, without a flush since it was last exposed";
 	case GAP_RELEASE:

@@ -67,6 +67,22 @@ static inline void count(struct model *m, enum health h, uint64_t n)
 	m->totals.health[h] += n;
 }
 
+static inline struct origin event_origin(const struct model *m)
+{
+	const struct event *ev = m->now;
+
+	return (struct origin){
+		.seq = m->totals.events, .t = ev->t, .cpu = ev->cpu, .tid = ev->tid, .comm = ev->comm, .kind = ev->kind};
+}
+
+/* This event says that something failed. */
+static inline void count_failure(struct model *m, enum health h, int64_t rc)
+{
+	count(m, h, 1);
+	tally_failure(&m->totals.failures,
+		      &(struct failure){.kind = m->now->kind, .rc = rc, .n = 1, .first = event_origin(m)});
+}
+
 /* Keeps the first failure; whatever follows it does not count. */
 static inline void check(struct model *m, int err)
 {

@@ -199,7 +199,8 @@ void model_on_domain_add_end(struct model *m, const struct event *ev)
 
 	if (ev->domain_add_end.rc)
 		older_forget(&m->older, OLDER_DOMAIN, ev->domain_add_end.domain);
-	count(m, HEALTH_joins_failed, ev->domain_add_end.rc != 0);
+	if (ev->domain_add_end.rc)
+		count_failure(m, HEALTH_failed_joins, ev->domain_add_end.rc);
 	if (!d)
 		return;
 	operations_end(m, EV_domain_add, d->pub.id, ev->domain_add_end.rc);
@@ -315,7 +316,8 @@ void model_on_area_fill_end(struct model *m, const struct event *ev)
 	const struct older_fill *fill = older_fill_end(&m->older, ev->tid);
 	struct area *a = area_by_id(&m->objects, f->area);
 
-	count(m, HEALTH_fills_failed, f->rc != 0);
+	if (f->rc)
+		count_failure(m, HEALTH_failed_fills, f->rc);
 	if (a)
 		operations_end(m, EV_area_fill, f->area, f->rc);
 	else

@@ -342,7 +342,7 @@ void model_on_map_failed(struct model *m, const struct event *ev)
 	struct ioflush_fill fill;
 	uint64_t marks;
 
-	count(m, HEALTH_maps_failed, 1);
+	count_failure(m, HEALTH_failed_maps, ev->map_failed.rc);
 	if (!a || !(d->joining || a->filling))
 		return;
 	fill = area_filled(a, d);

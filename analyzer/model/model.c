@@ -41,11 +41,18 @@ void model_on_detach(struct model *m, const struct event *ev)
 
 void model_on_lost(struct model *m, const struct event *ev)
 {
+	struct loss l = {.places = 1};
+
 	m->frames.lost++;
-	if (!event_has(ev, lost, count))
-		count(m, HEALTH_lost_unknown, 1);
+	if (event_has(ev, lost, cause))
+		l.cause = (uint32_t)ev->lost.cause;
+	if (event_has(ev, lost, count))
+		l.records = ev->lost.count;
 	else
-		count(m, HEALTH_lost_records, ev->lost.count);
+		l.unknown = 1;
+	count(m, HEALTH_lost_records, l.records);
+	count(m, HEALTH_lost_unknown, l.unknown);
+	tally_loss(&m->totals.losses, &l);
 }
 
 static void (*const handlers[EV_KINDS])(struct model *, const struct event *) = {
@@ -106,12 +113,7 @@ int model_events(struct model *m, const struct event *ev, size_t n, struct error
 		m->totals.by_kind[ev->kind]++;
 		m->now = ev;
 		if (m->watched)
-			m->frames.now = (struct origin){.seq = m->totals.events,
-							.t = ev->t,
-							.cpu = ev->cpu,
-							.tid = ev->tid,
-							.comm = ev->comm,
-							.kind = ev->kind};
+			m->frames.now = event_origin(m);
 		frames_break(&m->frames);
 		operations_next(m, ev);
 		handlers[ev->kind](m, ev);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "analyzer/ioflush-policy.h"
+#include "analyzer/model/tally.h"
 #include "base/budget.h"
 #include "base/error.h"
 #include "base/intern.h"
@@ -70,13 +71,8 @@ struct model_totals {
 	uint64_t not_derived;	    /* by PFN: the kernel did more often. Valid after model_finish() */
 	uint64_t health[HEALTH_COUNT];
 	struct midlife midlife;
-};
-
-/* An event as one side of a finding. seq is its number in the capture, from 1; 0: none. */
-struct origin {
-	uint64_t seq, t;
-	uint32_t cpu, tid, comm;
-	uint8_t kind;
+	struct losses losses;
+	struct failures failures;
 };
 
 /* A gap in a span of frames, as it happens. Pointers are valid during the call. */

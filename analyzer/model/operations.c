@@ -148,6 +148,8 @@ static void settle_rest(struct model *m, struct thread *t)
 {
 	const struct tallymap_span *s;
 
+	if (!tallymap_from(&t->tally, 0))
+		return; /* as it should be; its memory is for the thread's next one */
 	for (s = tallymap_from(&t->tally, 0); s; s = tallymap_from(&t->tally, s->hi + 1)) {
 		int64_t diff = s->v.diff;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ideal: knows the state of each frame, and flushes only where a gap would open otherwise. No kernel can know so much.
- * It is the lower bound: no policy without gaps can flush less.
+ * ideal: knows the state of each frame, and flushes only where a gap would open otherwise. No kernel can know so much: its
+ * state is that of an iopt_pages, and one frame can lie under several. As long as no fill or join fails it is the lower
+ * bound: no policy without gaps can flush less. A fill that fails before it reaches a non-coherent domain needs no flush.
  */
 #include "analyzer/policies/policies.h"
 
@@ -33,7 +34,7 @@ static bool access(struct ioflush_policy *self, const struct ioflush_span *s)
 const struct ioflush_policy_ops policy_ideal = {
 	.name = "ideal",
 	.summary = "flush only where a gap would follow otherwise, with full knowledge of every frame",
-	.origin = "lower bound with no gap of any kind",
+	.origin = "lower bound with no gap of any kind, if no fill fails",
 	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_ACCESS | IOFLUSH_NEEDS_COHERENT,
 	.map = map,
 	.unmap = unmap,

@@ -25,7 +25,7 @@ static bool map(struct ioflush_policy *self, const struct ioflush_span *s)
 const struct ioflush_policy_ops policy_span = {
 	.name = "span",
 	.summary = "flush every non-coherent fill, except pages read back from a non-coherent storage domain; flush at every non-coherent unmap",
-	.origin = "17 May 2024 (and 14 May)",
+	.origin = "17 May 2024 (and 14 May), read as: the storage domain that the kernel reads from decides",
 	.needs = IOFLUSH_NEEDS_FILL | IOFLUSH_NEEDS_SOURCE | IOFLUSH_NEEDS_COHERENT,
 	.map = map,
 	.unmap = span_unmap,

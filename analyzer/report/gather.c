@@ -70,12 +70,14 @@ const struct policy_counts *report_ideal(const struct report *r)
 	return NULL;
 }
 
-bool report_unjudged(const struct report *r)
+bool report_is_safe(const struct policy_counts *c)
 {
-	for (size_t i = 0; i < r->n; i++)
-		if (lacking_needed(r->capture[i].lacking))
-			return true;
-	return false;
+	return !c->gaps[GAP_LEAK] && !c->gaps[GAP_RELEASE];
+}
+
+bool report_judged(const struct report *r)
+{
+	return !r->worst.unjudged;
 }
 
 /* ---- gathering ---- */
@@ -111,12 +113,13 @@ int report_leave_out(struct report *r, const char *what, struct error *e)
 	if (!text || !grow_within(r->budget, r->left_out, r->nleft_out, r->left_out_cap, 4u))
 		return error_set(e, "%s: %s", what, budget_failure(r->budget));
 	r->left_out[r->nleft_out++] = text;
+	worst_add_unread(&r->worst);
 	return 0;
 }
 
 /* The next capture of the report, without its counts. 0 or -1. */
-static int capture_copy(struct report *r, const struct capture *c, const struct model_totals *t, const char *partial,
-			struct error *e)
+static int capture_copy(struct report *r, const struct capture *c, const struct model_totals *t,
+			const struct judgement *j, const char *partial, struct error *e)
 {
 	struct report_capture copy = {
 		.c = *c,
@@ -125,16 +128,52 @@ static int capture_copy(struct report *r, const struct capture *c, const struct 
 		.last_t = t->last_t,
 		.midlife = t->midlife,
 		.lacking = lacking_kinds(c->probes, t),
+		.verdict = j->verdict,
+		.judged = judge_is_judged(j),
 	};
+	char reasons[JUDGE_TEXT];
 
+	judge_text(j, t, reasons);
 	memcpy(copy.health, t->health, sizeof(copy.health));
 	copy.c.origin = NULL;
 	if (partial)
 		copy.c.state = "partial";
 	if (!texts_of(r) || (partial && !(copy.partial = intern_keep(r->texts, partial))) ||
-	    capture_keep(&copy.c, r->texts) || !grow_within(r->budget, r->capture, r->n, r->captures_cap, 4u))
+	    !(copy.reasons = intern_keep(r->texts, reasons)) || capture_keep(&copy.c, r->texts) ||
+	    !grow_within(r->budget, r->capture, r->n, r->captures_cap, 4u))
 		return error_set(e, "%s: capture %" PRIu64 ": %s", c->source, c->id, budget_failure(r->budget));
 	r->capture[r->n++] = copy;
+	return 0;
+}
+
+/* The report's id of a string of a capture. UINT32_MAX: no memory. */
+static uint32_t keep_string(struct report *r, const struct intern *strings, uint32_t id)
+{
+	const char *text = id && strings ? intern_get(strings, id) : NULL;
+
+	return text ? intern_add(r->texts, text, strlen(text)) : 0;
+}
+
+/* The losses and failures of a capture, with the report's own strings. 0 or -1. */
+static int add_tallies(struct report *r, const struct model_totals *t, const struct intern *strings)
+{
+	for (size_t i = 0; i < t->losses.n; i++) {
+		struct loss l = t->losses.loss[i];
+		bool others = l.cause == TALLY_OTHERS;
+
+		l.cause = others ? TALLY_OTHERS : keep_string(r, strings, l.cause);
+		if (!others && l.cause == TALLY_OTHERS)
+			return -1;
+		tally_loss(&r->totals.losses, &l);
+	}
+	for (size_t i = 0; i < t->failures.n; i++) {
+		struct failure f = t->failures.failure[i];
+
+		f.first.comm = keep_string(r, strings, f.first.comm);
+		if (f.first.comm == UINT32_MAX)
+			return -1;
+		tally_failure(&r->totals.failures, &f);
+	}
 	return 0;
 }
 
@@ -171,7 +210,9 @@ static void add_counts(struct policy_counts *sum, const struct policy_counts *c)
 	for (int i = 0; i < GAPS; i++) {
 		sum->uncertain[i] = add(sum->uncertain[i], c->uncertain[i]);
 		sum->if_new[i] = add(sum->if_new[i], c->if_new[i]);
+		sum->unordered[i] = add(sum->unordered[i], c->unordered[i]);
 	}
+	sum->stale_leak = add(sum->stale_leak, c->stale_leak);
 }
 
 static void add_dropped(struct report *r, const struct dropped *d)
@@ -191,12 +232,18 @@ static void add_dropped(struct report *r, const struct dropped *d)
 	sum->moved = add(sum->moved, d->moved);
 }
 
-int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
-	       const struct dropped *dropped, struct error *e)
+int report_add(struct report *r, const struct capture *c, const struct model *m, const struct intern *strings,
+	       const char *partial, const struct dropped *dropped, struct error *e)
 {
-	if (capture_copy(r, c, model_totals(m), partial, e))
+	const struct model_totals *t = model_totals(m);
+	struct judgement j = judge(c, t, dropped, partial);
+
+	if (capture_copy(r, c, t, &j, partial, e))
 		return -1;
-	add_totals(&r->totals, model_totals(m));
+	worst_add(&r->worst, &j, t);
+	add_totals(&r->totals, t);
+	if (add_tallies(r, t, strings))
+		return error_set(e, "%s: capture %" PRIu64 ": %s", c->source, c->id, budget_failure(r->budget));
 	add_dropped(r, dropped);
 	for (size_t i = 0; i < r->set->n; i++)
 		add_counts(&r->counts[i], model_counts(m, i));

@@ -16,6 +16,9 @@ uint64_t report_cycles(const struct report *r, const struct policy_counts *c);
 /* Whether some capture is not whole, or was left out. */
 bool report_partial(const struct report *r);
 
+/* Whether a policy has no leak and no release gap. */
+bool report_is_safe(const struct policy_counts *c);
+
 /* The counts of ideal, if it is among the policies. */
 const struct policy_counts *report_ideal(const struct report *r);
 
@@ -30,7 +33,8 @@ void report_say(FILE *out, const char *label, const char *fmt, ...) __attribute_
 /* ---- table.c ---- */
 
 size_t report_name_width(const struct report *r);
-void report_ratio(const struct report *r, size_t policy, char *cell); /* "1.10x" of what ideal flushes, or "-" */
+void report_ratio(const struct report *r, size_t policy,
+		  char *cell); /* "1.10x" of what ideal flushes; "-": unsafe, or unknown */
 void report_table(const struct report *r, FILE *out);
 
 /* ---- verdict.c ---- */

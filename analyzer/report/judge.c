@@ -98,19 +98,17 @@ static void add_text(struct words *w, const char *between, const char *text)
 		w->n += (size_t)snprintf(w->out + w->n, w->size - w->n, "%s%s", w->n ? between : "", text);
 }
 
-/* One of the other events: "3,120 sched_switch events", "events named x:mymap on iommu_map (7): rename the probe". */
+/* One of the other events: "3,120 sched_switch events", "7 events named x:mymap on iommu_map". */
 static void add_other(struct words *w, const struct other_event *ev)
 {
 	char text[2 * OTHER_NAME + 64];
 
 	if (ev->function[0])
-		snprintf(text, sizeof(text), "events named %s on %s (%s): rename the probe", ev->name, ev->function,
-			 text_thousands(ev->n));
-	else if (ev->probe)
-		snprintf(text, sizeof(text), "%s %s event%s of a probe, which is not named as ioflush's",
-			 text_thousands(ev->n), ev->name, text_s(ev->n));
+		snprintf(text, sizeof(text), "%s event%s named %s on %s", text_thousands(ev->n), text_s(ev->n),
+			 ev->name, ev->function);
 	else
-		snprintf(text, sizeof(text), "%s %s event%s", text_thousands(ev->n), ev->name, text_s(ev->n));
+		snprintf(text, sizeof(text), "%s %s event%s%s", text_thousands(ev->n), ev->name, text_s(ev->n),
+			 ev->probe ? " of a probe" : "");
 	add_text(w, ", ", text);
 }
 
@@ -119,13 +117,16 @@ static void find_instead(const struct capture *c, const struct model_totals *t, 
 			 char out[JUDGE_INSTEAD])
 {
 	struct words w = {.out = out, .size = JUDGE_INSTEAD};
+	bool probes = false;
 	uint64_t named = 0;
 	char text[160];
 
 	if (t->health[HEALTH_foreign_maps]) {
-		snprintf(text, sizeof(text),
-			 "%s map or unmap event%s of domains that iommufd never named: vfio type1, or the DMA API?",
-			 text_thousands(t->health[HEALTH_foreign_maps]), text_s(t->health[HEALTH_foreign_maps]));
+		snprintf(text, sizeof(text), "%s map or unmap event%s of %s",
+			 text_thousands(t->health[HEALTH_foreign_maps]), text_s(t->health[HEALTH_foreign_maps]),
+			 strstr(c->probes, "iommu:map") || strstr(c->probes, "iommu:unmap") ?
+				 "the tracepoints of the IOMMU core, which tell no domain: cannot be judged" :
+				 "domains that iommufd never named: vfio type1, or the DMA API?");
 		add_text(&w, ", ", text);
 	}
 	if (d && d->tracepoints) {
@@ -142,12 +143,15 @@ static void find_instead(const struct capture *c, const struct model_totals *t, 
 			continue;
 		add_other(&w, ev);
 		named += ev->n;
+		probes |= ev->probe;
 	}
 	if (d && d->other > named) {
-		snprintf(text, sizeof(text), "%s record%s of other%s events", text_thousands(d->other - named),
-			 text_s(d->other - named), named ? " other" : "");
+		snprintf(text, sizeof(text), "%s record%s of %s events", text_thousands(d->other - named),
+			 text_s(d->other - named), named ? "more" : "other");
 		add_text(&w, ", ", text);
 	}
+	if (probes)
+		add_text(&w, ": ", "rename the probes, ioflush knows them by the names of their events");
 	if (!w.n && !t->events)
 		add_text(&w, "", c->probes[0] ? "its probes gave no event" : "it has no record at all");
 }
@@ -185,30 +189,51 @@ static void add(struct words *w, const char *text)
 	add_text(w, "; ", text);
 }
 
-void judge_text(const struct judgement *j, const struct model_totals *t, char out[JUDGE_TEXT])
+/* What makes that no policy can be judged. */
+static void add_cannot(struct words *w, const struct judgement *j)
 {
-	struct words w = {.out = out, .size = JUDGE_TEXT};
 	char list[LACKING_TEXT], text[JUDGE_INSTEAD + LACKING_TEXT];
 
-	out[0] = '\0';
-	if (j->verdict == VERDICT_PASS)
-		return;
 	if (j->nothing) {
 		snprintf(text, sizeof(text), "no event of iommufd%s%s%s", j->instead[0] ? " (" : "", j->instead,
 			 j->instead[0] ? ")" : "");
-		add(&w, text);
+		add(w, text);
 	}
 	if (j->lacking) {
 		lacking_text(j->lacking, list);
 		snprintf(text, sizeof(text), "no probe gave %s", list);
-		add(&w, text);
+		add(w, text);
 	}
+}
+
+bool judge_is_judged(const struct judgement *j)
+{
+	return !j->nothing && !j->lacking;
+}
+
+void judge_cannot_text(const struct judgement *j, char out[JUDGE_TEXT])
+{
+	struct words w = {.out = out, .size = JUDGE_TEXT};
+
+	out[0] = '\0';
+	add_cannot(&w, j);
+}
+
+void judge_text(const struct judgement *j, const struct model_totals *t, char out[JUDGE_TEXT])
+{
+	struct words w = {.out = out, .size = JUDGE_TEXT};
+	char list[LACKING_TEXT], text[LACKING_TEXT + 64];
+
+	out[0] = '\0';
+	if (j->verdict == VERDICT_PASS)
+		return;
+	add_cannot(&w, j);
 	if (j->lost)
 		add(&w, "records were lost");
 	if (j->midlife)
 		add(&w, "the recording began in mid-life");
 	if (j->partial)
-		add(&w, "only a part of the input could be read");
+		add(&w, "only a part of the input was read");
 	if (j->coherency)
 		add(&w, "the coherency of a domain is unknown");
 	if (j->no_unpins)
@@ -230,4 +255,79 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 	}
 	if (j->missing)
 		add(&w, "unpins that the kernel did not make");
+}
+
+/* ---- of several captures ---- */
+
+void worst_add(struct worst *w, const struct judgement *j, const struct model_totals *t)
+{
+	w->captures++;
+	if (j->verdict > w->verdict) {
+		w->verdict = j->verdict;
+		w->capture = w->captures;
+		judge_text(j, t, w->reasons);
+	}
+	if (!judge_is_judged(j) && !w->unjudged++) {
+		w->unjudged_capture = w->captures;
+		judge_cannot_text(j, w->cannot);
+		w->cannot[strcspn(w->cannot, ";")] = '\0';
+	}
+}
+
+void worst_add_unread(struct worst *w)
+{
+	w->captures++;
+	if (w->verdict >= VERDICT_INCOMPLETE)
+		return;
+	w->verdict = VERDICT_INCOMPLETE;
+	w->capture = w->captures;
+	snprintf(w->reasons, sizeof(w->reasons), "it could not be read");
+}
+
+static size_t put_which(const struct worst *w, uint64_t capture, char *out, size_t len)
+{
+	return w->captures > 1 ? (size_t)snprintf(out, len, "capture %llu here: ", (unsigned long long)capture) : 0;
+}
+
+void worst_text(const struct worst *w, char out[WORST_TEXT])
+{
+	size_t n = (size_t)snprintf(out, WORST_TEXT, "%s", verdict_names[w->verdict]);
+
+	if (!w->reasons[0])
+		return;
+	n += (size_t)snprintf(out + n, WORST_TEXT - n, ": ");
+	n += put_which(w, w->capture, out + n, WORST_TEXT - n);
+	snprintf(out + n, WORST_TEXT - n, "%s", w->reasons);
+}
+
+void worst_cannot_text(const struct worst *w, char out[WORST_TEXT])
+{
+	size_t n;
+
+	out[0] = '\0';
+	if (!w->unjudged)
+		return;
+	n = put_which(w, w->unjudged_capture, out, WORST_TEXT);
+	snprintf(out + n, WORST_TEXT - n, "%s", w->cannot);
+}
+
+void judge_put_reasons(struct json *into, const char *key, const char *reasons)
+{
+	struct json *list = json_put_array(into, key);
+	char copy[JUDGE_TEXT], *save = NULL;
+
+	snprintf(copy, sizeof(copy), "%s", reasons);
+	for (char *r = strtok_r(copy, ";", &save); r; r = strtok_r(NULL, ";", &save))
+		json_put_text(list, NULL, r + (*r == ' '));
+}
+
+void worst_put(struct json *into, const struct worst *w)
+{
+	char cannot[WORST_TEXT];
+
+	worst_cannot_text(w, cannot);
+	json_put_text(into, "result", verdict_json_names[w->verdict]);
+	judge_put_reasons(into, "reasons", w->reasons);
+	json_put_bool(into, "judged", !w->unjudged);
+	json_put_text(into, "cannot", cannot[0] ? cannot : NULL);
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "analyzer/model/model.h"
+#include "base/json.h"
 #include "trace/source.h"
 
 enum verdict { VERDICT_PASS, VERDICT_INCOMPLETE, VERDICT_FAIL, VERDICTS }; /* the worse, the larger */
@@ -49,8 +50,40 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 /* Whether a health counter of the capture speaks against it. */
 bool judge_is_broken(const struct judgement *j, const struct model_totals *t, int health);
 
-/* Why it is no PASS, in words: "records were lost; ...". Empty for PASS. */
 #define JUDGE_TEXT 2048
+
+/* Why it is no PASS, in words: "records were lost; ...". Empty for PASS. */
 void judge_text(const struct judgement *j, const struct model_totals *t, char out[JUDGE_TEXT]);
+
+/*
+ * Whether policies can be judged by it: without events of iommufd, or without some that every policy needs, each policy
+ * would look flawless. The second says why not, in words.
+ */
+bool judge_is_judged(const struct judgement *j);
+void judge_cannot_text(const struct judgement *j, char out[JUDGE_TEXT]);
+
+/* The worst of several captures. */
+struct worst {
+	enum verdict verdict;
+	uint64_t captures, unjudged;	    /* in all; those by which no policy can be judged */
+	uint64_t capture, unjudged_capture; /* which it is, the first of several, counted from 1; the first unjudged one */
+	char reasons[JUDGE_TEXT];	    /* of it; empty for PASS */
+	char cannot[JUDGE_TEXT];	    /* of the unjudged one, the first reason */
+};
+
+/* The next capture. The second: one that could not be read, and so may hide anything. */
+void worst_add(struct worst *w, const struct judgement *j, const struct model_totals *t);
+void worst_add_unread(struct worst *w);
+
+/* "FAIL: unpins that ...", with "capture 2: " before the reasons if there are several captures. */
+#define WORST_TEXT (JUDGE_TEXT + 64)
+void worst_text(const struct worst *w, char out[WORST_TEXT]);
+/* The same for why policies cannot be judged: "no event of iommufd". Empty if they can. */
+void worst_cannot_text(const struct worst *w, char out[WORST_TEXT]);
+
+/* "result": NAME, "reasons": [sentence], "judged": bool, "cannot": sentence or null; into an object. */
+void worst_put(struct json *into, const struct worst *w);
+/* The reasons alone. */
+void judge_put_reasons(struct json *into, const char *key, const char *reasons);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "analyzer/model/model.h"
 #include "analyzer/policies/set.h"
+#include "analyzer/report/judge.h"
 #include "base/error.h"
 #include "trace/source.h"
 
@@ -27,16 +28,20 @@ struct report_capture {
 	struct midlife midlife;
 	uint64_t health[HEALTH_COUNT];
 	uint64_t lacking; /* bit k: its probes are known, and none is for event kind k */
+	enum verdict verdict;
+	const char *reasons; /* judge_text() */
+	bool judged;	     /* policies can be judged by it */
 };
 
 struct report {
 	const struct policy_set *set;
 	struct budget *budget; /* of what is kept of captures; NULL: no bound */
-	struct intern *texts;  /* of captures */
+	struct intern *texts;  /* of captures; totals.losses and totals.failures are with these */
 	uint64_t cycles_per_page, cpu_mhz;
 	bool cpu_mhz_given;
 	struct policy_counts *counts; /* by policy */
 	struct model_totals totals;   /* peak_exposed is the highest of any capture */
+	struct worst worst;	      /* of the captures */
 	struct dropped dropped;
 	bool dropped_unknown; /* of some capture: only a part of it was read */
 	struct report_capture *capture;
@@ -51,10 +56,10 @@ void report_clear(struct report *r);
 
 /*
  * Adds a capture whose model is finished. partial: NULL, or why events are missing. dropped: the records that gave no
- * events; NULL if that is not known for these events. 0 or -1.
+ * events; NULL if that is not known for these events. strings: of its events. 0 or -1.
  */
-int report_add(struct report *r, const struct capture *c, const struct model *m, const char *partial,
-	       const struct dropped *dropped, struct error *e);
+int report_add(struct report *r, const struct capture *c, const struct model *m, const struct intern *strings,
+	       const char *partial, const struct dropped *dropped, struct error *e);
 
 /* Names in the report a capture that is not in it, and why. 0 or -1. */
 int report_leave_out(struct report *r, const char *what, struct error *e);
@@ -65,8 +70,11 @@ uint64_t report_flushed(const struct policy_counts *c);
 /* Whether some capture began in mid-life. */
 bool report_midlife(const struct report *r);
 
-/* Whether a capture has no probe for events that every policy needs. */
-bool report_unjudged(const struct report *r);
+/*
+ * Whether a policy's numbers are a verdict. Not if a capture cannot be judged, which hides any gap; a gap of another
+ * capture is one still.
+ */
+bool report_judged(const struct report *r);
 
 /* Whether the traces say that records were lost. */
 bool report_lost(const struct report *r);

@@ -44,14 +44,28 @@ static void cycles_cell(const struct report *r, size_t i, unsigned which, char *
 	number_cell(cell, report_cycles(r, &r->counts[i]), CYCLES_WIDTH);
 }
 
+/* What a page costs is known to three digits at best, and so is the time. */
 static void ms_cell(const struct report *r, size_t i, unsigned which, char *cell)
 {
-	uint64_t us = report_cycles(r, &r->counts[i]) / r->cpu_mhz;
+	uint64_t us = report_cycles(r, &r->counts[i]) / r->cpu_mhz, unit = 1;
+	unsigned decimals;
 
 	(void)which;
+	if (!us) {
+		snprintf(cell, REPORT_CELL, "%s", report_cycles(r, &r->counts[i]) ? "<0.001" : "0");
+		return;
+	}
+	while (us / unit >= 1000)
+		unit *= 10;
+	us = us / unit * unit + (us % unit * 2 >= unit && unit > 1 ? unit : 0);
+	decimals = us >= 100000 ? 0 : us >= 10000 ? 1 : us >= 1000 ? 2 : 3;
 	number_cell(cell, us / 1000, PAGES_WIDTH);
-	if (us / 1000 < 1000000)
-		snprintf(cell, REPORT_CELL, "%s.%03u", text_thousands(us / 1000), (unsigned)(us % 1000));
+	if (decimals)
+		snprintf(cell, REPORT_CELL, "%" PRIu64 ".%0*u", us / 1000, (int)decimals,
+			 (unsigned)(us % 1000 /
+				    (decimals == 1 ? 100 :
+				     decimals == 2 ? 10 :
+						     1)));
 }
 
 /* pages as a multiple of base in hundredths, rounded; UINT64_MAX: too large to say */
@@ -69,7 +83,7 @@ void report_ratio(const struct report *r, size_t i, char *cell)
 	uint64_t q;
 
 	snprintf(cell, REPORT_CELL, "-");
-	if (!base)
+	if (!base || !report_judged(r) || !report_is_safe(&r->counts[i]))
 		return;
 	q = ratio_hundredths(report_flushed(&r->counts[i]), base);
 	if (q < 1000000)
@@ -95,9 +109,15 @@ static void ranges_cell(const struct report *r, size_t i, unsigned which, char *
 	number_cell(cell, r->counts[i].ranges, PAGES_WIDTH);
 }
 
+/* If policies cannot be judged, 0 is no answer. */
 static void gap_cell(const struct report *r, size_t i, unsigned gap, char *cell)
 {
-	number_cell(cell, r->counts[i].gaps[gap], PAGES_WIDTH);
+	uint64_t pages = r->counts[i].gaps[gap];
+
+	if (pages || report_judged(r))
+		number_cell(cell, pages, PAGES_WIDTH);
+	else
+		snprintf(cell, REPORT_CELL, "?");
 }
 
 struct column {

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "analyzer/findings/wording.h"
+#include "analyzer/report/failures.h"
 #include "analyzer/report/impl.h"
 #include "analyzer/report/lacking.h"
+#include "analyzer/report/losses.h"
 #include "base/text.h"
 
 #define LABEL 9 /* column where a header's or health line's text begins */
@@ -98,7 +100,7 @@ static void print_header(const struct report *r, FILE *out)
 	report_say(out, "pages", "%s page mappings, counted once per domain; %s unpinned, at most %s exposed at one time",
 		   text_thousands(t->mapped_pages), text_thousands(t->unpinned_pages), text_thousands(t->peak_exposed));
 	report_say(out, "cost", "%s cycles a page; ms at %" PRIu64 " MHz%s", text_thousands(r->cycles_per_page),
-		   r->cpu_mhz, r->cpu_mhz_given ? "" : ", the CPU of the published figures (see --cpu-mhz)");
+		   r->cpu_mhz, r->cpu_mhz_given ? "" : ": of another CPU; ioflush calibrate measures yours");
 }
 
 /* ---- health ---- */
@@ -108,16 +110,18 @@ static const char *severity_name(char severity)
 	return severity == 'e' ? "error" : severity == 'w' ? "warning" : "note";
 }
 
-static void print_verify(const struct report *r, FILE *out)
+/* What the kernel's own unpins say of those derived. */
+static void print_unpins(const struct report *r, FILE *out)
 {
 	const struct model_totals *t = &r->totals;
-	bool midlife = report_midlife(r);
 
 	if (!t->by_kind[EV_unpin])
-		report_say(out, "verify", "%s unpin%s derived; the trace has no unpin events, so they cannot be verified",
+		report_say(out, "", "%s unpin%s derived; the trace has no unpin events, so they cannot be verified",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
-	else if (midlife)
-		report_say(out, "verify",
+	else if (!t->derived_unpins)
+		report_say(out, "", "no unpins derived; the kernel made %s", text_thousands(t->kernel_unpins));
+	else if (report_midlife(r))
+		report_say(out, "",
 			   "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right if an object "
 			   "older than the recording pins the page, too; %s of the kernel's %s not derived: pinned before the "
 			   "recording began, or held only by accesses",
@@ -125,14 +129,14 @@ static void print_verify(const struct report *r, FILE *out)
 			   text_thousands(t->missing_in_kernel), text_thousands(t->not_derived),
 			   text_thousands(t->kernel_unpins));
 	else if (t->missing_in_kernel)
-		report_say(out, "verify",
-			   "%s unpin%s derived, %s of them missing in the kernel's own unpin events: the trace or the model "
-			   "is wrong; %s of the kernel's %s not derived",
+		report_say(out, "",
+			   "%s unpin%s derived, %s of them missing in the kernel's own unpin events; %s of the kernel's %s not "
+			   "derived",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
 			   text_thousands(t->missing_in_kernel), text_thousands(t->not_derived),
 			   text_thousands(t->kernel_unpins));
 	else if (t->not_derived)
-		report_say(out, "verify",
+		report_say(out, "",
 			   "%s unpin%s derived, the kernel's own unpin events confirm all of them; %s of the kernel's %s not "
 			   "derived (%s)",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins), text_thousands(t->not_derived),
@@ -142,8 +146,33 @@ static void print_verify(const struct report *r, FILE *out)
 				   "pages that only accesses held, that a fill or join had pinned when it failed, or that were "
 				   "pinned for one read or write, of which no rw_access event tells");
 	else
-		report_say(out, "verify", "%s unpin%s derived, the kernel's own unpin events confirm all of them",
+		report_say(out, "", "%s unpin%s derived, the kernel's own unpin events confirm all of them",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
+}
+
+static void print_verify(const struct report *r, FILE *out)
+{
+	char text[WORST_TEXT];
+
+	worst_text(&r->worst, text);
+	report_say(out, "verify", "%s", text);
+	print_unpins(r, out);
+}
+
+/* Losses by cause, and what failed. */
+static void print_tallies(const struct report *r, FILE *out)
+{
+	const struct model_totals *t = &r->totals;
+	char text[TEXT_MAX];
+
+	for (size_t i = 0; i < t->losses.n; i++) {
+		loss_text(text, sizeof(text), &t->losses.loss[i], r->texts);
+		report_say(out, "", "lost: %s", text);
+	}
+	for (size_t i = 0; i < t->failures.n; i++) {
+		failure_text(text, sizeof(text), &t->failures.failure[i]);
+		report_say(out, "", "note: %s", text);
+	}
 }
 
 /* Records that are not events, as expected: information. */
@@ -199,6 +228,11 @@ static void print_midlife(const struct report *r, FILE *out)
 	}
 }
 
+static bool is_failed(int health)
+{
+	return health == HEALTH_failed_maps || health == HEALTH_failed_fills || health == HEALTH_failed_joins;
+}
+
 static void print_health(const struct report *r, FILE *out)
 {
 	bool lost = report_lost(r);
@@ -210,13 +244,15 @@ static void print_health(const struct report *r, FILE *out)
 	for (int i = 0; i < HEALTH_COUNT; i++) {
 		const struct health_desc *d = &health_table[i];
 
-		if (!r->totals.health[i])
+		/* those that failed are listed with their errors */
+		if (!r->totals.health[i] || is_failed(i))
 			continue;
 		text_counted(counted, sizeof(counted), r->totals.health[i], d->doc);
 		report_say(out, lost ? "health" : "", "%s: %s%s%s", severity_name(d->severity), counted,
 			   d->advice[0] ? "; " : "", d->advice);
 		lost = false;
 	}
+	print_tallies(r, out);
 	print_dropped(r, out);
 	for (size_t i = 0; i < r->n; i++) {
 		if (r->capture[i].partial)

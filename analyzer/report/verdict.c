@@ -62,6 +62,18 @@ static void add_uncertain(const struct policy_counts *c, struct text *t)
 	}
 }
 
+/* The gaps that depend on the order of operations that overlapped. */
+static void add_unordered(const struct policy_counts *c, struct text *t)
+{
+	uint64_t pages = 0;
+
+	for (int i = 0; i < GAPS; i++)
+		pages += c->unordered[i];
+	if (pages)
+		text_add(t, "; %s in gaps where operations overlapped: the kernel's order may be another",
+			 text_thousands(pages));
+}
+
 /* Errors first, then warnings. Short: most verdicts should be one line. */
 static void add_gaps(const struct report *r, const struct policy_counts *c, struct text *t)
 {
@@ -86,6 +98,11 @@ static void add_gaps(const struct report *r, const struct policy_counts *c, stru
 	if (gap[GAP_ACCESS])
 		text_add(t, " %s read stale in the kernel", text_thousands(gap[GAP_ACCESS]));
 	add_uncertain(c, t);
+	if (c->stale_leak)
+		text_add(t, "; %s of the leaked pages %s stale since %s last flush",
+			 c->stale_leak == c->gaps[GAP_LEAK] ? "all" : text_thousands(c->stale_leak),
+			 c->stale_leak == 1 ? "is" : "are", c->stale_leak == 1 ? "its" : "their");
+	add_unordered(c, t);
 }
 
 static void add_cost(const struct report *r, size_t i, struct text *t)
@@ -99,7 +116,12 @@ static void add_cost(const struct report *r, size_t i, struct text *t)
 	else if (!ideal)
 		text_add(t, "; flushes %s page%s", text_thousands(pages), text_s(pages));
 	else if (&r->counts[i] == ideal)
-		text_add(t, "; the lower bound");
+		text_add(t, "%s",
+			 r->totals.health[HEALTH_failed_fills] || r->totals.health[HEALTH_failed_joins] ?
+				 "; fills failed: another safe policy may flush less" :
+				 "; the lower bound");
+	else if (!report_is_safe(&r->counts[i]))
+		text_add(t, "; flushes %s page%s", text_thousands(pages), text_s(pages));
 	else if (!report_flushed(ideal))
 		text_add(t, "; flushes %s page%s where ideal flushes none", text_thousands(pages), text_s(pages));
 	else {
@@ -108,48 +130,45 @@ static void add_cost(const struct report *r, size_t i, struct text *t)
 	}
 }
 
-/*
- * Whether a warning, other than losses, says that the trace or the model is wrong. Unknown coherency is one: the domain
- * is taken as non-coherent, which adds gaps and flushes, and such a flush may hide another gap.
- */
-static bool is_broken(const struct report *r)
-{
-	for (int i = 0; i < HEALTH_COUNT; i++) {
-		if (health_table[i].severity == 'w' && r->totals.health[i])
-			return true;
-	}
-	/* without the kernel's own unpins all are missing, and that shows nothing */
-	return r->totals.by_kind[EV_unpin] && r->totals.missing_in_kernel;
-}
-
 static void add_doubts(const struct report *r, const struct ioflush_policy_ops *ops, struct text *t)
 {
 	const char *missing = missing_event(r, ops->needs);
 
 	if (!r->totals.peak_exposed)
 		text_add(t, "; nothing was exposed to a non-coherent domain");
+	if (r->worst.unjudged)
+		text_add(t, "; there may be more: %s cannot be judged",
+			 r->worst.unjudged == 1 ? "a capture" : "captures");
 	if (missing)
 		text_add(t, "; says nothing: no probe gave the %s events that it needs", missing);
 	if (report_partial(r))
 		text_add(t, "; only as far as the partial input goes");
-	if (report_lost(r))
-		text_add(t, "; not proof: records were lost%s", is_broken(r) ? ", and see health" : "");
-	else if (is_broken(r))
-		text_add(t, "; not proof: see health");
+	if (r->worst.verdict != VERDICT_PASS)
+		text_add(t, "; not proof: verify says %s", verdict_names[r->worst.verdict]);
+}
+
+static bool has_gap(const struct policy_counts *c)
+{
+	for (int i = 0; i < GAPS; i++)
+		if (c->gaps[i])
+			return true;
+	return false;
 }
 
 void report_verdicts(const struct report *r, FILE *out)
 {
 	int name = (int)report_name_width(r) + 1;
-	char label[64];
+	char label[64], cannot[WORST_TEXT];
 
+	worst_cannot_text(&r->worst, cannot);
 	fputs("\nverdicts\n", out);
 	for (size_t i = 0; i < r->set->n; i++) {
 		const struct ioflush_policy_ops *ops = r->set->policy[i]->ops;
 		struct text t = {0};
 
-		if (report_unjudged(r)) {
-			text_add(&t, "cannot be judged: events that every policy needs were not recorded, see health");
+		/* gaps of other captures are gaps still; their absence says nothing */
+		if (cannot[0] && (r->worst.unjudged == r->worst.captures || !has_gap(&r->counts[i]))) {
+			text_add(&t, "cannot be judged: %s", cannot);
 		} else {
 			add_gaps(r, &r->counts[i], &t);
 			add_cost(r, i, &t);

@@ -251,31 +251,35 @@ static int ours_error(struct ftext *ft, const char *name, size_t len)
 }
 
 /* Counts a line of an event that is not ours. */
-static void count_other(struct ftext *ft, const struct ftext_columns *col, const char *function, size_t len)
+static void count_other(struct ftext *ft, const struct ftext_columns *col, bool probe, const char *function, size_t len)
 {
 	const char *name = col->group_len ? col->group : col->name;
 
-	other_names_count(&ft->others, name, (size_t)(col->name + col->name_len - name), function, len);
+	other_names_count(&ft->others, name, (size_t)(col->name + col->name_len - name), probe, function, len);
 }
 
 /* A line of a name that we do not know. 0, or -1: it is certainly of a probe of ours, but is no event. */
 static int decode_other(struct ftext *ft, const struct ftext_columns *col, const char *end)
 {
-	const char *p = ftext_skip_blanks(col->name_len ? col->args : col->name, end), *function = "";
+	const char *p = ftext_skip_blanks(col->name_len ? col->args : col->name, end), *function;
 	size_t len = 0;
+	bool probe;
 
 	if (!col->name_len) /* the place may be anywhere */
 		for (p = memchr(p, '(', (size_t)(end - p)); p; p = memchr(p + 1, '(', (size_t)(end - p - 1))) {
 			function = ftext_function(p, end, &len);
-			if (function && is_our_function(function, len) && function[len] != ' ')
+			if (function && is_our_function(function, len) && (function[len] == '+' || function[-1] == ' '))
 				return ours_error(ft, function, len);
 		}
 	if (!col->name_len)
 		return 0;
 	function = ftext_function(p, end, &len);
-	if (!function || !is_our_function(function, len))
-		function = "", len = 0;
-	count_other(ft, col, function, len);
+	/* trace-cmd shows the place as an address, or as a field */
+	probe = ftext_begins(p, end, "__probe_") || (function && ftext_is_address(function, len));
+	if (function && is_our_function(function, len))
+		count_other(ft, col, true, function, len);
+	else
+		count_other(ft, col, probe, "", 0);
 	return 0;
 }
 
@@ -296,13 +300,13 @@ static int leave_out(struct ftext *ft, const struct ftext_columns *col, const ch
 	if (iommu && (raw->kind == EV_map || raw->kind == EV_unmap)) {
 		ft->tracepoints++;
 		other_names_count(&ft->others, raw->kind == EV_map ? "iommu:map" : "iommu:unmap",
-				  raw->kind == EV_map ? 9 : 11, "", 0);
+				  raw->kind == EV_map ? 9 : 11, false, "", 0);
 	} else {
 		if (failed || ft->probed & 1ull << raw->kind)
 			return refuse_fields(ft, raw->kind, bad, lacking);
 		if (!ft->left_out[raw->kind])
 			ft->left_out[raw->kind] = ft->line;
-		count_other(ft, col, "", 0);
+		count_other(ft, col, false, "", 0);
 	}
 	raw->kind = RAW_OTHER;
 	return 1;

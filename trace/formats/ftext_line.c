@@ -169,6 +169,15 @@ const char *ftext_function(const char *p, const char *end, size_t *len)
 	return *len ? p : NULL;
 }
 
+bool ftext_is_address(const char *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len && (ftext_is_digit(p[i]) || (p[i] >= 'a' && p[i] <= 'f')); i++)
+		;
+	return len >= 8 && i == len;
+}
+
 /* --- fields */
 
 /* The value of a hex digit plus one; 0: it is not one. */

@@ -59,6 +59,9 @@ int ftext_columns(const char *line, const char *end, struct ftext_columns *col);
  */
 const char *ftext_function(const char *p, const char *end, size_t *len);
 
+/* Whether the function is not named: "ffffffff81422754", as trace-cmd shows places. */
+bool ftext_is_address(const char *p, size_t len);
+
 /* "##### CPU 1 buffer started ####". Whether the line is one. */
 bool ftext_buffer_started(const char *p, const char *end, uint32_t *cpu);
 

@@ -11,7 +11,6 @@
 #include "trace/source.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 #include "trace/formats/cpudata.h"
 #include "trace/formats/open.h"
 #include "trace/formats/spill.h"
+#include "trace/formats/spool.h"
 #include "trace/formats/tracefile.h"
 #include "trace/losses.h"
 
@@ -402,30 +402,11 @@ struct naming {
 	struct dropped *dropped;
 };
 
-/* Names the records of one format that are not ours: those with a wanted name are known to libtraceevent. */
 static void name_other(void *ctx, uint32_t id, uint64_t n)
 {
 	const struct naming *x = ctx;
-	const struct tracefile *tf = x->file;
-	const struct tep_event *event = tep_find_event(tf->tep, (int)id);
-	struct other_event other = {.n = n};
-	char full[OTHER_NAME * 2];
-	size_t i;
 
-	for (i = 0; i < tf->others && tf->other[i].id != id; i++)
-		;
-	if (i < tf->others) {
-		memcpy(other.name, tf->other[i].name, sizeof(other.name));
-		other.probe = tf->other[i].probe;
-	} else if (event && event->system && event->name) {
-		snprintf(full, sizeof(full), "%.*s:%.*s", OTHER_NAME - 1, event->system, OTHER_NAME - 1, event->name);
-		other_event_name(other.name, full, strlen(full));
-		if (!strcmp(full, "iommu:map") || !strcmp(full, "iommu:unmap"))
-			x->dropped->tracepoints += n;
-	} else {
-		snprintf(other.name, sizeof(other.name), "number-%u", id);
-	}
-	dropped_name(x->dropped, &other);
+	tracefile_name_other(x->file, id, n, x->dropped);
 }
 
 static void tracedat_dropped(struct source *s, struct dropped *d)
@@ -468,80 +449,6 @@ static const struct source_ops tracedat_ops = {
 };
 
 /* --- opening */
-
-static int write_full(int fd, const char *buf, size_t len)
-{
-	ssize_t n;
-
-	for (; len; buf += n, len -= (size_t)n) {
-		n = write(fd, buf, len);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		if (n < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/*
- * The metadata of a trace.dat may be at its end, and its CPUs follow each other, so it cannot be decoded from a pipe:
- * it is stored first, in a file without a name that vanishes with us. Returns the descriptor of that file, or -1.
- */
-static int spool(const struct source_input *in, struct error *e)
-{
-	const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
-	char *name = NULL, buf[65536];
-	ssize_t n;
-	int fd = -1;
-
-	if (asprintf(&name, "%s/ioflush-XXXXXX", dir) < 0)
-		return error_set(e, "out of memory");
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd < 0) {
-		error_errno(e, "%s: making a temporary file for %s (set TMPDIR to a folder with room)", name, in->path);
-		goto fail;
-	}
-	unlink(name);
-	if (in->head_len && write_full(fd, in->head, in->head_len))
-		goto fail_write;
-	for (;;) {
-		n = read(in->fd, buf, sizeof(buf));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			error_errno(e, "%s: reading", in->path);
-			goto fail;
-		}
-		if (!n)
-			break;
-		if (write_full(fd, buf, (size_t)n))
-			goto fail_write;
-	}
-	free(name);
-	return fd;
-fail_write:
-	error_errno(e, "%s: writing a temporary copy of %s (set TMPDIR to a folder with room)", name, in->path);
-fail:
-	if (fd >= 0)
-		close(fd);
-	free(name);
-	return -1;
-}
-
-/*
- * A descriptor whose byte 0 is the trace's, in place of in->fd, which is closed if another is needed: for a pipe, and for
- * standard input that was read from before.
- */
-static int seekable_fd(const struct source_input *in, struct error *e)
-{
-	int fd;
-
-	if (!lseek(in->fd, 0, SEEK_CUR))
-		return in->fd;
-	fd = spool(in, e);
-	close(in->fd);
-	return fd;
-}
 
 static bool is_wanted(const char *name, size_t len)
 {
@@ -605,7 +512,7 @@ int tracedat_open(struct source **out, const struct source_input *in, struct err
 	}
 	if (set_up(td, in->path, e))
 		goto fail;
-	fd = seekable_fd(in, e);
+	fd = spool_seekable(in, e);
 	if (fd < 0 || tracefile_open(&td->file, fd, td->source.path, &td->source.budget, is_wanted, e)) {
 		fd = -1;
 		goto fail;

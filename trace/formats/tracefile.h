@@ -105,6 +105,9 @@ int tracefile_open(struct tracefile **out, int fd, const char *path, struct budg
 		   bool (*wanted)(const char *name, size_t len), struct error *e);
 void tracefile_close(struct tracefile *tf); /* NULL is fine */
 
+/* Names n records that are not ours by their event's id. Those of iommu:map and iommu:unmap it adds to tracepoints. */
+void tracefile_name_other(const struct tracefile *tf, uint32_t id, uint64_t n, struct dropped *d);
+
 /* The function that an address is in, by the file's kernel symbols. Reads all of them. false: they do not tell. */
 bool tracefile_symbol(struct tracefile *tf, uint64_t address, char out[SYMBOL_MAX]);
 

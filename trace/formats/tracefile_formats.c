@@ -290,3 +290,26 @@ int tracefile_read_cmdlines(struct tracefile *tf, struct cursor *c)
 		return cursor_error(c, "a line that is not a pid and a name; the file is damaged");
 	return 0;
 }
+
+void tracefile_name_other(const struct tracefile *tf, uint32_t id, uint64_t n, struct dropped *d)
+{
+	const struct tep_event *event = tep_find_event(tf->tep, (int)id);
+	struct other_event other = {.n = n};
+	char full[OTHER_NAME * 2];
+	size_t i;
+
+	for (i = 0; i < tf->others && tf->other[i].id != id; i++)
+		;
+	if (i < tf->others) {
+		memcpy(other.name, tf->other[i].name, sizeof(other.name));
+		other.probe = tf->other[i].probe;
+	} else if (event && event->system && event->name) { /* it has a name of ours, but not the fields */
+		snprintf(full, sizeof(full), "%.*s:%.*s", OTHER_NAME - 1, event->system, OTHER_NAME - 1, event->name);
+		other_event_name(other.name, full, strlen(full));
+		if (!strcmp(full, "iommu:map") || !strcmp(full, "iommu:unmap"))
+			d->tracepoints += n;
+	} else {
+		snprintf(other.name, sizeof(other.name), "number-%u", id);
+	}
+	dropped_name(d, &other);
+}

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Traces of kernel bugs, failures, odd domains and missing events, in tests/data/faults: what verify and replay say of
+# each, and with which exit status, against the texts in tests/data/faults/golden.
+#
+# With UPDATE=1 the texts are written anew: look at the difference before you keep them. Each holds standard output and
+# standard error, and the exit status in its last line.
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_tools jq
+data=$(cd "$data" && pwd)
+ioflush=$(cd "$(dirname "$ioflush")" && pwd)/$(basename "$ioflush")
+golden=$data/faults/golden
+cd "$data/faults"
+
+# check NAME ARGUMENT...: the output of ioflush ARGUMENT... is that of golden/NAME
+check() {
+	local name=$1 status=0
+	shift
+	"$ioflush" "$@" >"$scratch/$name" 2>&1 </dev/null || status=$?
+	echo "exit status $status" >>"$scratch/$name"
+	[[ -z ${UPDATE:-} ]] || cp "$scratch/$name" "$golden/$name"
+	if cmp -s "$golden/$name" "$scratch/$name"; then
+		ok "$name: ioflush $*"
+	else
+		not_ok "$name: ioflush $*" "$(diff -u "$golden/$name" "$scratch/$name" 2>&1)"
+	fi
+}
+
+for file in 01-*.txt *.jsonl; do
+	name=${file%.*}
+	check "$name.verify.txt" verify "$file"
+	check "$name.replay.txt" replay --fail-on error --fail-on-loss "$file"
+done
+
+# same NAME GOT WANT
+same() {
+	if [[ $2 == "$3" ]]; then
+		ok "$1"
+	else
+		not_ok "$1" "expected $3
+got $2"
+	fi
+}
+
+# what cannot be judged looks like no clean bill in any form, through any kind of trace
+for file in 07-type1 12-retention-advice; do
+	"$ioflush" import "$file.jsonl" -o "$scratch/$file.db" >/dev/null
+	for trace in "$file.jsonl" "$scratch/$file.db"; do
+		name=${trace##*/}
+		run "$ioflush" replay --format json "$trace"
+		same "$name: judged is false, gaps are null" \
+			"$(jq -c '[.policies[] | [.judged, .gaps.leak, .leaks.stale]] | unique' "$scratch/out")" \
+			'[[false,null,null]]'
+		run "$ioflush" replay --format csv "$trace"
+		same "$name: CSV has no 0 for gaps" "$(sed 1d "$scratch/out" | cut -d, -f9-12 | sort -u)" ",,,"
+		run "$ioflush" replay --fail-on leak --fail-on-loss "$trace"
+		same "$name: --fail-on gives 6" "$status" 6
+	done
+done
+# of several captures the worst, and of several statuses the first of 3, 6, 5
+run "$ioflush" verify c4-serial.jsonl 07-type1.jsonl 08-unpin-overrun.jsonl
+same "verify: FAIL wins" "$status" 4
+run "$ioflush" verify c4-serial.jsonl 07-type1.jsonl
+same "verify: INCOMPLETE wins over PASS" "$status" 6
+run "$ioflush" replay --policy none --fail-on leak --fail-on-loss c4-serial.jsonl 12-retention-advice.jsonl
+same "--fail-on: a gap wins over what cannot be judged" "$status" 3
+same "and its verdict says that there may be more" \
+	"$(grep -c '^none: *leaks 8 pages.*' "$scratch/out") $(grep -c 'there may be more: a capture' "$scratch/out")" "1 1"
+run "$ioflush" replay --policy none --fail-on leak --fail-on-loss 12-retention-advice.jsonl
+same "--fail-on: what cannot be judged wins over a loss" "$status" 6
+run "$ioflush" replay --policy none --fail-on-loss 12-retention-advice.jsonl
+same "--fail-on-loss alone" "$status" 5
+check type1.gaps.txt gaps 07-type1.jsonl --policy ideal
+check type1.gaps.json gaps 07-type1.jsonl --policy ideal --format json
+check type1.explain-domain.txt explain 07-type1.jsonl --iova 0xff11000001000000:0x101000
+check type1.explain.txt explain 07-type1.jsonl --iova 0x101000
+check type1.explain.json explain 07-type1.jsonl --iova 0x101000 --format json
+check pfn-hex.txt explain 15-failed-map.jsonl --pfn 2000f --policy none,ideal
+check pfn-decimal.txt explain 15-failed-map.jsonl --pfn 20000 --policy none,ideal
+check failed.verify.json verify 15-failed-map.jsonl --format json
+check failed.replay.json replay 15-failed-map.jsonl --format json --policy none
+check retention.verify.json verify 12-retention-advice.jsonl --format json
+check retention.replay.json replay 12-retention-advice.jsonl --format json --policy none
+check order.replay.txt replay --fail-on leak --fail-on-loss 12-retention-advice.jsonl c4-serial.jsonl --policy ideal
+check several.replay.json replay 08-unpin-overrun.jsonl 07-type1.jsonl c4-serial.jsonl --policy ideal --format json
+check overlap.gaps.txt gaps overlap.jsonl --policy none
+check overlap.gaps.json gaps overlap.jsonl --policy none --format json
+
+# more causes and errors than the tables have room for: the sums are right still
+{
+	echo '{"ioflush_trace":1,"page_size":4096}'
+	for ((i = 1; i <= 40; i++)); do
+		echo '{"t":'$i',"e":"lost","count":2,"cause":"cause '$i'"}'
+		echo '{"t":'$i',"cpu":0,"tid":1,"e":"area_fill_end","area":"0x30","rc":-'$i'}'
+	done
+} >"$scratch/many.jsonl"
+for form in verify replay; do
+	run "$ioflush" $form --format json "$scratch/many.jsonl"
+	same "$form: many causes and errors" \
+		"$(jq -c '.captures[0] // . | [(.losses, .failures | length), (.losses, .failures | map(.count) | add)],
+			[.losses[-1].cause, .failures[-1].rc]' "$scratch/out")" '[16,16,80,40]
+["several other causes",null]'
+done
+
+tap_done "checks of given faults"
