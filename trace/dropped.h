@@ -35,6 +35,9 @@ struct dropped {
 	struct other_event other_event[OTHER_EVENTS];
 };
 
+/* In the note of a capture that is stored: kinds are not kept, but this is. */
+#define DROPPED_NO_RC "events whose probe gave no return code, which counts as 0"
+
 /* Names n records among the other events, if they are among the foremost. The total is not changed. */
 void dropped_name(struct dropped *d, const struct other_event *ev);
 

@@ -169,9 +169,10 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		.unordered = t->health[HEALTH_unpinned_unordered],
 		.failed_maps = dropped && dropped->failed_maps && t->health[HEALTH_not_mapped],
 		.no_rc = dropped ? dropped->no_rc_kinds : 0,
+		.noted_no_rc = strstr(c->note, DROPPED_NO_RC),
 		.missing = t->by_kind[EV_unpin] && t->missing_in_kernel,
 	};
-	bool explained = j.nothing || j.lacking || j.lost || j.no_rc;
+	bool explained = j.nothing || j.lacking || j.lost || j.no_rc || j.noted_no_rc;
 
 	if (j.nothing)
 		find_instead(c, t, dropped, j.instead);
@@ -245,6 +246,8 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 		snprintf(text, sizeof(text), "no rc in %s: whether these failed is not known", list);
 		add(&w, text);
 	}
+	if (j->noted_no_rc && !j->no_rc)
+		add(&w, "no rc in some ends, as the note says: whether these failed is not known");
 	if (j->failed_maps)
 		add(&w, "maps failed, and how is not recorded");
 	for (int i = 0, n = 0; i < HEALTH_COUNT; i++) {

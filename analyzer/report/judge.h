@@ -35,6 +35,7 @@ struct judgement {
 	bool coherency;		     /* of some domain, is unknown */
 	bool partial;		     /* the input breaks off */
 	bool unordered;		     /* operations of threads overlapped where releases and unpins differ */
+	bool noted_no_rc;	     /* the same of a stored capture, whose note tells it */
 	uint64_t no_rc;		     /* kinds of ends that tell no return code: what failed is not known */
 	char instead[JUDGE_INSTEAD]; /* with nothing: what the capture has in place of events; "" if that is not known */
 	bool failed_maps; /* maps failed and left no events, which explains unmaps of what nothing had mapped */

@@ -172,7 +172,7 @@ static char *whole_note(const struct store *s, const char *note)
 		{r->dropped.unnamed, "records without the name of their command, for which memory had no room"},
 		{r->dropped.doubtful_names,
 		 "records without the name of their command, which another thread's name may have forged"},
-		{r->dropped.no_rc, "events whose probe gave no return code, which counts as 0"},
+		{r->dropped.no_rc, DROPPED_NO_RC},
 	};
 	char *whole = sqlite3_mprintf("%s", note);
 	size_t i;
