@@ -259,6 +259,8 @@ static bool playable(const struct event *ev)
 			continue;
 		if (ev->kind == EV_cut && ev->cut.num_iovas == 1)
 			continue; /* iova1: there is none */
+		if (ev->kind == EV_unpin && d->field[i].type == FIELD_STR)
+			continue; /* the caller: an empty name says as much */
 		return false;
 	}
 	return true;
@@ -321,7 +323,8 @@ static void play_event(const struct trace *t, const struct event *ev)
 	memcpy(a, ev->f, sizeof(ev->f));
 	for (i = 0; i < d->nfields; i++)
 		if (d->field[i].type == FIELD_STR)
-			a[i] = (uintptr_t)intern_get(t->source->strings, (uint32_t)ev->f[i]);
+			a[i] = (uintptr_t)(ev->missing & 1u << i ? "" :
+								   intern_get(t->source->strings, (uint32_t)ev->f[i]));
 	if (coherent)
 		hwpt_alloc(ev->domain_add.coherent, 0, 0, 0, 0, 0);
 	if (by_pointer(d))
