@@ -69,6 +69,7 @@ struct pages {
 	uint64_t areas;
 	bool S[NAIVE_POLICIES];
 	bool tainted, overlapped;
+	bool mmio; /* it is no RAM */
 	struct was *was;
 	struct pages *prev, *next;
 };
@@ -197,9 +198,10 @@ struct odd {
 	struct odd *prev, *next;
 };
 
-/* A thread between rw_access and rw_access_end. */
+/* A thread between rw_access and rw_access_end of an iopt_pages. */
 struct reading {
 	uint32_t tid;
+	uint64_t pages; /* id */
 	struct reading *prev, *next;
 };
 
@@ -221,7 +223,7 @@ struct naive {
 	struct mapping *mapping;
 	struct page *page;
 	struct frame *frame;
-	uint64_t serial, clock, exposed, lost;
+	uint64_t serial, clock, exposed, lost, unpins; /* lost, unpins: events */
 	struct flushed flushed[NAIVE_POLICIES][NAIVE_KINDS];
 	struct naive_counts counts[NAIVE_POLICIES];
 	struct naive_totals totals;
@@ -1387,14 +1389,38 @@ static void op_overlap(struct naive *n, uint64_t iopt_id, struct pages *g, bool 
 	n->totals.health[NAIVE_overlaps] += hit || by_iopt;
 }
 
-static void op_begin(struct naive *n, uint8_t kind, uint64_t object, uint64_t iopt, struct pages *g)
+static struct reading *reading_find(struct naive *n, uint32_t tid)
+{
+	struct reading *r;
+
+	DL_SEARCH_SCALAR(n->readings, r, tid, tid);
+	return r;
+}
+
+static void reading_forget(struct naive *n, struct reading *r)
+{
+	DL_DELETE(n->readings, r);
+	free(r);
+}
+
+/* The thread begins something: what it was in has no end. */
+static void thread_begins(struct naive *n)
 {
 	struct op *o = op_find(n, n->tid);
+	struct reading *r = reading_find(n, n->tid);
 
-	if (o) {
-		n->totals.health[NAIVE_begins_without_end]++;
+	n->totals.health[NAIVE_begins_without_end] += !!o + !!r;
+	if (o)
 		op_forget(n, o);
-	}
+	if (r)
+		reading_forget(n, r);
+}
+
+static void op_begin(struct naive *n, uint8_t kind, uint64_t object, uint64_t iopt, struct pages *g)
+{
+	struct op *o;
+
+	thread_begins(n);
 	o = xzalloc(sizeof(*o));
 	*o = (struct op){.tid = n->tid, .kind = kind, .object = object, .iopt = iopt, .in_iopt = true};
 	o->pages = g && kind != EV_access_remove ? g->serial : 0;
@@ -1468,6 +1494,14 @@ static bool op_fills(struct naive *n, const struct area *a, const struct domain 
 	return o->nested && a->has_id && o->nested_area == a->id && o->nested_domain == d->id;
 }
 
+/* Whether the thread is mapping an area. */
+static bool op_maps(struct naive *n, uint32_t tid)
+{
+	struct op *o = op_find(n, tid);
+
+	return o && (o->kind == EV_area_fill || o->kind == EV_area_add_domain || o->nested);
+}
+
 /* Before each event of a thread: what the one before left open. */
 static void thread_goes_on(struct naive *n, const struct event *ev)
 {
@@ -1480,8 +1514,8 @@ static void thread_goes_on(struct naive *n, const struct event *ev)
 	DL_FOREACH_SAFE(n->odd, odd, tmp) {
 		if (odd->tid != ev->tid)
 			continue;
-		if (ev->kind != EV_map_failed || f->domain != odd->domain || odd->iova < f->iova ||
-		    odd->last > f->iova + f->size - 1)
+		if (ev->kind != EV_map_failed || !op_maps(n, ev->tid) || f->domain != odd->domain ||
+		    odd->iova != f->iova || odd->last > f->iova + f->size - 1)
 			n->totals.health[NAIVE_not_mapped] += odd->pages;
 		DL_DELETE(n->odd, odd);
 		free(odd);
@@ -1489,6 +1523,18 @@ static void thread_goes_on(struct naive *n, const struct event *ev)
 }
 
 /* ---- The events. ---- */
+
+static void owner(struct naive *n, uint64_t is, uint64_t named)
+{
+	n->totals.health[NAIVE_wrong_owner] += is != named;
+}
+
+/* A fill of the area ended well: in this domain, too, all its pages are mapped. */
+static void filled(struct naive *n, const struct area *a, const struct domain *d)
+{
+	for (uint64_t idx = a->first; !a->pages->mmio && idx <= a->last_index; idx++)
+		n->totals.health[NAIVE_not_filled] += !mapping_find(n, a, d, idx);
+}
 
 /* Cuts that waited are made when no domain joins or leaves the iopt any more. */
 static void cuts_made(struct naive *n, struct iopt *iopt)
@@ -1561,12 +1607,14 @@ static void on_domain_add_end(struct naive *n, const struct event *ev)
 {
 	struct domain *d = domain_of_iopt(n, ev->domain_add_end.domain, ev->domain_add_end.iopt);
 	struct iopt *iopt;
+	struct area *a;
 
 	if (ev->domain_add_end.rc != 0)
 		older_forget(n, OLDER_DOMAIN, ev->domain_add_end.domain);
 	n->totals.health[NAIVE_failed_joins] += ev->domain_add_end.rc != 0;
 	if (!d)
 		return;
+	owner(n, d->iopt->id, ev->domain_add_end.iopt);
 	op_end(n, EV_domain_add, d->id, ev->domain_add_end.rc != 0);
 	iopt = d->iopt;
 	if (ev->domain_add_end.rc != 0) {
@@ -1577,6 +1625,10 @@ static void on_domain_add_end(struct naive *n, const struct event *ev)
 		clear_idle_flags(n, iopt);
 		iopt_put(n, iopt);
 	} else if (d->state == JOINING) {
+		DL_FOREACH(n->areas, a) {
+			if (a->iopt == iopt && !a->filling && !a->unfilling)
+				filled(n, a, d);
+		}
 		domain_joined(n, d);
 	}
 	cuts_made(n, iopt);
@@ -1588,6 +1640,7 @@ static void on_domain_remove(struct naive *n, const struct event *ev)
 
 	if (!d)
 		return;
+	owner(n, d->iopt->id, ev->domain_remove.iopt);
 	n->totals.health[NAIVE_removed_unjoined] += d->state == JOINING;
 	op_begin(n, EV_domain_remove, d->id, d->iopt->id, NULL);
 	domain_leave(n, d);
@@ -1601,6 +1654,7 @@ static void on_domain_remove_end(struct naive *n, const struct event *ev)
 	older_forget(n, OLDER_DOMAIN, ev->domain_remove_end.domain);
 	if (!d)
 		return;
+	owner(n, d->iopt->id, ev->domain_remove_end.iopt);
 	op_end(n, EV_domain_remove, d->id, false);
 	iopt = d->iopt;
 	domain_leave(n, d);
@@ -1656,8 +1710,11 @@ static void on_area_fill_end(struct naive *n, const struct event *ev)
 		op_end(n, EV_area_fill, a->id, failed);
 	if (failed)
 		older_forget(n, OLDER_AREA, ev->area_fill_end.area);
-	if (a && a->filling && !failed)
+	if (a && a->filling && !failed) {
 		fill_proves(n, a->iopt, f);
+		for (size_t i = 0; i < a->iopt->ndomains; i++)
+			filled(n, a, a->iopt->domains[i]);
+	}
 	if (a && !a->iopt->proven)
 		a->pages->tainted = true;
 	if (a)
@@ -1685,6 +1742,7 @@ static void on_area_unfill(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
+	owner(n, a->pages->id, e->pages);
 	op_begin(n, EV_area_unfill, e->area, a->iopt->id, a->pages);
 	a->unfilling = true;
 	for (int r = 0; r < RULES; r++)
@@ -1699,6 +1757,7 @@ static void on_area_unfill_end(struct naive *n, const struct event *ev)
 	struct iopt *iopt = a ? a->iopt : NULL;
 
 	if (a) {
+		owner(n, a->pages->id, e->pages);
 		op_end(n, EV_area_unfill, e->area, false);
 		area_end(n, a);
 		iopt_put(n, iopt);
@@ -1714,6 +1773,7 @@ static void on_area_add_domain(struct naive *n, const struct event *ev)
 
 	if (!a || !d)
 		return;
+	n->totals.health[NAIVE_wrong_owner] += a->pages->id != e->pages || a->iopt != d->iopt;
 	a->pages->tainted |= !a->iopt->proven;
 	op_begin_add(n, a, d->id);
 	begin_fill(n, B2, a, d);
@@ -1799,6 +1859,8 @@ static void ignored_map(struct naive *n, const struct event_map *e)
 static void map_mmio(struct naive *n, struct domain *d, const struct event_map *e)
 {
 	uint64_t page = e->iova / PAGE_SIZE_BYTES, last = (e->iova + e->size - 1) / PAGE_SIZE_BYTES;
+	struct page *ram, *tmp;
+	struct area *a;
 	struct mmio *m;
 
 	for (; page <= last; page++) {
@@ -1810,6 +1872,12 @@ static void map_mmio(struct naive *n, struct domain *d, const struct event_map *
 		m->page = page;
 		HASH_ADD(hh, d->mmio, page, sizeof(m->page), m);
 	}
+	a = area_containing(n, d->iopt->id, e->iova);
+	if (!a || a->pages->mmio)
+		return;
+	a->pages->mmio = true;
+	HASH_ITER(hh, n->page, ram, tmp)
+		n->totals.health[NAIVE_mmio_mixed] += ram->pages == a->pages;
 }
 
 /* Whether there was any. */
@@ -1880,6 +1948,8 @@ static void on_map(struct naive *n, const struct event *ev)
 		n->totals.health[NAIVE_beyond_area] += idx_last - a->last_index;
 		idx_last = a->last_index;
 	}
+	if (a->pages->mmio)
+		n->totals.health[NAIVE_mmio_mixed] += idx_last - idx0 + 1;
 	for (uint64_t idx = idx0; idx <= idx_last; idx++)
 		map_page(n, a, d, idx, e->paddr / PAGE_SIZE_BYTES + (idx - idx0));
 }
@@ -1966,8 +2036,8 @@ static void on_unmap(struct naive *n, const struct event *ev)
 	struct domain *d = domain_find(n, e->domain);
 	uint64_t from = e->iova, last = e->iova + e->size - 1;
 	struct unmapped_list list = {0};
-	uint64_t odd = 0;
-	bool any = false, mmio;
+	uint64_t odd = 0, beside = e->size;
+	bool any = false, ram = false, mmio;
 	struct area *a;
 
 	if (!d) {
@@ -1979,13 +2049,15 @@ static void on_unmap(struct naive *n, const struct event *ev)
 		uint64_t lo = from > a->iova ? from : a->iova, hi = last < a->last ? last : a->last;
 
 		any = true;
+		ram |= !a->pages->mmio;
+		beside -= hi - lo + 1;
 		for (uint64_t idx = area_index(a, lo); idx <= area_index(a, hi); idx++) {
 			struct mapping *m = mapping_find(n, a, d, idx);
 
 			if (m)
 				unmap_page(n, m, &list);
 			else
-				odd++;
+				odd += !a->pages->mmio;
 		}
 		if (hi == last)
 			break;
@@ -1995,13 +2067,15 @@ static void on_unmap(struct naive *n, const struct event *ev)
 		n->totals.health[NAIVE_unknown_area]++;
 		meet(n, OLDER_IOPT, d->iopt->id);
 	}
-	if (odd && !mmio) {
+	if (any)
+		n->totals.health[NAIVE_beyond_area] += (beside + PAGE_SIZE_BYTES - 1) / PAGE_SIZE_BYTES;
+	if (odd) {
 		struct odd *o = xzalloc(sizeof(*o));
 
 		*o = (struct odd){.tid = ev->tid, .domain = e->domain, .iova = e->iova, .last = last, .pages = odd};
 		DL_APPEND(n->odd, o);
 	}
-	n->totals.health[NAIVE_outside_operation] += any && !mmio && !op_find(n, ev->tid);
+	n->totals.health[NAIVE_outside_operation] += ram && !op_find(n, ev->tid);
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.e[i].page->unmapped != i)
 			list.e[i].page = NULL; /* also taken out through a later area: that one counts */
@@ -2101,6 +2175,7 @@ static void on_access_add(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
+	owner(n, a->pages->id, e->pages);
 	op_overlap(n, a->iopt->id, a->pages, false, false);
 	a->accesses++;
 	for (uint64_t idx = e->first; idx <= e->last; idx++) {
@@ -2122,6 +2197,7 @@ static void on_access_remove(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
+	owner(n, a->pages->id, e->pages);
 	op_begin(n, EV_access_remove, e->area, a->iopt->id, a->pages);
 	if (a->accesses > 0)
 		a->accesses--;
@@ -2154,33 +2230,25 @@ static bool is_iommufd(const char *caller)
 	       begins(caller, "pfn_reader_") || begins(caller, "batch_");
 }
 
-static struct reading *reading_find(struct naive *n, uint32_t tid)
-{
-	struct reading *r;
-
-	DL_SEARCH_SCALAR(n->readings, r, tid, tid);
-	return r;
-}
-
 static void on_rw_access(struct naive *n, const struct event *ev)
 {
-	struct reading *r;
+	struct reading *r = xzalloc(sizeof(*r));
 
-	if (reading_find(n, ev->tid))
-		return;
-	r = xzalloc(sizeof(*r));
+	thread_begins(n);
 	r->tid = ev->tid;
+	r->pages = ev->rw_access.pages;
 	DL_APPEND(n->readings, r);
 }
 
 static void on_rw_access_end(struct naive *n, const struct event *ev)
 {
 	struct reading *r = reading_find(n, ev->tid);
+	uint64_t pages = ev->rw_access_end.pages;
 
-	if (!r)
-		return;
-	DL_DELETE(n->readings, r);
-	free(r);
+	if (r && r->pages == pages)
+		reading_forget(n, r);
+	else
+		n->totals.health[NAIVE_ends_without_begin] += !!pages_find(n, pages);
 }
 
 static void on_unpin(struct naive *n, const struct event *ev)
@@ -2188,6 +2256,7 @@ static void on_unpin(struct naive *n, const struct event *ev)
 	const char *caller = intern_get(n->strings, (uint32_t)ev->unpin.caller);
 	struct op *o = op_find(n, n->tid);
 
+	n->unpins++;
 	if (caller && !is_iommufd(caller)) {
 		n->totals.health[NAIVE_foreign_unpins] += ev->unpin.npages;
 		return;
@@ -2259,8 +2328,17 @@ void naive_finish(struct naive *n)
 	struct op *o, *otmp;
 	struct odd *odd;
 
-	DL_FOREACH_SAFE(n->ops, o, otmp)
-		op_forget(n, o);
+	DL_FOREACH_SAFE(n->ops, o, otmp) {
+		if (o->kind == EV_access_remove && op_balanced(o))
+			op_settle(n, o, false);
+	}
+	DL_FOREACH(n->ops, o) {
+		struct tally *t, *ttmp;
+
+		n->totals.health[NAIVE_operations_open]++;
+		HASH_ITER(hh, o->tally, t, ttmp)
+			n->totals.pending_unpins += t->released > t->unpinned ? t->released - t->unpinned : 0;
+	}
 	n->totals.missing_in_kernel = 0;
 	n->totals.not_derived = 0;
 	HASH_ITER(hh, n->frame, f, tmp) {
@@ -2271,7 +2349,7 @@ void naive_finish(struct naive *n)
 	}
 	DL_FOREACH(n->odd, odd)
 		n->totals.health[NAIVE_not_mapped] += odd->pages;
-	if (n->totals.kernel_unpins) {
+	if (n->unpins) {
 		n->totals.health[NAIVE_unpinned_early] = n->too_early;
 		n->totals.health[NAIVE_unpinned_too_many] = n->too_many;
 		n->totals.health[NAIVE_unpinned_too_few] = n->too_few;
@@ -2307,11 +2385,14 @@ void naive_free(struct naive *n)
 	struct older_id *o, *otmp;
 	struct stranger *x, *xtmp;
 	struct fill *fill, *filltmp;
+	struct op *op, *optmp;
 	struct odd *odd, *oddtmp;
 	struct reading *r, *rtmp;
 
 	if (!n)
 		return;
+	DL_FOREACH_SAFE(n->ops, op, optmp)
+		op_forget(n, op);
 	HASH_ITER(hh, n->mapping, m, mtmp) {
 		HASH_DELETE(hh, n->mapping, m);
 		free(m);

@@ -10,7 +10,7 @@
  *    or at another iova, the pointer is stale; the area that contains (iopt, iova) is taken, and has the pointer from
  *    then on if it begins at that iova. area_fill_end and area_add_domain_end have no iova: they go by the pointer
  *    alone. The pages of an event other than area_fill, and the iopt of a domain_* event other than domain_add, are
- *    not looked at.
+ *    only compared (wrong_owner).
  *  - an event that lacks its area counts once in unknown_area, one that lacks its domain once in unknown_domain, one
  *    that lacks both in both. A map or unmap that lacks its domain is foreign and nothing else. A cut where no area
  *    is found is normal and is not counted.
@@ -69,7 +69,7 @@ struct naive_counts {
 struct naive_totals {
 	uint64_t mapped_pages, unpinned_pages, peak_exposed;
 	uint64_t derived_unpins, kernel_unpins;
-	uint64_t missing_in_kernel, not_derived; /* valid after naive_finish() */
+	uint64_t missing_in_kernel, not_derived, pending_unpins; /* valid after naive_finish() */
 	uint64_t health[NAIVE_HEALTH_COUNT];
 	uint64_t midlife; /* the number of the first event that shows a beginning in mid-life, 0: none */
 };

@@ -48,6 +48,47 @@ static bool drop(struct trace *t, size_t at, unsigned field)
 	return true;
 }
 
+/* The end of the operation that the event begins, or t->n. */
+static size_t end_of(const struct trace *t, size_t at)
+{
+	static const uint8_t end[EV_KINDS] = {
+		[EV_domain_add] = EV_domain_add_end,   [EV_domain_remove] = EV_domain_remove_end,
+		[EV_area_fill] = EV_area_fill_end,     [EV_area_add_domain] = EV_area_add_domain_end,
+		[EV_area_unfill] = EV_area_unfill_end,
+	};
+	size_t i = at + 1;
+
+	while (i < t->n && (t->ev[i].tid != t->ev[at].tid || t->ev[i].kind != end[t->ev[at].kind]))
+		i++;
+	return i;
+}
+
+/* What the thread does from the event on to the end of its operation is left out: all of it, or all between the two. */
+static bool leave_out(struct trace *t, size_t at, bool all)
+{
+	size_t end = end_of(t, at), kept = at;
+
+	if (end == t->n || (!all && end == at + 1))
+		return false;
+	for (size_t i = at; i < t->n; i++)
+		if (i > end || t->ev[i].tid != t->ev[at].tid || (!all && (i == at || i == end)))
+			t->ev[kept++] = t->ev[i];
+	t->n = kept;
+	return true;
+}
+
+static bool empty(struct trace *t, size_t at, unsigned field)
+{
+	(void)field;
+	return leave_out(t, at, false);
+}
+
+static bool gone(struct trace *t, size_t at, unsigned field)
+{
+	(void)field;
+	return leave_out(t, at, true);
+}
+
 static bool twice(struct trace *t, size_t at, unsigned field)
 {
 	(void)field;
@@ -175,6 +216,16 @@ static const struct way ways[] = {
 	WAY(drop, access_add, NULL),
 	WAY(drop, access_remove, NULL),
 	WAY(drop, unpin, NULL),
+	WAY(empty, domain_add, NULL),
+	WAY(empty, domain_remove, NULL),
+	WAY(empty, area_fill, NULL),
+	WAY(empty, area_unfill, NULL),
+	WAY(empty, area_add_domain, NULL),
+	WAY(gone, domain_add, NULL),
+	WAY(gone, domain_remove, NULL),
+	WAY(gone, area_fill, NULL),
+	WAY(gone, area_unfill, NULL),
+	WAY(gone, area_add_domain, NULL),
 	WAY(twice, domain_add, NULL),
 	WAY(twice, domain_add_end, NULL),
 	WAY(twice, domain_remove, NULL),
@@ -219,7 +270,7 @@ static const struct way ways[] = {
 	FIELD(other_id, domain_add, iopt, NULL),
 	FIELD(other_id, domain_add, domain, NULL),
 	FIELD(other_id, area_fill, area, NULL),
-	FIELD(other_id, area_fill, pages, "whose pages an area shows is seen only where areas share them"),
+	FIELD(other_id, area_fill, pages, NULL),
 	FIELD(other_id, area_fill, iopt, NULL),
 	FIELD(other_id, area_add_domain, area, NULL),
 	FIELD(other_id, area_add_domain, domain, NULL),
@@ -238,10 +289,10 @@ static const struct way ways[] = {
 	FIELD(page_on, unpin, pfn, NULL),
 	FIELD(page_on, cut, iova0, NULL),
 	FIELD(failed, domain_add_end, rc, NULL),
-	FIELD(failed, area_fill_end, rc, "a fill into no domain leaves nothing to undo"),
+	FIELD(failed, area_fill_end, rc, NULL),
 	FIELD(failed, area_add_domain_end, rc, NULL),
 	FIELD(flip, domain_add, coherent, "nothing else in a trace tells whether a domain is coherent"),
-	FIELD(is_mmio, map, prot, "prot alone says what is no RAM; an access unpins what it holds in any case"),
+	FIELD(is_mmio, map, prot, NULL),
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 

@@ -81,6 +81,7 @@ static void compare_totals(struct verdict *v, const struct model_totals *m, cons
 	differ(v, "totals", "kernel_unpins", m->kernel_unpins, n->kernel_unpins);
 	differ(v, "totals", "missing_in_kernel", m->missing_in_kernel, n->missing_in_kernel);
 	differ(v, "totals", "not_derived", m->not_derived, n->not_derived);
+	differ(v, "totals", "pending_unpins", m->pending_unpins, n->pending_unpins);
 	differ(v, "totals", "midlife", m->midlife.seq, n->midlife);
 	for (int h = 0; h < NAIVE_HEALTH_COUNT; h++)
 		differ(v, "health", naive_health_names[h], m->health[h], n->health[h]);
@@ -482,6 +483,25 @@ static bool mutate_failed(struct trace *t, uint64_t *r)
 	return true;
 }
 
+/* A map failed half way before it went well, and was undone: the unmap may not be what the kernel does then. */
+static bool mutate_undone(struct trace *t, uint64_t *r)
+{
+	size_t at = below(r, t->n);
+	struct event failed = t->ev[at], undo = failed;
+
+	if (failed.kind != EV_map)
+		return false;
+	failed.kind = EV_map_failed;
+	failed.map_failed.rc = -12;
+	undo.kind = EV_unmap;
+	undo.missing = 0;
+	undo.unmap = (struct event_unmap){failed.map_failed.domain, failed.map_failed.iova, failed.map_failed.size};
+	undo.unmap.iova += ONE_OF(r, 0, 0, 0, PAGE_SIZE_BYTES);
+	undo.unmap.size += ONE_OF(r, 0, 0, PAGE_SIZE_BYTES, -PAGE_SIZE_BYTES);
+	at += below(r, 8) == 0;
+	return undo.unmap.size && insert(t, at, &failed) && insert(t, at, &undo);
+}
+
 /* Unpins of the thread from here on, one or some, have another caller. */
 static bool mutate_caller(struct trace *t, uint64_t *r)
 {
@@ -523,11 +543,11 @@ static const struct {
 	const char *name;
 	bool (*mutate)(struct trace *t, uint64_t *r);
 } mutations[] = {
-	{"drop", mutate_drop},	 {"gap", mutate_gap},	  {"duplicate", mutate_duplicate}, {"repeat", mutate_repeat},
-	{"swap", mutate_swap},	 {"field", mutate_field}, {"nudge", mutate_nudge},	   {"flag", mutate_flag},
-	{"lost", mutate_lost},	 {"cut", mutate_cut},	  {"behead", mutate_behead},	   {"thread", mutate_thread},
-	{"weave", mutate_weave}, {"mmio", mutate_mmio},	  {"failed", mutate_failed},	   {"caller", mutate_caller},
-	{"rw", mutate_rw},
+	{"drop", mutate_drop},	 {"gap", mutate_gap},	    {"duplicate", mutate_duplicate}, {"repeat", mutate_repeat},
+	{"swap", mutate_swap},	 {"field", mutate_field},   {"nudge", mutate_nudge},	     {"flag", mutate_flag},
+	{"lost", mutate_lost},	 {"cut", mutate_cut},	    {"behead", mutate_behead},	     {"thread", mutate_thread},
+	{"weave", mutate_weave}, {"mmio", mutate_mmio},	    {"failed", mutate_failed},	     {"caller", mutate_caller},
+	{"rw", mutate_rw},	 {"undone", mutate_undone},
 };
 #define MUTATIONS (sizeof(mutations) / sizeof(mutations[0]))
 

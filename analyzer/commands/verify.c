@@ -19,7 +19,7 @@
  *	"failures": [{"event": NAME, "error": NAME or null, "rc": N or null, "count": N, "first": origin}],
  *	"operations": [{"kind": NAME of the counter, "pages": N, "lo", "hi": PFN or null, "domain": id or null,
  *		"begin", "unpin", "event": origin}], "more_operations": N,
- *	"unpins": {"derived", "confirmed", "missing_in_kernel", "kernel", "not_derived": N,
+ *	"unpins": {"derived", "confirmed", "missing_in_kernel", "kernel", "not_derived", "pending": N,
  *		"differences": [{"lo", "hi": PFN, "derived_less_kernel": N}], "more_differences": N}}],
  *	"result": the worst of all: fail, then incomplete, then pass}
  *
@@ -217,10 +217,13 @@ static void print_unpins(const struct looked *l)
 		return;
 	}
 	find_differences(l->m, &x);
-	printf("  unpins: %s page%s derived, %s confirmed, %s missing in the kernel, %s not derived\n",
+	printf("  unpins: %s page%s derived, %s confirmed, %s missing in the kernel, %s not derived",
 	       text_thousands(t->derived_unpins), text_s(t->derived_unpins),
-	       text_thousands(t->derived_unpins - t->missing_in_kernel), text_thousands(t->missing_in_kernel),
-	       text_thousands(t->not_derived));
+	       text_thousands(t->derived_unpins - t->missing_in_kernel - t->pending_unpins),
+	       text_thousands(t->missing_in_kernel), text_thousands(t->not_derived));
+	if (t->pending_unpins)
+		printf(", %s pending in operations under way at the end", text_thousands(t->pending_unpins));
+	putchar('\n');
 	for (size_t i = 0; i < x.n; i++) {
 		const struct difference *d = &x.d[i];
 
@@ -279,10 +282,11 @@ static void put_unpins(struct json *into, const struct model *m)
 
 	find_differences(m, &x);
 	json_put_u64(obj, "derived", t->derived_unpins);
-	json_put_u64(obj, "confirmed", t->derived_unpins - t->missing_in_kernel);
+	json_put_u64(obj, "confirmed", t->derived_unpins - t->missing_in_kernel - t->pending_unpins);
 	json_put_u64(obj, "missing_in_kernel", t->missing_in_kernel);
 	json_put_u64(obj, "kernel", t->kernel_unpins);
 	json_put_u64(obj, "not_derived", t->not_derived);
+	json_put_u64(obj, "pending", t->pending_unpins);
 	list = json_put_array(obj, "differences");
 	for (size_t i = 0; i < x.n; i++) {
 		one = json_put_object(list, NULL);

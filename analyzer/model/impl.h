@@ -75,6 +75,12 @@ static inline struct origin event_origin(const struct model *m)
 		.seq = m->totals.events, .t = ev->t, .cpu = ev->cpu, .tid = ev->tid, .comm = ev->comm, .kind = ev->kind};
 }
 
+/* This event names an iopt or iopt_pages; is it the one? */
+static inline void check_owner(struct model *m, uint64_t is, uint64_t named)
+{
+	count(m, HEALTH_wrong_owner, is != named);
+}
+
 /* This event says that something failed. */
 static inline void count_failure(struct model *m, enum health h, int64_t rc)
 {
@@ -147,8 +153,9 @@ bool operations_any(struct model *m);
 bool operations_released(struct model *m, uint64_t pfn, uint64_t npages, const struct area *a, const struct domain *d);
 bool operations_unpinned(struct model *m, uint64_t pfn, uint64_t npages);
 
-/* The thread reads or writes an iopt_pages once, from now on or no more; and whether it does. */
-void operations_rw(struct model *m, bool on);
+/* The thread reads or writes an iopt_pages once, from now on; no more; and whether it does. */
+void operations_rw(struct model *m, uint64_t pages);
+void operations_rw_end(struct model *m, uint64_t pages);
 bool operations_in_rw(struct model *m);
 
 /* This unmap covers pages that nothing had mapped. */

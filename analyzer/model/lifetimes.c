@@ -86,6 +86,12 @@ static void clear_idle(struct model *m, const struct iopt *iopt)
 		s->v.area->pub.marks &= ~m->clear_when_idle;
 }
 
+/* A fill of the area ended well: d maps all of it. What is no RAM may be revoked, and is not mapped then. */
+static void check_filled(struct model *m, const struct area *a, const struct domain *d)
+{
+	count(m, HEALTH_not_filled, a->pages->mmio ? 0 : area_unmapped(a, d));
+}
+
 /* ---- domains ---- */
 
 /* One cut; whether later ones of the event may follow. */
@@ -193,6 +199,16 @@ static struct domain *known_domain_of(struct model *m, uint64_t id, uint64_t iop
 	return d;
 }
 
+static void check_join(struct model *m, const struct domain *d)
+{
+	struct areamap *areas = &d->iopt->areas;
+	const struct areamap_span *s;
+
+	for (s = areamap_from(areas, 0); s; s = s->hi < UINT64_MAX ? areamap_from(areas, s->hi + 1) : NULL)
+		if (!s->v.area->filling && !s->v.area->unfilling)
+			check_filled(m, s->v.area, d);
+}
+
 void model_on_domain_add_end(struct model *m, const struct event *ev)
 {
 	struct domain *d = known_domain_of(m, ev->domain_add_end.domain, ev->domain_add_end.iopt);
@@ -203,10 +219,12 @@ void model_on_domain_add_end(struct model *m, const struct event *ev)
 		count_failure(m, HEALTH_failed_joins, ev->domain_add_end.rc);
 	if (!d)
 		return;
+	check_owner(m, d->iopt->pub.id, ev->domain_add_end.iopt);
 	operations_end(m, EV_domain_add, d->pub.id, ev->domain_add_end.rc);
 	if (!ev->domain_add_end.rc) {
 		if (!d->joining)
 			return; /* said twice */
+		check_join(m, d);
 		check(m, domain_joined(d));
 		if (d->pub.noncoherent)
 			iopt_storage_prefer(d->iopt, d);
@@ -228,6 +246,7 @@ void model_on_domain_remove(struct model *m, const struct event *ev)
 
 	if (!d)
 		return;
+	check_owner(m, d->iopt->pub.id, ev->domain_remove.iopt);
 	count(m, HEALTH_removed_unjoined, d->joining);
 	operations_begin(m, EV_domain_remove, d->pub.id, d->iopt, NULL);
 	domain_leaves(d);
@@ -241,6 +260,7 @@ void model_on_domain_remove_end(struct model *m, const struct event *ev)
 	older_forget(&m->older, OLDER_DOMAIN, ev->domain_remove_end.domain);
 	if (!d)
 		return;
+	check_owner(m, d->iopt->pub.id, ev->domain_remove_end.iopt);
 	operations_end(m, EV_domain_remove, d->pub.id, false);
 	domain_leaves(d); /* nothing left to do unless domain_remove was lost */
 	clear_idle(m, d->iopt);
@@ -326,8 +346,11 @@ void model_on_area_fill_end(struct model *m, const struct event *ev)
 		older_forget(&m->older, OLDER_AREA, f->area);
 	if (!a)
 		return;
-	if (a->filling && !f->rc)
+	if (a->filling && !f->rc) {
 		midlife_fill_proves(m, a->iopt, fill);
+		for (size_t i = 0; i < a->iopt->pub.domains; i++)
+			check_filled(m, a, a->iopt->domain[i]);
+	}
 	a->pages->tainted |= !a->iopt->proven;
 	area_sure(a, a->iopt->proven);
 	a->filling = false;
@@ -349,6 +372,7 @@ void model_on_area_unfill(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
+	check_owner(m, a->pages->pub.id, f->pages);
 	operations_begin(m, EV_area_unfill, f->area, a->iopt, a->pages);
 	area_storage_set(&m->objects, a, NULL);
 	a->unfilling = true;
@@ -361,6 +385,7 @@ void model_on_area_unfill_end(struct model *m, const struct event *ev)
 	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
 
 	if (a) {
+		check_owner(m, a->pages->pub.id, f->pages);
 		operations_end(m, EV_area_unfill, f->area, false);
 		end_area_and_iopt(m, a);
 	} else {
@@ -379,6 +404,7 @@ void model_on_area_add_domain(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 	if (!a || !d)
 		return;
+	count(m, HEALTH_wrong_owner, a->pages->pub.id != f->pages || a->iopt != d->iopt);
 	a->pages->tainted |= !a->iopt->proven;
 	a->fill = m->frames.now;
 	operations_begin_add(m, a, d);

@@ -94,14 +94,12 @@ void model_on_unpin(struct model *m, const struct event *ev)
 
 void model_on_rw_access(struct model *m, const struct event *ev)
 {
-	(void)ev;
-	operations_rw(m, true);
+	operations_rw(m, ev->rw_access.pages);
 }
 
 void model_on_rw_access_end(struct model *m, const struct event *ev)
 {
-	(void)ev;
-	operations_rw(m, false);
+	operations_rw_end(m, ev->rw_access_end.pages);
 }
 
 /* ---- release ---- */
@@ -282,10 +280,23 @@ static void map_indexes(struct model *m, struct area *a, struct domain *d, uint6
 		a->pages->mark = a->fill;
 }
 
+/* The iopt_pages is no RAM; what it pins shows that it is. */
+static void set_mmio(struct model *m, struct pages *p)
+{
+	const struct idxmap_span *s;
+
+	p->mmio = true;
+	for (s = idxmap_from(&p->idx, 0); s; s = idxmap_from(&p->idx, s->hi + 1))
+		count(m, HEALTH_mmio_mixed, s->hi - s->lo + 1);
+}
+
 /* Pages of the domain's iovas that are no RAM: known, so that their unmap is, and nothing else. */
-static void map_mmio(struct model *m, struct domain *d, const struct event_map *f)
+static void map_mmio(struct model *m, struct domain *d, struct area *a, const struct event_map *f)
 {
 	uint64_t lo = f->iova >> PAGE_SHIFT, hi = (f->iova + f->size - 1) >> PAGE_SHIFT;
+
+	if (a && !a->pages->mmio)
+		set_mmio(m, a->pages);
 
 	count(m, HEALTH_mmio_pages, hi - lo + 1);
 	check(m, idxset_add(&d->mmio, lo, hi));
@@ -316,7 +327,7 @@ void model_on_map(struct model *m, const struct event *ev)
 		return;
 	}
 	if (mmio) {
-		map_mmio(m, d, f);
+		map_mmio(m, d, a, f);
 		return;
 	}
 	if (!a) {
@@ -331,6 +342,8 @@ void model_on_map(struct model *m, const struct event *ev)
 		count(m, HEALTH_beyond_area, last - a->last_index);
 		last = a->last_index;
 	}
+	if (a->pages->mmio)
+		count(m, HEALTH_mmio_mixed, last - first + 1);
 	map_indexes(m, a, d, first, last, f->paddr >> PAGE_SHIFT);
 }
 
@@ -398,9 +411,9 @@ void model_on_unmap(struct model *m, const struct event *ev)
 {
 	const struct event_unmap *f = &ev->unmap;
 	struct domain *d = domain_find(&m->objects, f->domain);
-	uint64_t end = f->iova + f->size - 1, areas = 0, odd = 0;
+	uint64_t end = f->iova + f->size - 1, areas = 0, odd = 0, beside = f->size;
 	const struct areamap_span *s;
-	bool mmio;
+	bool mmio, ram = false;
 
 	if (!d) {
 		midlife_stranger(m, f->domain, 0);
@@ -409,16 +422,19 @@ void model_on_unmap(struct model *m, const struct event *ev)
 	mmio = unmap_mmio(m, d, f->iova, end);
 	for (s = areamap_from(&d->iopt->areas, f->iova); s && s->lo <= end; areas++) {
 		struct area *a = s->v.area;
-		uint64_t hi = s->hi;
+		uint64_t hi = s->hi, from = f->iova > s->lo ? f->iova : s->lo, to = end < hi ? end : hi, unknown;
 
-		odd += unmap_indexes(m, a, d, area_index(a, f->iova > a->pub.iova ? f->iova : a->pub.iova),
-				     area_index(a, end < hi ? end : hi));
+		unknown = unmap_indexes(m, a, d, area_index(a, from), area_index(a, to));
+		odd += a->pages->mmio ? 0 : unknown;
+		ram |= !a->pages->mmio;
+		beside -= to - from + 1;
 		s = hi < UINT64_MAX ? areamap_from(&d->iopt->areas, hi + 1) : NULL;
 	}
 	if (!areas && !mmio)
 		midlife_range(m, d);
-	count(m, HEALTH_outside_operation, areas && !mmio && !operations_any(m));
-	if (odd && !mmio)
+	count(m, HEALTH_beyond_area, areas ? (beside + PAGE_SIZE_BYTES - 1) >> PAGE_SHIFT : 0);
+	count(m, HEALTH_outside_operation, ram && !operations_any(m));
+	if (odd)
 		operations_odd_unmap(m, odd);
 	dying_release(m);
 }
@@ -447,6 +463,7 @@ void model_on_access_add(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
+	check_owner(m, a->pages->pub.id, f->pages);
 	operations_access(m, a);
 	a->accesses++;
 	run_init(&r, m, a, NULL);
@@ -476,6 +493,7 @@ void model_on_access_remove(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
+	check_owner(m, a->pages->pub.id, f->pages);
 	operations_begin(m, EV_access_remove, f->area, a->iopt, a->pages);
 	a->accesses -= a->accesses > 0;
 	run_init(&r, m, a, NULL);

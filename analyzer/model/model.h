@@ -69,6 +69,7 @@ struct model_totals {
 	uint64_t kernel_unpins; /* pages in unpin events, without those of others and of reads and writes (section 10) */
 	uint64_t missing_in_kernel; /* by PFN: derived more often than the kernel did. Valid after model_finish() */
 	uint64_t not_derived;	    /* by PFN: the kernel did more often. Valid after model_finish() */
+	uint64_t pending_unpins;    /* derived in operations that the trace does not end. Valid after model_finish() */
 	uint64_t health[HEALTH_COUNT];
 	struct midlife midlife;
 	struct losses losses;

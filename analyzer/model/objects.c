@@ -258,6 +258,17 @@ struct link *area_link(const struct area *a, const struct domain *d)
 	return NULL;
 }
 
+uint64_t area_unmapped(const struct area *a, const struct domain *d)
+{
+	uint64_t n = a->last_index - a->first + 1;
+	const struct link *l = area_link(a, d);
+	const struct idxset_span *s;
+
+	for (s = l ? idxset_from(&l->set, 0) : NULL; s; s = idxset_from(&l->set, s->hi + 1))
+		n -= s->hi - s->lo + 1;
+	return n;
+}
+
 struct link *area_link_get(struct area *a, const struct domain *d)
 {
 	struct link *l = area_link(a, d);

@@ -122,6 +122,7 @@ struct pages {
 	struct wasmap was;   /* where each index was when it was unpinned last */
 	uint32_t operations; /* of threads, on it (operations.h) */
 	bool overlapped;     /* ... of which two wanted the same locks: their order may be another */
+	bool mmio;	     /* it has maps that are no RAM */
 	bool tainted;	     /* it, or a domain that it was mapped into, may be older than the recording */
 	uint32_t unsure;     /* fills under way whose end tells whether that is so */
 	struct origin mark;  /* the fill that last set a policy's bit here */
@@ -216,8 +217,9 @@ void area_sure(struct area *a, bool known);
 uint64_t area_index(const struct area *a, uint64_t iova);     /* the index of the page that holds byte iova */
 uint64_t area_index_iova(const struct area *a, uint64_t idx); /* the first byte of the area in that page */
 struct link *area_link(const struct area *a, const struct domain *d);
-struct link *area_link_get(struct area *a, const struct domain *d); /* NULL: no memory */
-void area_link_drop(struct area *a, struct link *l);		    /* frees the set too */
+uint64_t area_unmapped(const struct area *a, const struct domain *d); /* indexes that d does not map through it */
+struct link *area_link_get(struct area *a, const struct domain *d);   /* NULL: no memory */
+void area_link_drop(struct area *a, struct link *l);		      /* frees the set too */
 
 /* What the iopt's array offers as storage under a rule; NULL: nothing. */
 const struct domain *iopt_storage(const struct iopt *iopt, enum ioflush_storage rule);

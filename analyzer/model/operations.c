@@ -58,6 +58,12 @@ void operations_clear(struct operations *o)
 	}
 }
 
+/* Whether it is mapping an area. */
+static bool maps(const struct thread *t)
+{
+	return t->kind == EV_area_fill || t->kind == EV_area_add_domain || t->nested;
+}
+
 static bool of_domain(const struct thread *t)
 {
 	return t->kind == EV_domain_add || t->kind == EV_domain_remove;
@@ -253,16 +259,32 @@ static void settle(struct model *m, struct thread *t, bool failed)
 	forget(m, t);
 }
 
-void operations_begin(struct model *m, enum event_kind kind, uint64_t object, struct iopt *iopt, struct pages *p)
+static void rw_over(struct model *m, struct thread *t)
+{
+	m->operations.reading -= t->rw;
+	t->rw = false;
+}
+
+/* What the thread was in has no end. NULL: no memory. */
+static struct thread *thread_begins(struct model *m)
 {
 	struct thread *t = thread_get(m);
 
 	if (!t)
-		return;
-	if (t->kind) {
-		count(m, HEALTH_begins_without_end, 1);
+		return NULL;
+	count(m, HEALTH_begins_without_end, !!t->kind + t->rw);
+	if (t->kind)
 		forget(m, t);
-	}
+	rw_over(m, t);
+	return t;
+}
+
+void operations_begin(struct model *m, enum event_kind kind, uint64_t object, struct iopt *iopt, struct pages *p)
+{
+	struct thread *t = thread_begins(m);
+
+	if (!t)
+		return;
 	overlap(m, iopt, p, kind == EV_domain_add || kind == EV_domain_remove, kind != EV_access_remove);
 	t->kind = (uint8_t)kind;
 	t->object = object;
@@ -430,15 +452,25 @@ bool operations_unpinned(struct model *m, uint64_t pfn, uint64_t npages)
 	return true;
 }
 
-void operations_rw(struct model *m, bool on)
+void operations_rw(struct model *m, uint64_t pages)
 {
-	struct thread *t = on ? thread_get(m) : thread_find(&m->operations, m->now->tid);
+	struct thread *t = thread_begins(m);
 
 	if (!t)
 		return;
-	m->operations.reading += on;
-	m->operations.reading -= t->rw;
-	t->rw = on;
+	m->operations.reading++;
+	t->rw = true;
+	t->rw_pages = pages;
+}
+
+void operations_rw_end(struct model *m, uint64_t pages)
+{
+	struct thread *t = thread_find(&m->operations, m->now->tid);
+
+	if (t && t->rw && t->rw_pages == pages)
+		rw_over(m, t);
+	else
+		count(m, HEALTH_ends_without_begin, pages_find(&m->objects, pages) != NULL);
 }
 
 bool operations_in_rw(struct model *m)
@@ -469,7 +501,7 @@ static bool explained(const struct thread *t, const struct event *ev)
 {
 	const struct event_map_failed *f = &ev->map_failed;
 
-	return ev->kind == EV_map_failed && f->domain == t->odd.domain && f->iova <= t->odd.iova &&
+	return ev->kind == EV_map_failed && maps(t) && f->domain == t->odd.domain && f->iova == t->odd.iova &&
 	       t->odd.last <= f->iova + f->size - 1;
 }
 
@@ -489,17 +521,31 @@ void operations_next(struct model *m, const struct event *ev)
 	m->operations.waiting--;
 }
 
+/* The trace ends in it: what it has still to unpin is not known. */
+static void leave_open(struct model *m, const struct thread *t)
+{
+	const struct tallymap_span *s;
+
+	count(m, HEALTH_operations_open, 1);
+	for (s = tallymap_from(&t->tally, 0); s; s = tallymap_from(&t->tally, s->hi + 1))
+		if (s->v.diff > 0)
+			m->totals.pending_unpins += (s->hi - s->lo + 1) * (uint64_t)s->v.diff;
+}
+
 void operations_finish(struct model *m)
 {
 	const struct operations *o = &m->operations;
 	struct thread *t, *next;
 
 	HASH_ITER(hh, o->threads, t, next) {
-		settle_rest(m, t);
+		if (t->kind == EV_access_remove && balanced(t))
+			settle(m, t, false);
+		else if (t->kind)
+			leave_open(m, t);
 		count(m, HEALTH_not_mapped, t->odd.pages);
 		t->odd.pages = 0;
 	}
-	if (!m->totals.kernel_unpins)
+	if (!m->totals.by_kind[EV_unpin])
 		return;
 	count(m, HEALTH_unpinned_early, o->too_early);
 	count(m, HEALTH_unpinned_too_many, o->too_many);

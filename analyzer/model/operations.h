@@ -33,7 +33,8 @@ struct thread {
 	uint64_t area, domain;	      /* these ids; also those of an area_add_domain by itself */
 	bool in_part;		      /* domain_add: an area in it failed */
 	bool unordered;		      /* it overlaps another one */
-	bool rw;		      /* between rw_access and rw_access_end; not a part of the operation */
+	bool rw;		      /* between rw_access and rw_access_end, which is no operation, of */
+	uint64_t rw_pages;	      /* this id */
 	uint64_t unknown;	      /* released indexes whose frame is unknown */
 	struct tallymap tally;
 	struct origin begin, early; /* early: the unpin that came before its release */

@@ -196,6 +196,7 @@ static void add_totals(struct model_totals *sum, const struct model_totals *t)
 	sum->kernel_unpins = add(sum->kernel_unpins, t->kernel_unpins);
 	sum->missing_in_kernel = add(sum->missing_in_kernel, t->missing_in_kernel);
 	sum->not_derived = add(sum->not_derived, t->not_derived);
+	sum->pending_unpins = add(sum->pending_unpins, t->pending_unpins);
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		sum->health[i] = add(sum->health[i], t->health[i]);
 }

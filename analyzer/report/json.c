@@ -78,6 +78,7 @@ static void put_verify(struct json *into, const struct report *r)
 	json_put_u64(verify, "kernel_unpins", r->totals.kernel_unpins);
 	json_put_u64(verify, "derived_unpins_missing_in_kernel", r->totals.missing_in_kernel);
 	json_put_u64(verify, "kernel_unpins_not_derived", r->totals.not_derived);
+	json_put_u64(verify, "derived_unpins_pending", r->totals.pending_unpins);
 }
 
 /* The first capture that is partial speaks for all, or else the first left out; each has its own in "trace". */

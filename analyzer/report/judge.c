@@ -166,6 +166,7 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		.no_unpins = !t->by_kind[EV_unpin] && t->derived_unpins,
 		.coherency = t->health[HEALTH_unknown_coherency],
 		.partial = partial,
+		.open = t->health[HEALTH_operations_open],
 		.unordered = t->health[HEALTH_unpinned_unordered],
 		.failed_maps = dropped && dropped->failed_maps && t->health[HEALTH_not_mapped],
 		.no_rc = dropped ? dropped->no_rc_kinds : 0,
@@ -180,7 +181,8 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		j.broken |= judge_is_broken(&j, t, i);
 	if (!explained && (j.broken || (j.missing && !j.midlife && !j.unordered)))
 		j.verdict = VERDICT_FAIL;
-	else if (explained || j.midlife || j.no_unpins || j.coherency || j.partial || j.unordered || j.failed_maps)
+	else if (explained || j.midlife || j.no_unpins || j.coherency || j.partial || j.open || j.unordered ||
+		 j.failed_maps)
 		j.verdict = VERDICT_INCOMPLETE;
 	return j;
 }
@@ -239,6 +241,8 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 		add(&w, "the coherency of a domain is unknown");
 	if (j->no_unpins)
 		add(&w, "no unpin event was recorded");
+	if (j->open)
+		add(&w, "it ends within an operation");
 	if (j->unordered)
 		add(&w, "operations of threads overlap where releases and unpins differ");
 	if (j->no_rc) {

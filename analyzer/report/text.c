@@ -128,6 +128,13 @@ static void print_unpins(const struct report *r, FILE *out)
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
 			   text_thousands(t->missing_in_kernel), text_thousands(t->not_derived),
 			   text_thousands(t->kernel_unpins));
+	else if (t->pending_unpins)
+		report_say(out, "",
+			   "%s unpin%s derived: %s missing in the kernel's own unpin events, %s pending in operations under way at "
+			   "the end; %s of the kernel's %s not derived",
+			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
+			   text_thousands(t->missing_in_kernel), text_thousands(t->pending_unpins),
+			   text_thousands(t->not_derived), text_thousands(t->kernel_unpins));
 	else if (t->missing_in_kernel)
 		report_say(out, "",
 			   "%s unpin%s derived, %s of them missing in the kernel's own unpin events; %s of the kernel's %s not "
