@@ -29,8 +29,9 @@ struct intern {
 	struct budget *budget;
 	const char **chunk[CHUNKS]; /* text of id: chunk[id >> CHUNK_BITS][id & (CHUNK_SIZE - 1)] */
 	uint32_t count;
-	uint32_t *slot; /* ids; 0: free */
-	uint32_t slots; /* power of two, at most half of them used */
+	uint32_t *slot;	 /* ids; 0: free */
+	uint32_t slots;	 /* power of two, at most half of them used */
+	uint32_t recent; /* the id given last, or 0: the same text often comes again */
 	struct block *blocks;
 	size_t room; /* bytes left in the first block */
 	char *fill;
@@ -92,17 +93,20 @@ static size_t text_len(const char *text)
 	return len;
 }
 
+static bool is_text(const struct intern *s, uint32_t id, const char *text, size_t len)
+{
+	const char *have = intern_get(s, id);
+
+	return have && text_len(have) == len && !memcmp(have, text, len);
+}
+
 /* The slot that holds the text, or the free one where it belongs. */
 static uint32_t find_slot(const struct intern *s, const char *text, size_t len)
 {
 	uint32_t i = hash_text(text, len) & (s->slots - 1);
-	const char *have;
 
-	for (; s->slot[i]; i = (i + 1) & (s->slots - 1)) {
-		have = intern_get(s, s->slot[i]);
-		if (have && text_len(have) == len && !memcmp(have, text, len))
-			break;
-	}
+	while (s->slot[i] && !is_text(s, s->slot[i], text, len))
+		i = (i + 1) & (s->slots - 1);
 	return i;
 }
 
@@ -160,9 +164,11 @@ uint32_t intern_add(struct intern *s, const char *text, size_t len)
 
 	if (!len)
 		return 0;
+	if (is_text(s, s->recent, text, len))
+		return s->recent;
 	i = find_slot(s, text, len);
 	if (s->slot[i])
-		return s->slot[i];
+		return s->recent = s->slot[i];
 	if (len > UINT32_MAX || s->count == MAX_STRINGS)
 		return UINT32_MAX;
 	if (s->count >= s->slots / 2) {
@@ -183,7 +189,7 @@ uint32_t intern_add(struct intern *s, const char *text, size_t len)
 	s->chunk[chunk][id & (CHUNK_SIZE - 1)] = kept;
 	s->slot[i] = id;
 	s->count = id;
-	return id;
+	return s->recent = id;
 }
 
 const char *intern_keep(struct intern *s, const char *text)

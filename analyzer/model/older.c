@@ -2,12 +2,19 @@
 /* One hash table for all of it, keyed by kind and id; see older.h. */
 #include "analyzer/model/older.h"
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 struct older_key {
 	uint64_t kind, id;
 };
+
+/* Ids are kernel pointers with most bits alike: one multiplication spreads them well enough. */
+#define HASH_FUNCTION(key, len, hv) ((hv) = key_hash((const struct older_key *)(key)))
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+static unsigned key_hash(const struct older_key *k)
+{
+	return (unsigned)(((k->id << 3 | k->id >> 61) ^ k->kind) * 0x9e3779b97f4a7c15ull >> 32);
+}
 
 struct older_entry {
 	struct older_key key;

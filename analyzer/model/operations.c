@@ -93,21 +93,17 @@ static void pages_begin(struct thread *t, struct pages *p)
 	p->operations++;
 }
 
-static struct pages *pages_left(struct model *m, struct thread *t)
+/* p: the thread's, or NULL. */
+static void pages_left(struct thread *t, struct pages *p)
 {
-	struct pages *p = pages_of(m, t);
-
 	t->pages_serial = 0;
 	if (p)
 		p->operations--;
-	return p;
 }
 
-static void pages_ended(struct model *m, struct thread *t)
+static void pages_ended(struct thread *t, struct pages *p, const struct iopt *iopt)
 {
-	struct iopt *iopt = iopt_of(m, t);
-	struct pages *p = pages_left(m, t);
-
+	pages_left(t, p);
 	if (p && iopt)
 		p->overlapped |= iopt->overlapped;
 }
@@ -165,14 +161,12 @@ static void settle_rest(struct model *m, struct thread *t)
 }
 
 /* The thread is in no operation any more. */
-static void forget(struct model *m, struct thread *t)
+static void leave(struct model *m, struct thread *t, struct iopt *iopt, struct pages *p)
 {
-	struct iopt *iopt = iopt_of(m, t);
-
 	if (t->kind == EV_access_remove) {
 		m->operations.waiting--;
 	} else {
-		pages_ended(m, t);
+		pages_ended(t, p, iopt);
 		if (iopt && of_domain(t) && !--iopt->domain_operations)
 			iopt->overlapped = false;
 		else if (iopt && !of_domain(t))
@@ -184,6 +178,11 @@ static void forget(struct model *m, struct thread *t)
 	t->in_part = t->unordered = false;
 	t->unknown = 0;
 	t->early = (struct origin){0};
+}
+
+static void forget(struct model *m, struct thread *t)
+{
+	leave(m, t, iopt_of(m, t), pages_of(m, t));
 }
 
 /* Released indexes less unpinned ones in each direction. */
@@ -239,8 +238,8 @@ static void tell_unbalanced(struct model *m, const struct thread *t, bool failed
 static void settle(struct model *m, struct thread *t, bool failed)
 {
 	uint64_t fewer, more, many = 0, few = 0;
-	const struct iopt *iopt = iopt_of(m, t);
-	const struct pages *p = pages_of(m, t);
+	struct iopt *iopt = iopt_of(m, t);
+	struct pages *p = pages_of(m, t);
 
 	t->unordered |= (iopt && iopt->overlapped) || (p && p->overlapped);
 	tally_sum(t, &fewer, &more);
@@ -256,7 +255,7 @@ static void settle(struct model *m, struct thread *t, bool failed)
 	}
 	if (m->watched && (fewer || many || few))
 		tell_unbalanced(m, t, failed, many, few);
-	forget(m, t);
+	leave(m, t, iopt, p);
 }
 
 static void rw_over(struct model *m, struct thread *t)
@@ -316,7 +315,7 @@ void operations_begin_add(struct model *m, struct area *a, const struct domain *
 		return;
 	}
 	count(m, HEALTH_begins_without_end, t->nested);
-	pages_left(m, t);
+	pages_left(t, pages_of(m, t));
 	overlap(m, a->iopt, a->pages, false, true);
 	t->nested = true;
 	t->area = a->pub.id;
@@ -345,7 +344,7 @@ void operations_end_add(struct model *m, uint64_t area, uint64_t domain, bool fa
 		operations_end(m, EV_area_add_domain, area, failed);
 		return;
 	}
-	pages_ended(m, t);
+	pages_ended(t, pages_of(m, t), iopt_of(m, t));
 	t->nested = false;
 	t->in_part |= failed;
 }
