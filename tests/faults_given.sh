@@ -88,6 +88,51 @@ check several.replay.json replay 08-unpin-overrun.jsonl 07-type1.jsonl c4-serial
 check overlap.gaps.txt gaps overlap.jsonl --policy none
 check overlap.gaps.json gaps overlap.jsonl --policy none --format json
 
+# says NAME STATUS PATTERN ARGUMENT...: ioflush ARGUMENT... ends with this status and prints a line like the pattern
+says() {
+	local name=$1 want=$2 pattern=$3 got
+	shift 3
+	run "$ioflush" "$@"
+	got=$(cat "$scratch/out" "$scratch/err")
+	if [[ $status == "$want" ]] && grep -qE -- "$pattern" <<<"$got"; then
+		ok "$name"
+	else
+		not_ok "$name" "expected status $want, $pattern
+got $status
+$got"
+	fi
+}
+
+# A capture that was cut off is no proof of what came later; of one that goes on all is said so far.
+hotplug=$data/cases/hotplug.jsonl
+for state in cut-off recording; do
+	sed "1s/}\$/, \"state\": \"$state\"}/" "$hotplug" >"$scratch/$state.jsonl"
+	sed "1s/}\$/, \"state\": \"$state\"}/" 08-unpin-overrun.jsonl >"$scratch/fail.jsonl"
+	says "$state: what is wrong is wrong still" 4 "^  FAIL: " verify "$scratch/fail.jsonl"
+done
+says "cut off: verify" 6 "^  INCOMPLETE: the recording was cut off: what came later is not here$" verify "$scratch/cut-off.jsonl"
+says "cut off: replay" 0 "^ideal: .*not proof: verify says INCOMPLETE$" replay --policy ideal "$scratch/cut-off.jsonl"
+says "cut off: gaps" 0 "^SUMMARY: .*not proof: verify says INCOMPLETE: the recording was cut off" \
+	gaps --policy ideal "$scratch/cut-off.jsonl"
+says "recording: verify" 0 "^  PASS: so far: it is still being recorded$" verify "$scratch/recording.jsonl"
+says "recording: verify in JSON" 0 '"so far: it is still being recorded"' verify --format json "$scratch/recording.jsonl"
+says "recording: replay" 0 "^ideal: .*; so far: still being recorded$" replay --policy ideal "$scratch/recording.jsonl"
+says "recording: gaps" 0 "^SUMMARY: .*; so far: still being recorded$" gaps --policy ideal "$scratch/recording.jsonl"
+says "recording: explain" 0 "^SUMMARY: .*; so far: still being recorded$" explain --pfn 0x1 "$scratch/recording.jsonl"
+says "of two captures the one that goes on" 0 "^verify *PASS: capture 2 here: so far: it is still being recorded$" \
+	replay --policy ideal "$hotplug" "$scratch/recording.jsonl"
+says "a PASS without a word" 0 "^  PASS$" verify "$hotplug"
+
+# what no unpin bears out
+unpins='"e": ?"unpin"'
+grep -vE "$unpins" "$hotplug" >"$scratch/none.jsonl"
+says "no unpin at all" 6 "^  INCOMPLETE: no unpin event was recorded$" verify "$scratch/none.jsonl"
+sed -E "s/($unpins)/\\1,\"caller\":\"ib_umem_release [ib_core]\"/" "$hotplug" >"$scratch/foreign.jsonl"
+says "unpins of others only" 6 "^  INCOMPLETE: no unpin by iommufd was recorded, only those of others$" verify "$scratch/foreign.jsonl"
+same "are of no operation" "$(grep -c 'released and not unpinned' "$scratch/out")" 0
+sed -E '/"e": ?"(area_unfill|domain_remove)"/,$d' "$scratch/none.jsonl" >"$scratch/live.jsonl"
+says "no page was released" 0 "^  PASS: no page was released, so no unpin was compared$" verify "$scratch/live.jsonl"
+
 # more causes and errors than the tables have room for: the sums are right still
 {
 	echo '{"ioflush_trace":1,"page_size":4096}'

@@ -306,7 +306,7 @@ struct result {
 
 static void run(const struct trace *t, struct policy_set *set, struct result *r)
 {
-	const struct capture c = {.probes = "", .note = ""};
+	const struct capture c = {.probes = "", .state = "complete", .note = ""};
 	struct model *m = model_new(set->policy, set->n, NULL, NULL);
 	struct error e = {0};
 

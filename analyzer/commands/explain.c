@@ -326,7 +326,7 @@ static void print_summary(const struct explain *x)
 
 static void print_text_end(const struct explain *x)
 {
-	char text[WORST_TEXT];
+	char text[WORST_DOUBT];
 
 	if (x->partial[0])
 		printf("PARTIAL: %s\n", x->partial);
@@ -337,13 +337,9 @@ static void print_text_end(const struct explain *x)
 		       text_s(x->not_shown), MAX_FRAMES);
 	printf("SUMMARY: ");
 	print_summary(x);
-	if (x->worst.unjudged) {
-		worst_cannot_text(&x->worst, text);
-		printf("; CANNOT BE JUDGED: %s", text);
-	} else if (x->worst.verdict != VERDICT_PASS) {
-		worst_text(&x->worst, text);
-		printf("; not proof: verify says %s", text);
-	}
+	worst_doubt_text(&x->worst, text);
+	if (text[0])
+		printf("; %s", text);
 	putchar('\n');
 }
 

@@ -181,11 +181,9 @@ static void print_causes(const struct summary *s)
 
 static void print_summary(const struct gaps *a, const struct summary *s)
 {
-	char verdict[WORST_TEXT], cannot[WORST_TEXT];
+	char doubt[WORST_DOUBT];
 	uint64_t unordered = 0;
 
-	worst_text(&a->worst, verdict);
-	worst_cannot_text(&a->worst, cannot);
 	printf("SUMMARY: %s: %s finding%s (%s error%s, %s warning%s); pages:", a->policy, text_thousands(s->findings),
 	       text_s(s->findings), text_thousands(s->errors), text_s(s->errors), text_thousands(s->warnings),
 	       text_s(s->warnings));
@@ -203,10 +201,9 @@ static void print_summary(const struct gaps *a, const struct summary *s)
 		printf("; %s not shown", text_thousands(s->findings - s->shown));
 	if (a->partial[0])
 		printf("; PARTIAL");
-	if (a->worst.unjudged)
-		printf("; CANNOT BE JUDGED: %s", cannot);
-	else if (a->worst.verdict != VERDICT_PASS)
-		printf("; not proof: verify says %s", verdict);
+	worst_doubt_text(&a->worst, doubt);
+	if (doubt[0])
+		printf("; %s", doubt);
 	putchar('\n');
 }
 

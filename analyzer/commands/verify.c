@@ -13,8 +13,8 @@
  * Result of a capture: PASS, FAIL, or INCOMPLETE (analyzer/report/judge.h), with the reasons.
  *
  * JSON, stable (members may be added): {"captures": [{"trace", "capture": N, "result": "pass|incomplete|fail",
- *	"reasons": [sentence], "partial": sentence or null, "midlife": {"event", "name", "t"} or null, "events": N,
- *	"health": {NAME: N}, "broken": [NAME],
+ *	"reasons": [sentence], "state": "complete|partial|recording|cut-off", "partial": sentence or null,
+ *	"midlife": {"event", "name", "t"} or null, "events": N, "health": {NAME: N}, "broken": [NAME],
  *	"losses": [{"cause": name or null, "count", "places", "unknown_places": N, "advice": sentence}],
  *	"failures": [{"event": NAME, "error": NAME or null, "rc": N or null, "count": N, "first": origin}],
  *	"operations": [{"kind": NAME of the counter, "pages": N, "lo", "hi": PFN or null, "domain": id or null,
@@ -123,7 +123,7 @@ static int difference_order(const void *a, const void *b)
 static void find_differences(const struct model *m, struct differences *x)
 {
 	*x = (struct differences){0};
-	if (!model_totals(m)->by_kind[EV_unpin])
+	if (!model_totals(m)->kernel_unpins)
 		return;
 	model_unpin_differences(m, add_difference, x);
 	qsort(x->d, x->n, sizeof(x->d[0]), difference_order);
@@ -188,7 +188,7 @@ static void print_operations(const struct verify *v, const struct looked *l)
 {
 	char buf[TEXT_MAX];
 
-	if (!l->t->by_kind[EV_unpin])
+	if (!l->t->kernel_unpins)
 		return;
 	for (size_t i = 0; i < v->nviolations; i++) {
 		const struct violation *x = &v->violation[i];
@@ -210,10 +210,12 @@ static void print_unpins(const struct looked *l)
 	const struct model_totals *t = l->t;
 	struct differences x;
 
-	if (!t->by_kind[EV_unpin]) {
-		printf("  unpins: %s page%s derived, none recorded%s\n", text_thousands(t->derived_unpins),
-		       text_s(t->derived_unpins),
-		       t->derived_unpins ? "; record unpin too (unpin_user_page_range_dirty_lock)" : "");
+	if (!t->kernel_unpins) {
+		printf("  unpins: %s page%s derived, none %srecorded%s\n", text_thousands(t->derived_unpins),
+		       text_s(t->derived_unpins), t->by_kind[EV_unpin] ? "by iommufd " : "",
+		       t->unpinned_pages && !t->by_kind[EV_unpin] ?
+			       "; record unpin too (unpin_user_page_range_dirty_lock)" :
+			       "");
 		return;
 	}
 	find_differences(l->m, &x);
@@ -317,7 +319,7 @@ static void put_operations(struct json *into, const struct verify *v, const stru
 {
 	struct json *list = json_put_array(into, "operations"), *one;
 
-	for (size_t i = 0; l->t->by_kind[EV_unpin] && i < v->nviolations; i++) {
+	for (size_t i = 0; l->t->kernel_unpins && i < v->nviolations; i++) {
 		const struct violation *x = &v->violation[i];
 
 		one = json_put_object(list, NULL);
@@ -333,7 +335,7 @@ static void put_operations(struct json *into, const struct verify *v, const stru
 		put_side(one, "unpin", l, &x->unpin);
 		put_side(one, "event", l, &x->event);
 	}
-	json_put_u64(into, "more_operations", l->t->by_kind[EV_unpin] ? v->more_violations : 0);
+	json_put_u64(into, "more_operations", l->t->kernel_unpins ? v->more_violations : 0);
 }
 
 static void put_capture(const struct verify *v, const struct looked *l)
@@ -346,6 +348,7 @@ static void put_capture(const struct verify *v, const struct looked *l)
 	json_put_text(obj, "result", verdict_json_names[l->j.verdict]);
 	judge_text(&l->j, l->t, reasons);
 	judge_put_reasons(obj, "reasons", reasons);
+	json_put_text(obj, "state", l->c->state);
 	json_put_text(obj, "partial", l->partial);
 	json_put_midlife(obj, "midlife", &l->t->midlife);
 	json_put_u64(obj, "events", l->t->events);

@@ -163,7 +163,11 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		.lacking = lacking_needed(lacking_kinds(c->probes, t)),
 		.lost = t->health[HEALTH_lost_records] || t->health[HEALTH_lost_unknown],
 		.midlife = t->midlife.seq,
-		.no_unpins = !t->by_kind[EV_unpin] && t->derived_unpins,
+		.no_unpins = !t->kernel_unpins && t->unpinned_pages,
+		.foreign_unpins = t->by_kind[EV_unpin],
+		.cut_off = !strcmp(c->state, "cut-off"),
+		.recording = !strcmp(c->state, "recording"),
+		.none_to_compare = !t->kernel_unpins && !t->unpinned_pages,
 		.coherency = t->health[HEALTH_unknown_coherency],
 		.partial = partial,
 		.open = t->health[HEALTH_operations_open],
@@ -171,7 +175,7 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		.failed_maps = dropped && dropped->failed_maps && t->health[HEALTH_not_mapped],
 		.no_rc = dropped ? dropped->no_rc_kinds : 0,
 		.noted_no_rc = strstr(c->note, DROPPED_NO_RC),
-		.missing = t->by_kind[EV_unpin] && t->missing_in_kernel,
+		.missing = t->kernel_unpins && t->missing_in_kernel,
 	};
 	bool explained = j.nothing || j.lacking || j.lost || j.no_rc || j.noted_no_rc;
 
@@ -181,7 +185,7 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		j.broken |= judge_is_broken(&j, t, i);
 	if (!explained && (j.broken || (j.missing && !j.midlife && !j.unordered)))
 		j.verdict = VERDICT_FAIL;
-	else if (explained || j.midlife || j.no_unpins || j.coherency || j.partial || j.open || j.unordered ||
+	else if (explained || j.midlife || j.no_unpins || j.coherency || j.partial || j.cut_off || j.open || j.unordered ||
 		 j.failed_maps)
 		j.verdict = VERDICT_INCOMPLETE;
 	return j;
@@ -228,8 +232,13 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 	char list[LACKING_TEXT], text[LACKING_TEXT + 64];
 
 	out[0] = '\0';
-	if (j->verdict == VERDICT_PASS)
+	if (j->recording)
+		add(&w, "so far: it is still being recorded");
+	if (j->verdict == VERDICT_PASS) {
+		if (j->none_to_compare)
+			add(&w, "no page was released, so no unpin was compared");
 		return;
+	}
 	add_cannot(&w, j);
 	if (j->lost)
 		add(&w, "records were lost");
@@ -237,10 +246,13 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 		add(&w, "the recording began in mid-life");
 	if (j->partial)
 		add(&w, "only a part of the input was read");
+	if (j->cut_off)
+		add(&w, "the recording was cut off: what came later is not here");
 	if (j->coherency)
 		add(&w, "the coherency of a domain is unknown");
 	if (j->no_unpins)
-		add(&w, "no unpin event was recorded");
+		add(&w, j->foreign_unpins ? "no unpin by iommufd was recorded, only those of others" :
+					    "no unpin event was recorded");
 	if (j->open)
 		add(&w, "it ends within an operation");
 	if (j->unordered)
@@ -269,7 +281,8 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 void worst_add(struct worst *w, const struct judgement *j, const struct model_totals *t)
 {
 	w->captures++;
-	if (j->verdict > w->verdict) {
+	w->recording |= j->recording;
+	if (j->verdict > w->verdict || (j->verdict == w->verdict && !w->reasons[0])) {
 		w->verdict = j->verdict;
 		w->capture = w->captures;
 		judge_text(j, t, w->reasons);
@@ -316,6 +329,31 @@ void worst_cannot_text(const struct worst *w, char out[WORST_TEXT])
 		return;
 	n = put_which(w, w->unjudged_capture, out, WORST_TEXT);
 	snprintf(out + n, WORST_TEXT - n, "%s", w->cannot);
+}
+
+const char *worst_doubt(const struct worst *w)
+{
+	static const char *const not_proof[VERDICTS] = {NULL, "not proof: verify says INCOMPLETE",
+							"not proof: verify says FAIL"};
+
+	if (w->verdict == VERDICT_PASS && w->recording)
+		return "so far: still being recorded";
+	return not_proof[w->verdict];
+}
+
+void worst_doubt_text(const struct worst *w, char out[WORST_DOUBT])
+{
+	char text[WORST_TEXT];
+
+	worst_cannot_text(w, text);
+	if (text[0]) {
+		snprintf(out, WORST_DOUBT, "CANNOT BE JUDGED: %s", text);
+	} else if (w->verdict != VERDICT_PASS) {
+		worst_text(w, text);
+		snprintf(out, WORST_DOUBT, "not proof: verify says %s", text);
+	} else {
+		snprintf(out, WORST_DOUBT, "%s", worst_doubt(w) ? worst_doubt(w) : "");
+	}
 }
 
 void judge_put_reasons(struct json *into, const char *key, const char *reasons)

@@ -5,7 +5,8 @@
  *
  * FAIL: something that a complete trace of a correct kernel never shows. INCOMPLETE: it cannot be told, for what would
  * show it is not there. So a loss, a beginning in mid-life, or events that no probe gave make of a FAIL an INCOMPLETE, where
- * they can explain it, and of a PASS in any case.
+ * they can explain it, and of a PASS in any case. A capture that was cut off is no PASS: what came later is not there. It
+ * explains no FAIL: what did come is whole. One that is still being recorded is judged by what is there, and says so.
  */
 #ifndef IOFLUSH_ANALYZER_REPORT_JUDGE_H
 #define IOFLUSH_ANALYZER_REPORT_JUDGE_H
@@ -31,7 +32,9 @@ struct judgement {
 	bool nothing;	  /* no event that only iommufd gives */
 	uint64_t lacking; /* kinds of events that every policy needs and no probe gives */
 	bool lost, midlife;
-	bool no_unpins;		     /* unpins are derived, none is recorded */
+	bool no_unpins;		     /* unpins are derived, none of iommufd is recorded */
+	bool foreign_unpins;	     /* with no_unpins: unpins of others are recorded */
+	bool cut_off;		     /* the recorder died or failed: what came later is not there */
 	bool coherency;		     /* of some domain, is unknown */
 	bool partial;		     /* the input breaks off */
 	bool open;		     /* operations are under way where it ends */
@@ -43,6 +46,9 @@ struct judgement {
 	/* what makes it fail, if nothing explains it */
 	bool broken;  /* a counter that a complete trace does not have */
 	bool missing; /* unpins derived that the kernel did not make */
+	/* what a PASS has to say */
+	bool recording;	      /* it goes on: all is said of what there is so far */
+	bool none_to_compare; /* nothing was unpinned, so no unpin bears the model out */
 };
 
 /* dropped: NULL if it is not known. */
@@ -54,7 +60,7 @@ bool judge_is_broken(const struct judgement *j, const struct model_totals *t, in
 
 #define JUDGE_TEXT 2048
 
-/* Why it is no PASS, in words: "records were lost; ...". Empty for PASS. */
+/* Why it is no PASS, or what a PASS has to say, in words: "records were lost; ...". Empty: a PASS that needs no words. */
 void judge_text(const struct judgement *j, const struct model_totals *t, char out[JUDGE_TEXT]);
 
 /*
@@ -69,7 +75,8 @@ struct worst {
 	enum verdict verdict;
 	uint64_t captures, unjudged;	    /* in all; those by which no policy can be judged */
 	uint64_t capture, unjudged_capture; /* which it is, the first of several, counted from 1; the first unjudged one */
-	char reasons[JUDGE_TEXT];	    /* of it; empty for PASS */
+	char reasons[JUDGE_TEXT];	    /* of it, judge_text() */
+	bool recording;			    /* some capture goes on */
 	char cannot[JUDGE_TEXT];	    /* of the unjudged one, the first reason */
 };
 
@@ -82,6 +89,12 @@ void worst_add_unread(struct worst *w);
 void worst_text(const struct worst *w, char out[WORST_TEXT]);
 /* The same for why policies cannot be judged: "no event of iommufd". Empty if they can. */
 void worst_cannot_text(const struct worst *w, char out[WORST_TEXT]);
+
+/* What a verdict on a policy must add: "not proof: verify says FAIL", "so far: still being recorded", or NULL. */
+const char *worst_doubt(const struct worst *w);
+/* The same with the reasons, for a summary; "CANNOT BE JUDGED: ..." if policies cannot be. Empty: nothing to add. */
+#define WORST_DOUBT (WORST_TEXT + 64)
+void worst_doubt_text(const struct worst *w, char out[WORST_DOUBT]);
 
 /* "result": NAME, "reasons": [sentence], "judged": bool, "cannot": sentence or null; into an object. */
 void worst_put(struct json *into, const struct worst *w);

@@ -115,9 +115,12 @@ static void print_unpins(const struct report *r, FILE *out)
 {
 	const struct model_totals *t = &r->totals;
 
-	if (!t->by_kind[EV_unpin])
-		report_say(out, "", "%s unpin%s derived; the trace has no unpin events, so they cannot be verified",
-			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));
+	if (!t->kernel_unpins && t->derived_unpins)
+		report_say(out, "", "%s unpin%s derived; the trace has no unpin events%s, so they cannot be verified",
+			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
+			   t->by_kind[EV_unpin] ? " by iommufd" : "");
+	else if (!t->kernel_unpins)
+		report_say(out, "", "no unpins derived, none recorded%s", t->by_kind[EV_unpin] ? " by iommufd" : "");
 	else if (!t->derived_unpins)
 		report_say(out, "", "no unpins derived; the kernel made %s", text_thousands(t->kernel_unpins));
 	else if (report_midlife(r))

@@ -143,8 +143,8 @@ static void add_doubts(const struct report *r, const struct ioflush_policy_ops *
 		text_add(t, "; says nothing: no probe gave the %s events that it needs", missing);
 	if (report_partial(r))
 		text_add(t, "; only as far as the partial input goes");
-	if (r->worst.verdict != VERDICT_PASS)
-		text_add(t, "; not proof: verify says %s", verdict_names[r->worst.verdict]);
+	if (worst_doubt(&r->worst))
+		text_add(t, "; %s", worst_doubt(&r->worst));
 }
 
 static bool has_gap(const struct policy_counts *c)
