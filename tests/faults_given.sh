@@ -123,6 +123,44 @@ says "of two captures the one that goes on" 0 "^verify *PASS: capture 2 here: so
 	replay --policy ideal "$hotplug" "$scratch/recording.jsonl"
 says "a PASS without a word" 0 "^  PASS$" verify "$hotplug"
 
+# An idle capture says nothing of policies, and does not keep others from being judged. What lacks a probe or lost records does.
+probes="domain_add domain_add_end domain_remove domain_remove_end area_fill area_fill_end area_unfill area_unfill_end"
+probes="$probes area_add_domain area_add_domain_end map unmap"
+idle() {
+	printf '{"ioflush_trace":1,"page_size":4096,"probes":"%s","state":"%s"}\n' "$2" "$1"
+	echo '{"t":1,"cpu":0,"tid":1,"e":"map","domain":"0x10","iova":"0x1000","paddr":"0x1000","size":"0x1000","prot":3}'
+}
+idle complete "$probes" >"$scratch/idle.jsonl"
+idle cut-off "$probes" >"$scratch/idle-cut.jsonl"
+idle complete "${probes/area_fill /}" >"$scratch/unprobed.jsonl"
+{ cat "$scratch/idle.jsonl" && echo '{"t":2,"e":"lost"}'; } >"$scratch/idle-lost.jsonl"
+ideal=(replay --policy ideal --fail-on error)
+says "idle: alone it is not judged" 6 "^ideal: .*cannot be judged: no event of iommufd" "${ideal[@]}" "$scratch/idle.jsonl"
+says "idle: beside others the policies are judged" 0 "^ideal: .*the lower bound; an idle capture says nothing$" \
+	"${ideal[@]}" "$scratch/idle.jsonl" "$hotplug"
+same "idle: it is named" "$(grep -c 'note: capture 1 here is idle' "$scratch/out")" 1
+same "idle: verify of the two says so too" "$(grep -c '^verify *INCOMPLETE: capture 1 here: no event of iommufd' "$scratch/out")" 1
+says "idle: in JSON" 0 '"idle": 1' replay --format json "$scratch/idle.jsonl" "$hotplug"
+same "idle: in JSON it is judged" "$(jq -c '[.verify.judged, .verify.result, .policies.ideal.gaps.leak]' "$scratch/out")" \
+	'[true,"incomplete",0]'
+says "idle: verify counts the worst" 6 "INCOMPLETE: no event of iommufd" verify "$scratch/idle.jsonl" "$hotplug"
+"$ioflush" import "$scratch/idle.jsonl" "$hotplug" -o "$scratch/idle.jsonl.db" >/dev/null
+says "idle: gaps of a database" 0 "^SUMMARY: .*; an idle capture says nothing$" gaps --policy ideal "$scratch/idle.jsonl.db"
+says "idle: cut off" 6 "not proof: verify says INCOMPLETE: capture 1 here: no event .*cut off" \
+	"${ideal[@]}" "$scratch/idle-cut.jsonl" "$hotplug"
+says "idle: records lost" 6 "no policy can be judged" "${ideal[@]}" "$scratch/idle-lost.jsonl" "$hotplug"
+says "idle: no probe of a kind" 6 "no policy can be judged" "${ideal[@]}" "$hotplug" "$scratch/unprobed.jsonl"
+
+# --fail-on: no gap is no proof, unless verify says PASS
+says "--fail-on: no gap, and PASS" 0 "^verify *PASS$" "${ideal[@]}" "$hotplug"
+says "--fail-on: no gap, but FAIL" 6 "^ioflush replay: --fail-on: no such gap, but that is not proof: verify says FAIL" \
+	"${ideal[@]}" 08-unpin-overrun.jsonl
+says "--fail-on: no gap, but INCOMPLETE" 6 "not proof: verify says INCOMPLETE: the recording was cut off" \
+	"${ideal[@]}" "$scratch/cut-off.jsonl"
+says "--fail-on: a gap wins over FAIL" 3 "not proof" replay --policy none --fail-on error "$scratch/cut-off.jsonl"
+says "--fail-on: a capture that goes on" 0 "so far" "${ideal[@]}" "$scratch/recording.jsonl"
+says "without --fail-on no status" 0 "^verify *FAIL" replay --policy ideal 08-unpin-overrun.jsonl
+
 # what no unpin bears out
 unpins='"e": ?"unpin"'
 grep -vE "$unpins" "$hotplug" >"$scratch/none.jsonl"

@@ -113,7 +113,7 @@ static int program_help(void)
 	     "or an ioflush database; ioflush looks at the content, not at the name. '-' is standard input.\n"
 	     "Exit status: 0 done (verify: PASS); 1 input or system error; 2 usage; 3 a gap of a kind that\n"
 	     "--fail-on names; 4 verify: FAIL; 5 records lost, under --fail-on-loss; 6 verify: INCOMPLETE, or\n"
-	     "--fail-on cannot be judged. The manual page: ioflush(1)");
+	     "--fail-on proves nothing. The manual page: ioflush(1)");
 	return cli_flush(NULL);
 }
 

@@ -11,7 +11,8 @@
  *		does not follow (not iommufd's, no RAM), with "outside": true in place of these],
  *	 "touched": N, "outside": N: such maps, "pfns_not_shown": N,
  *	 "seen_as_hex": PFN: only if the decimal one was never seen, but its digits read as hex were,
- *	 "verify": {"result": "pass|incomplete|fail", "reasons": [sentence], "judged": bool, "cannot": sentence or null},
+ *	 "verify": {"result": "pass|incomplete|fail", "reasons": [sentence], "judged": bool, "idle": N,
+ *	 "cannot": sentence or null},
  *	 "midlife": {"event", "name", "t"} or null: of the first
  *	 capture that began in mid-life, "partial": sentence or null}
  */

@@ -29,7 +29,7 @@
  *		"health": {NAME: N}, "lacking": [NAME]: events that every policy needs and no probe gave,
  *		"losses": [{"cause", "count", "places", "unknown_places", "advice"}],
  *		"verify": {"result": "pass|incomplete|fail", "reasons": [sentence], "judged": bool: false: no finding
- *			proves nothing, "cannot": why not, or null},
+ *			proves nothing, "idle": N captures, "cannot": why not, or null},
  *		"midlife": {"event", "name", "t"} or null: of the first capture that began in mid-life,
  *		"partial": sentence or null}}
  *

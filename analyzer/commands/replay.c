@@ -225,14 +225,15 @@ static bool asks_for_gaps(const struct options *o)
 
 /*
  * The exit status from left-out captures, --fail-on and --fail-on-loss, with messages on standard error. The first of: an
- * error, a gap, what cannot be judged, a loss.
+ * error, a gap, no gap but no PASS of verify either, a loss.
  */
 static int judge_report(const struct command *cmd, const struct options *o, const struct report *report)
 {
 	bool gap = false, unjudged = asks_for_gaps(o) && !report_judged(report);
 	bool lost = o->fail_on_loss && report_lost(report);
-	bool none = report->worst.unjudged == report->worst.captures; /* what looks like a gap is none then */
-	char cannot[WORST_TEXT];
+	bool doubt = asks_for_gaps(o) && report->worst.policies != VERDICT_PASS;
+	bool none = worst_none_judged(&report->worst); /* what looks like a gap is none then */
+	char text[WORST_TEXT];
 
 	for (size_t i = 0; i < report->nleft_out; i++)
 		cli_message(cmd, "%s", report->left_out[i]);
@@ -243,14 +244,18 @@ static int judge_report(const struct command *cmd, const struct options *o, cons
 			if (o->fail_on[kind] && judge_gap(cmd, o, policy, &report->counts[i], kind))
 				gap = true;
 	}
-	worst_cannot_text(&report->worst, cannot);
-	if (unjudged)
-		cli_message(cmd, "--fail-on: no policy can be judged: %s", cannot);
+	if (unjudged) {
+		worst_cannot_text(&report->worst, text);
+		cli_message(cmd, "--fail-on: no policy can be judged: %s", text);
+	} else if (doubt && !gap) {
+		worst_text(&report->worst, text);
+		cli_message(cmd, "--fail-on: no such gap, but that is not proof: verify says %s", text);
+	}
 	if (lost)
 		cli_message(cmd, "--fail-on-loss: records were lost");
 	return report->nleft_out ? STATUS_ERROR :
 	       gap		 ? STATUS_GAP :
-	       unjudged		 ? STATUS_INCOMPLETE :
+	       unjudged || doubt ? STATUS_INCOMPLETE :
 	       lost		 ? STATUS_LOSS :
 				   STATUS_OK;
 }
@@ -303,8 +308,8 @@ static const struct cli_option options[] = {
 	 TAKE(take_mhz, cpu_mhz), .min = 1, .max = REPORT_MAX_MHZ},
 	{"fail-on", 0, "WHAT",
 	 "exit with status 3 if a policy has a gap of this kind: error (leak, release),\n"
-	 "warning (any gap), or kinds: leak,reexpose,release,access; with 6 if a trace\n"
-	 "cannot be judged",
+	 "warning (any gap), or kinds: leak,reexpose,release,access; with 6 if there is\n"
+	 "none, but verify does not say PASS",
 	 TAKE(take_fail_on, fail_on), .choices = "error warning leak reexpose release access"},
 	{"fail-on-uncertain", 0, NULL,
 	 "with --fail-on: uncertain gaps count, too (those of a recording that began\n"
@@ -347,6 +352,6 @@ const struct command cmd_replay = {
 	.options = options,
 	.column = 23,
 	.notes = "Exit status: 0 done; 1 an input or system error; 2 usage; of --fail-on and --fail-on-loss the first\n"
-		 "of: 3 a gap, 6 what cannot be judged, 5 a loss.\n",
+		 "of: 3 a gap, 6 no gap but no PASS of verify either, 5 a loss.\n",
 	.run = run,
 };

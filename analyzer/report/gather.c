@@ -77,7 +77,7 @@ bool report_is_safe(const struct policy_counts *c)
 
 bool report_judged(const struct report *r)
 {
-	return !r->worst.unjudged;
+	return worst_is_judged(&r->worst);
 }
 
 /* ---- gathering ---- */
@@ -130,6 +130,7 @@ static int capture_copy(struct report *r, const struct capture *c, const struct 
 		.lacking = lacking_kinds(c->probes, t),
 		.verdict = j->verdict,
 		.judged = judge_is_judged(j),
+		.idle = j->idle,
 	};
 	char reasons[JUDGE_TEXT];
 

@@ -127,6 +127,7 @@ static void put_capture(struct json *into, const struct report_capture *c)
 	json_put_text(verify, "result", verdict_json_names[c->verdict]);
 	judge_put_reasons(verify, "reasons", c->reasons);
 	json_put_bool(verify, "judged", c->judged);
+	json_put_bool(verify, "idle", c->idle);
 }
 
 static void put_trace(struct json *into, const struct report *r)

@@ -156,6 +156,18 @@ static void find_instead(const struct capture *c, const struct model_totals *t, 
 		add_text(&w, "", c->probes[0] ? "its probes gave no event" : "it has no record at all");
 }
 
+/*
+ * Whether a recorder of ours with all its probes saw nothing of iommufd. Other events do not count against that: maps of the
+ * DMA API come all the time. That a trace.dat has formats does not say that its events were enabled.
+ */
+static bool is_idle(const struct judgement *j, const struct capture *c, const struct dropped *d)
+{
+	bool tracedat = !strcmp(c->format, "trace.dat") || (c->origin && !strcmp(c->origin, "trace.dat"));
+
+	return j->nothing && c->probes[0] && !tracedat && !j->lacking && !j->lost && !j->no_rc && !j->noted_no_rc &&
+	       !j->partial && !(d && d->other);
+}
+
 struct judgement judge(const struct capture *c, const struct model_totals *t, const struct dropped *dropped, bool partial)
 {
 	struct judgement j = {
@@ -181,6 +193,7 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 
 	if (j.nothing)
 		find_instead(c, t, dropped, j.instead);
+	j.idle = is_idle(&j, c, dropped);
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		j.broken |= judge_is_broken(&j, t, i);
 	if (!explained && (j.broken || (j.missing && !j.midlife && !j.unordered)))
@@ -282,21 +295,39 @@ void worst_add(struct worst *w, const struct judgement *j, const struct model_to
 {
 	w->captures++;
 	w->recording |= j->recording;
-	if (j->verdict > w->verdict || (j->verdict == w->verdict && !w->reasons[0])) {
+	if (j->verdict > w->verdict || (j->verdict == w->verdict && (!w->reasons[0] || (w->of_idle && !j->idle)))) {
 		w->verdict = j->verdict;
+		w->of_idle = j->idle;
 		w->capture = w->captures;
 		judge_text(j, t, w->reasons);
 	}
-	if (!judge_is_judged(j) && !w->unjudged++) {
+	if ((!j->idle || j->cut_off) && j->verdict > w->policies)
+		w->policies = j->verdict;
+	if (!judge_is_judged(j) && !w->unjudged && (!j->idle || !w->idle)) {
 		w->unjudged_capture = w->captures;
 		judge_cannot_text(j, w->cannot);
 		w->cannot[strcspn(w->cannot, ";")] = '\0';
 	}
+	w->idle += j->idle;
+	w->unjudged += !j->idle && !judge_is_judged(j);
+}
+
+bool worst_is_judged(const struct worst *w)
+{
+	return !w->unjudged && (!w->idle || w->idle + w->unread < w->captures);
+}
+
+bool worst_none_judged(const struct worst *w)
+{
+	return w->unjudged + w->idle + w->unread == w->captures;
 }
 
 void worst_add_unread(struct worst *w)
 {
 	w->captures++;
+	w->unread++;
+	if (w->policies < VERDICT_INCOMPLETE)
+		w->policies = VERDICT_INCOMPLETE;
 	if (w->verdict >= VERDICT_INCOMPLETE)
 		return;
 	w->verdict = VERDICT_INCOMPLETE;
@@ -325,7 +356,7 @@ void worst_cannot_text(const struct worst *w, char out[WORST_TEXT])
 	size_t n;
 
 	out[0] = '\0';
-	if (!w->unjudged)
+	if (worst_is_judged(w))
 		return;
 	n = put_which(w, w->unjudged_capture, out, WORST_TEXT);
 	snprintf(out + n, WORST_TEXT - n, "%s", w->cannot);
@@ -336,9 +367,9 @@ const char *worst_doubt(const struct worst *w)
 	static const char *const not_proof[VERDICTS] = {NULL, "not proof: verify says INCOMPLETE",
 							"not proof: verify says FAIL"};
 
-	if (w->verdict == VERDICT_PASS && w->recording)
-		return "so far: still being recorded";
-	return not_proof[w->verdict];
+	if (w->policies != VERDICT_PASS)
+		return not_proof[w->policies];
+	return w->recording ? "so far: still being recorded" : w->idle ? "an idle capture says nothing" : NULL;
 }
 
 void worst_doubt_text(const struct worst *w, char out[WORST_DOUBT])
@@ -348,7 +379,7 @@ void worst_doubt_text(const struct worst *w, char out[WORST_DOUBT])
 	worst_cannot_text(w, text);
 	if (text[0]) {
 		snprintf(out, WORST_DOUBT, "CANNOT BE JUDGED: %s", text);
-	} else if (w->verdict != VERDICT_PASS) {
+	} else if (w->policies != VERDICT_PASS) {
 		worst_text(w, text);
 		snprintf(out, WORST_DOUBT, "not proof: verify says %s", text);
 	} else {
@@ -373,6 +404,7 @@ void worst_put(struct json *into, const struct worst *w)
 	worst_cannot_text(w, cannot);
 	json_put_text(into, "result", verdict_json_names[w->verdict]);
 	judge_put_reasons(into, "reasons", w->reasons);
-	json_put_bool(into, "judged", !w->unjudged);
+	json_put_bool(into, "judged", worst_is_judged(w));
+	json_put_u64(into, "idle", w->idle);
 	json_put_text(into, "cannot", cannot[0] ? cannot : NULL);
 }

@@ -29,7 +29,8 @@ extern const char *const verdict_json_names[VERDICTS]; /* "pass", "incomplete", 
 struct judgement {
 	enum verdict verdict;
 	/* what makes it incomplete */
-	bool nothing;	  /* no event that only iommufd gives */
+	bool nothing; /* no event that only iommufd gives */
+	bool idle;    /* with nothing: ioflushd had all probes and lost nothing, so iommufd was not used, it seems */
 	uint64_t lacking; /* kinds of events that every policy needs and no probe gives */
 	bool lost, midlife;
 	bool no_unpins;		     /* unpins are derived, none of iommufd is recorded */
@@ -70,19 +71,28 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 bool judge_is_judged(const struct judgement *j);
 void judge_cannot_text(const struct judgement *j, char out[JUDGE_TEXT]);
 
-/* The worst of several captures. */
+/*
+ * The worst of several captures. An idle one counts in verdict, as any that has nothing to judge. For policies it says
+ * nothing: if there are others, it is named, and their verdicts are as without it.
+ */
 struct worst {
-	enum verdict verdict;
-	uint64_t captures, unjudged;	    /* in all; those by which no policy can be judged */
+	enum verdict verdict, policies;	    /* of all; of those that count for policies */
+	uint64_t captures, unjudged;	    /* in all; those by which no policy can be judged, without idle ones */
+	uint64_t idle, unread;		    /* those that are idle; that could not be read */
 	uint64_t capture, unjudged_capture; /* which it is, the first of several, counted from 1; the first unjudged one */
 	char reasons[JUDGE_TEXT];	    /* of it, judge_text() */
+	bool of_idle;			    /* it is idle */
 	bool recording;			    /* some capture goes on */
-	char cannot[JUDGE_TEXT];	    /* of the unjudged one, the first reason */
+	char cannot[JUDGE_TEXT];	    /* of the unjudged one, or of an idle one: the first reason */
 };
 
 /* The next capture. The second: one that could not be read, and so may hide anything. */
 void worst_add(struct worst *w, const struct judgement *j, const struct model_totals *t);
 void worst_add_unread(struct worst *w);
+
+/* Whether policies can be judged by all captures that are not idle; whether by none. */
+bool worst_is_judged(const struct worst *w);
+bool worst_none_judged(const struct worst *w);
 
 /* "FAIL: unpins that ...", with "capture 2: " before the reasons if there are several captures. */
 #define WORST_TEXT (JUDGE_TEXT + 64)
@@ -90,13 +100,16 @@ void worst_text(const struct worst *w, char out[WORST_TEXT]);
 /* The same for why policies cannot be judged: "no event of iommufd". Empty if they can. */
 void worst_cannot_text(const struct worst *w, char out[WORST_TEXT]);
 
-/* What a verdict on a policy must add: "not proof: verify says FAIL", "so far: still being recorded", or NULL. */
+/*
+ * What a verdict on a policy must add: "not proof: verify says FAIL", "so far: still being recorded", "an idle capture says
+ * nothing", or NULL.
+ */
 const char *worst_doubt(const struct worst *w);
 /* The same with the reasons, for a summary; "CANNOT BE JUDGED: ..." if policies cannot be. Empty: nothing to add. */
 #define WORST_DOUBT (WORST_TEXT + 64)
 void worst_doubt_text(const struct worst *w, char out[WORST_DOUBT]);
 
-/* "result": NAME, "reasons": [sentence], "judged": bool, "cannot": sentence or null; into an object. */
+/* "result": NAME, "reasons": [sentence], "judged": bool, "idle": N, "cannot": sentence or null; into an object. */
 void worst_put(struct json *into, const struct worst *w);
 /* The reasons alone. */
 void judge_put_reasons(struct json *into, const char *key, const char *reasons);

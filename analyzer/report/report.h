@@ -31,6 +31,7 @@ struct report_capture {
 	enum verdict verdict;
 	const char *reasons; /* judge_text() */
 	bool judged;	     /* policies can be judged by it */
+	bool idle;	     /* it says nothing of policies */
 };
 
 struct report {

@@ -268,6 +268,9 @@ static void print_health(const struct report *r, FILE *out)
 		if (r->capture[i].partial)
 			report_say(out, "", "error: partial input: %s, capture %" PRIu64, r->capture[i].c.source,
 				   r->capture[i].c.id);
+		if (r->capture[i].idle)
+			report_say(out, "",
+				   "note: capture %zu here is idle: it has no event of iommufd, and says nothing", i + 1);
 		lacking_text(lacking_needed(r->capture[i].lacking), counted);
 		if (counted[0])
 			report_say(out, "",

@@ -13,7 +13,7 @@ static const char *missing_event(const struct report *r, unsigned needs)
 	uint64_t lacking = 0;
 
 	for (size_t i = 0; i < r->n; i++)
-		lacking |= r->capture[i].lacking;
+		lacking |= r->capture[i].idle ? 0 : r->capture[i].lacking;
 	for (size_t i = 0; i < NEEDS; i++) {
 		if (!(needs & need_table[i].need))
 			continue;
@@ -167,7 +167,7 @@ void report_verdicts(const struct report *r, FILE *out)
 		struct text t = {0};
 
 		/* gaps of other captures are gaps still; their absence says nothing */
-		if (cannot[0] && (r->worst.unjudged == r->worst.captures || !has_gap(&r->counts[i]))) {
+		if (cannot[0] && (worst_none_judged(&r->worst) || !has_gap(&r->counts[i]))) {
 			text_add(&t, "cannot be judged: %s", cannot);
 		} else {
 			add_gaps(r, &r->counts[i], &t);
