@@ -119,7 +119,6 @@ check_files() {
 	bad "prose" 1 "/prose:.*format" replay "$scratch/prose"
 	gzip -c "$data/cases/split.jsonl" >"$scratch/packed"
 	bad "a compressed file" 1 "/packed:.*gzip" replay "$scratch/packed"
-	bad "a second file that is bad" 1 "no-such" replay "$data/cases/split.jsonl" "$scratch/no-such"
 	for command in gaps explain verify import export; do
 		case $command in
 		gaps) options=(--policy none) ;;

@@ -161,6 +161,26 @@ says "--fail-on: a gap wins over FAIL" 3 "not proof" replay --policy none --fail
 says "--fail-on: a capture that goes on" 0 "so far" "${ideal[@]}" "$scratch/recording.jsonl"
 says "without --fail-on no status" 0 "^verify *FAIL" replay --policy ideal 08-unpin-overrun.jsonl
 
+# what cannot be read is said, and the rest is judged
+echo '{"ioflush_trace":1}' >"$scratch/damaged.jsonl"
+head -c 900 "$hotplug" >"$scratch/broken.jsonl"
+several=("$scratch/damaged.jsonl" "$hotplug" "$scratch/broken.jsonl" /nonexistent 08-unpin-overrun.jsonl)
+says "unread: verify ends with 1" 1 "^  FAIL" verify "${several[@]}"
+same "unread: both captures are judged" "$(grep -c ', capture 1: ' "$scratch/out")" 2
+same "unread: three are named" "$(grep -cE '^ioflush verify: .*(damaged.jsonl:1|broken.jsonl:[0-9]+|nonexistent):' "$scratch/err")" 3
+says "unread: verify in JSON" 1 '"result": "fail"' verify --format json "${several[@]}"
+same "unread: it has a member" "$(jq -c '[(.captures | length), (.unread | map([(.trace | sub(".*/"; "")), .capture]))[]]' \
+	"$scratch/out")" '[2,["damaged.jsonl",null],["broken.jsonl",1],["nonexistent",null]]'
+says "unread: all of it, in JSON" 1 '"result": "incomplete"' verify --format json /nonexistent
+says "unread: replay ends with 1" 1 "^sum +2 captures" replay --policy ideal --fail-on error "${several[@]}"
+same "unread: the report names the three" "$(grep -cE '^ +error: .*(damaged|broken|nonexistent)' "$scratch/out")" 3
+same "unread: and standard error" "$(grep -cE '(damaged.jsonl:1|broken.jsonl:[0-9]+|nonexistent):' "$scratch/err")" 3
+says "unread: no proof" 1 "^ideal: .*not proof: verify says" replay --policy ideal "$hotplug" /nonexistent
+says "unread: nothing at all" 1 "^ioflush replay: /nonexistent: " replay "$scratch/damaged.jsonl" /nonexistent
+same "unread: no report, two messages" "$(cat "$scratch/out" "$scratch/err" | wc -l)" 2
+says "unread: too little memory is said of each" 1 "hotplug.jsonl: .*--memory" verify --memory 100 "$hotplug" 08-unpin-overrun.jsonl
+same "unread: of both" "$(grep -c -- --memory "$scratch/err")" 2
+
 # what no unpin bears out
 unpins='"e": ?"unpin"'
 grep -vE "$unpins" "$hotplug" >"$scratch/none.jsonl"

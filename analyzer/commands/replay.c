@@ -134,6 +134,7 @@ struct gathering {
 	struct report *report;
 	struct error first;    /* why the first capture was left out */
 	struct error left_out; /* why a capture that was left out could not be reported */
+	bool failed;	       /* a capture could not be added to the report: the end */
 	bool until;
 	struct error *e;
 };
@@ -145,7 +146,8 @@ static int end_capture(void *ctx, struct source *s, const struct capture *c, str
 
 	source_dropped(s, &dropped);
 	/* with --to the reader thread is ahead by a random number of events, so the counts would vary */
-	return report_add(g->report, c, m, s->strings, partial, g->until && partial ? NULL : &dropped, g->e);
+	g->failed = report_add(g->report, c, m, s->strings, partial, g->until && partial ? NULL : &dropped, g->e);
+	return g->failed ? -1 : 0;
 }
 
 /* A capture that cannot be read completely is left out; the others are still reported. */
@@ -178,9 +180,17 @@ static int replay_traces(struct options *o, const struct policy_set *set, struct
 	};
 
 	for (size_t i = 0; i < n; i++) {
+		struct error why = {0};
+
 		replay.progress = paths[i];
-		if (replay_run(&replay, paths[i], e))
-			return -1;
+		if (replay_run(&replay, paths[i], &why)) {
+			if (gathering.failed)
+				return -1;
+			if (n == 1)
+				return error_set(e, "%s", why.text);
+			report_leave_out(report, why.text, &gathering.left_out);
+			error_set(&gathering.first, "%s", why.text);
+		}
 		if (gathering.left_out.text[0])
 			return error_set(e, "%s", gathering.left_out.text);
 	}
@@ -287,6 +297,8 @@ static int run_options(const struct command *cmd, struct options *o, char **path
 	goto out;
 error:
 	cli_message(cmd, "%s", e.text);
+	for (size_t i = 1; !report.n && i < report.nleft_out; i++) /* e is about the first */
+		cli_message(cmd, "%s", report.left_out[i]);
 out:
 	report_clear(&report);
 	policy_set_clear(&set);

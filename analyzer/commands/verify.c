@@ -21,9 +21,11 @@
  *		"begin", "unpin", "event": origin}], "more_operations": N,
  *	"unpins": {"derived", "confirmed", "missing_in_kernel", "kernel", "not_derived", "pending": N,
  *		"differences": [{"lo", "hi": PFN, "derived_less_kernel": N}], "more_differences": N}}],
- *	"result": the worst of all: fail, then incomplete, then pass}
+ *	"unread": [{"trace", "capture": N or null, "error": sentence}],
+ *	"result": the worst of all: fail, then incomplete (also what could not be read), then pass}
  *
- * Exit status: 0 PASS, 4 FAIL, 6 INCOMPLETE, of several captures the worst; 1 an input or system error; 2 usage.
+ * What cannot be read is said, and the rest is judged. Exit status: 0 PASS, 4 FAIL, 6 INCOMPLETE, of several captures the
+ * worst; 1 an input or system error, also if only some could not be read; 2 usage.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -41,6 +43,7 @@
 
 #define SHOWN 10	     /* of differences, and of operations */
 #define CAPTURE_MEMORY 65536 /* most that the JSON of one capture takes */
+#define UNREAD_MEMORY 8192   /* and that of what could not be read */
 
 struct difference {
 	uint64_t lo, hi;
@@ -62,8 +65,10 @@ struct verify {
 	struct replay replay;
 	const char *path;
 	bool json;
-	struct json *captures; /* NULL: print text */
+	struct json *captures, *unread;
 	enum verdict worst;
+	bool failed;			   /* something could not be read */
+	bool full;			   /* there is no memory for the results: the end */
 	struct violation violation[SHOWN]; /* of the present capture */
 	size_t nviolations;
 	uint64_t more_violations;
@@ -363,6 +368,12 @@ static void put_capture(const struct verify *v, const struct looked *l)
 	put_unpins(obj, l->m);
 }
 
+static int no_room(struct verify *v, uint64_t capture)
+{
+	v->full = true;
+	return error_set(v->error, "%s: capture %" PRIu64 ": %s", v->path, capture, budget_failure(&v->memory));
+}
+
 static int on_end(void *ctx, struct source *s, const struct capture *c, struct model *m, const char *partial)
 {
 	struct verify *v = ctx;
@@ -378,8 +389,36 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	else if (budget_take(&v->memory, CAPTURE_MEMORY))
 		put_capture(v, &l);
 	else
-		return error_set(v->error, "%s: capture %" PRIu64 ": %s", v->path, c->id, budget_failure(&v->memory));
+		return no_room(v, c->id);
 	return 0;
+}
+
+/* What cannot be read is said at once, and the rest is judged. capture: 0: a whole trace. */
+static void say_unread(struct verify *v, uint64_t capture, const char *why)
+{
+	struct json *one;
+
+	v->failed = true;
+	if (v->worst < VERDICT_INCOMPLETE)
+		v->worst = VERDICT_INCOMPLETE;
+	fflush(stdout);
+	cli_message(v->cmd, "%s", why);
+	if (!v->json)
+		return;
+	if (!budget_take(&v->memory, UNREAD_MEMORY)) {
+		no_room(v, capture);
+		return;
+	}
+	one = json_put_object(v->unread, NULL);
+	json_put_text(one, "trace", v->path);
+	json_put_known(one, "capture", capture, capture);
+	json_put_text(one, "error", why);
+}
+
+static void leave_out(void *ctx, const struct source *s, const struct capture *c, const struct error *why)
+{
+	(void)s;
+	say_unread(ctx, c->id, why->text);
 }
 
 static int run(struct verify *v, char *const *paths)
@@ -391,14 +430,18 @@ static int run(struct verify *v, char *const *paths)
 	v->replay.obs = &v->obs;
 	v->replay.begin = on_begin;
 	v->replay.end = on_end;
+	v->replay.left_out = leave_out;
 	v->replay.ctx = v;
 	v->captures = json_new_array();
-	for (; *paths; paths++) {
+	v->unread = json_new_array();
+	for (; *paths && !v->full; paths++) {
+		struct error why = {0};
+
 		v->path = *paths;
-		if (replay_run(&v->replay, v->path, v->error))
-			return -1;
+		if (replay_run(&v->replay, v->path, &why) && !v->full)
+			say_unread(v, 0, why.text);
 	}
-	return 0;
+	return v->full ? -1 : 0;
 }
 
 static int print_json(struct verify *v)
@@ -406,7 +449,8 @@ static int print_json(struct verify *v)
 	struct json *doc = json_new_object();
 
 	json_put(doc, "captures", v->captures);
-	v->captures = NULL;
+	json_put(doc, "unread", v->unread);
+	v->captures = v->unread = NULL;
 	json_put_text(doc, "result", verdict_json_names[v->worst]);
 	return json_print(stdout, doc, 2) ? error_set(v->error, "out of memory while printing") : 0;
 }
@@ -441,13 +485,14 @@ static int verify_main(const struct command *cmd, int argc, char **argv)
 	if (!err && v.json)
 		err = print_json(&v);
 	json_free(v.captures);
+	json_free(v.unread);
 	policy_set_clear(&v.set);
 	status = cli_flush(cmd);
 	if (err) {
 		cli_message(cmd, "%s", e.text);
 		return STATUS_ERROR;
 	}
-	return status == STATUS_OK ? statuses[v.worst] : status;
+	return status != STATUS_OK ? status : v.failed ? STATUS_ERROR : statuses[v.worst];
 }
 
 const struct command cmd_verify = {
@@ -460,6 +505,6 @@ const struct command cmd_verify = {
 	.options = options,
 	.column = 20,
 	.notes = "Exit status: 0 PASS; 4 FAIL; 6 INCOMPLETE; of several captures the worst (FAIL, INCOMPLETE, PASS);\n"
-		 "1 an input or system error; 2 usage.\n",
+		 "1 an input or system error, also of one trace or capture of several; 2 usage.\n",
 	.run = verify_main,
 };
