@@ -161,6 +161,16 @@ says "--fail-on: a gap wins over FAIL" 3 "not proof" replay --policy none --fail
 says "--fail-on: a capture that goes on" 0 "so far" "${ideal[@]}" "$scratch/recording.jsonl"
 says "without --fail-on no status" 0 "^verify *FAIL" replay --policy ideal 08-unpin-overrun.jsonl
 
+# the header of ftrace text
+small=$data/traces/churn-small.trace
+sed 's#^\# entries-in-buffer.*: 354/354#\# entries-in-buffer/entries-written: 20/20#' "$small" >"$scratch/more.txt"
+sed 's#^\# entries-in-buffer.*: 354/354#\# entries-in-buffer/entries-written: 354/0#' "$small" >"$scratch/unwritten.txt"
+says "text: as many entries as its header says" 0 "^  PASS$" verify "$small"
+says "text: more entries than its header says" 6 "^  INCOMPLETE: more entries than the header says" verify "$scratch/more.txt"
+"$ioflush" import "$scratch/more.txt" -o "$scratch/more.db" >/dev/null
+says "text: in a database too" 6 "^  INCOMPLETE: more entries than the header says" verify "$scratch/more.db"
+says "text: more in the buffer than written" 1 "unwritten.txt:3: .*the first at most the second" verify "$scratch/unwritten.txt"
+
 # what cannot be read is said, and the rest is judged
 echo '{"ioflush_trace":1}' >"$scratch/damaged.jsonl"
 head -c 900 "$hotplug" >"$scratch/broken.jsonl"

@@ -615,6 +615,7 @@ static void test_bad_lines(void **state)
 		{GOOD L("1.6") "unpin: (x) pfn=12 npag", 1, "text:2: the last line has no end"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1", 1, "text:2: the last line has no end"},
 		{"# entries-in-buffer/entries-written: 10/x\n", 0, "text:1: entries-in-buffer"},
+		{"# entries-in-buffer/entries-written: 10/9\n", 0, "written: not two numbers, the first"},
 		{GOOD L("1.6") "unpin: npages=1\n", 1, "text:2: unpin: pfn: missing"}, /* as GOOD shows, it is of a probe */
 		{L("1.4") "unpin: npages=1\n" GOOD, 0, "text:2: unpin: a probe, while line 1 of this name has neither"},
 		{GOOD L("1.6") "unpin: __probe_ip=18446744072 npages=1\n", 1, "text:2: unpin: pfn: missing"},

@@ -32,10 +32,12 @@ struct dropped {
 	uint64_t moved;		  /* not records, but events that got a later time, to keep the order (decoder.h) */
 	uint64_t no_rc;		  /* not records, but events whose probe gave no return code: it counts as 0 */
 	uint64_t no_rc_kinds;	  /* of these kinds (bit k: enum event_kind) */
+	uint64_t more_entries;	  /* not dropped: lines of text beyond what its header counts */
 	struct other_event other_event[OTHER_EVENTS];
 };
 
-/* In the note of a capture that is stored: kinds are not kept, but this is. */
+/* In the note of a capture that is stored: the numbers and kinds are not kept, but this is. */
+#define DROPPED_MORE_ENTRIES "more entries of text than its header says"
 #define DROPPED_NO_RC "events whose probe gave no return code, which counts as 0"
 
 /* Names n records among the other events, if they are among the foremost. The total is not changed. */

@@ -183,6 +183,7 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		.coherency = t->health[HEALTH_unknown_coherency],
 		.partial = partial,
 		.open = t->health[HEALTH_operations_open],
+		.more_entries = (dropped && dropped->more_entries) || strstr(c->note, DROPPED_MORE_ENTRIES),
 		.unordered = t->health[HEALTH_unpinned_unordered],
 		.failed_maps = dropped && dropped->failed_maps && t->health[HEALTH_not_mapped],
 		.no_rc = dropped ? dropped->no_rc_kinds : 0,
@@ -198,8 +199,8 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		j.broken |= judge_is_broken(&j, t, i);
 	if (!explained && (j.broken || (j.missing && !j.midlife && !j.unordered)))
 		j.verdict = VERDICT_FAIL;
-	else if (explained || j.midlife || j.no_unpins || j.coherency || j.partial || j.cut_off || j.open || j.unordered ||
-		 j.failed_maps)
+	else if (explained || j.midlife || j.no_unpins || j.coherency || j.partial || j.more_entries || j.cut_off ||
+		 j.open || j.unordered || j.failed_maps)
 		j.verdict = VERDICT_INCOMPLETE;
 	return j;
 }
@@ -259,6 +260,8 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 		add(&w, "the recording began in mid-life");
 	if (j->partial)
 		add(&w, "only a part of the input was read");
+	if (j->more_entries)
+		add(&w, "more entries than the header says: the text was read while recording went on, or was edited");
 	if (j->cut_off)
 		add(&w, "the recording was cut off: what came later is not here");
 	if (j->coherency)

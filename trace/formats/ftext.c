@@ -64,6 +64,7 @@ struct ftext {
 	unsigned losses;
 	uint64_t entries, expected; /* lines of events since the header that says how many there are; 0: none does */
 	bool lost_unknown;	    /* among those, an unknown number */
+	uint64_t more;		    /* lines beyond what their headers say */
 	bool header;		    /* there was such a header */
 	uint32_t cause;
 	uint64_t cpu_t[CPU_TIMES]; /* 0: no record yet */
@@ -153,10 +154,13 @@ static void add_loss(struct ftext *ft, uint32_t cpu, uint64_t count)
 
 /*
  * At the end, or before another header: checks that all entries of the header were there. Records that the kernel lost
- * while the file was read count as there; they become lost events.
+ * while the file was read count as there; they become lost events. More lines than that come if recording goes on while the
+ * text is read: the end then lacks what other CPUs had, so they are counted.
  */
 static int check_entries(struct ftext *ft)
 {
+	if (ft->header && ft->entries > ft->expected)
+		ft->more += ft->entries - ft->expected;
 	if (ft->entries >= ft->expected || ft->lost_unknown)
 		return 0;
 	return error_set(&ft->failure,
@@ -176,8 +180,8 @@ static int parse_header(struct ftext *ft, const char *p, const char *end)
 	if (!p)
 		return 0;
 	p = ftext_decimal(p + sizeof(entries) - 1, end, INT64_MAX, &in_buffer);
-	if (!p || p == end || *p != '/' || !ftext_decimal(p + 1, end, INT64_MAX, &written))
-		return line_error(ft, "entries-in-buffer/entries-written: not two numbers");
+	if (!p || p == end || *p != '/' || !ftext_decimal(p + 1, end, INT64_MAX, &written) || in_buffer > written)
+		return line_error(ft, "entries-in-buffer/entries-written: not two numbers, the first at most the second");
 	if (check_entries(ft))
 		return -1;
 	ft->expected = in_buffer;
@@ -534,6 +538,7 @@ static void ftext_dropped(struct source *s, struct dropped *d)
 
 	decoder_dropped(ft->decoder, d);
 	d->tracepoints = ft->tracepoints;
+	d->more_entries = ft->more;
 	other_names_dropped(&ft->others, d);
 }
 

@@ -173,6 +173,7 @@ static char *whole_note(const struct store *s, const char *note)
 		{r->dropped.doubtful_names,
 		 "records without the name of their command, which another thread's name may have forged"},
 		{r->dropped.no_rc, DROPPED_NO_RC},
+		{r->dropped.more_entries, DROPPED_MORE_ENTRIES},
 	};
 	char *whole = sqlite3_mprintf("%s", note);
 	size_t i;
