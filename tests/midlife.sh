@@ -61,7 +61,7 @@ says "replay: the paragraph" 0 'midlife the recording began in mid-life: 2 iopts
 	"$ioflush" replay "$part"
 says "replay: the verdict" 0 'none: no certain gap; uncertain: [0-9,]+ leak \([0-9,]+ if new\), [0-9,]+ release' "$ioflush" replay "$part"
 says "replay: the verdict without gaps" 0 'ideal: no certain gap; the lower bound' "$ioflush" replay "$part"
-says "replay: missing unpins are explained" 0 'verify INCOMPLETE: the recording began in mid-life.* [0-9,]+ unpins derived; .*pinned before the recording began' "$ioflush" replay "$part"
+says "replay: missing unpins are explained" 0 'verify INCOMPLETE: the recording began in mid-life.* [0-9,]+ unpins derived, .*pinned before the recording began' "$ioflush" replay "$part"
 is "replay: JSON, every gap is uncertain" '[.policies[] | .gaps == .uncertain] | all' "$ioflush" replay --format json "$part"
 is "replay: JSON, some are if new, and no more than there are" \
 	'(.policies.none.if_new.leak > 0) and ([.policies[] | [.uncertain, .if_new] | (.[0] | to_entries[]) as $u | .[1][$u.key] <= $u.value] | all)' \

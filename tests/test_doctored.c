@@ -306,12 +306,13 @@ struct result {
 
 static void run(const struct trace *t, struct policy_set *set, struct result *r)
 {
-	const struct capture c = {.probes = "", .state = "complete", .note = ""};
+	struct capture c;
 	struct model *m = model_new(set->policy, set->n, NULL, NULL);
 	struct error e = {0};
 
 	memset(r, 0, sizeof(*r));
 	assert_non_null(m);
+	capture_init(&c, 1, "", "jsonl");
 	assert_int_equal(model_events(m, t->ev, t->n, &e), 0);
 	assert_int_equal(model_finish(m, &e), 0);
 	for (r->n = 0; r->n < set->n; r->n++)

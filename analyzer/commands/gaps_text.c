@@ -112,9 +112,8 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 	finding_why(g, a->policy, buf, sizeof(buf));
 	text_item(stdout, "why", buf);
 	if (g->stale_pages && g->stale_pages < g->npages) {
-		snprintf(buf, sizeof(buf), "%s of the pages %s at the same place before: stale since %s last flush",
-			 text_thousands(g->stale_pages), g->stale_pages == 1 ? "was" : "were",
-			 g->stale_pages == 1 ? "its" : "their");
+		snprintf(buf, sizeof(buf), "%s of the pages %s at the same place before: older data of that place",
+			 text_thousands(g->stale_pages), g->stale_pages == 1 ? "was" : "were");
 		text_item(stdout, "stale", buf);
 	}
 	if (g->unordered_pages) {
@@ -190,7 +189,7 @@ static void print_summary(const struct gaps *a, const struct summary *s)
 	for (int k = 0; k < GAPS; k++)
 		printf("%s %s %s", k ? "," : "", gap_names[k], text_thousands(s->pages[k]));
 	if (s->stale)
-		printf("; %s of the leaked pages stale since their last flush", text_thousands(s->stale));
+		printf("; %s of the leaked pages stale", text_thousands(s->stale));
 	for (int k = 0; k < GAPS; k++)
 		unordered += s->unordered[k];
 	if (unordered)

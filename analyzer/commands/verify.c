@@ -234,20 +234,21 @@ static void print_unpins(const struct looked *l)
 	for (size_t i = 0; i < x.n; i++) {
 		const struct difference *d = &x.d[i];
 
-		printf("  %-9s pfn %s: %s by %s\n", d->diff > 0 ? "missing" : "info", text_range(d->lo, d->hi),
-		       d->diff > 0 ? "derived more often than the kernel unpinned," : "unpinned more often than derived,",
-		       text_thousands((uint64_t)llabs(d->diff)));
+		uint64_t n = (uint64_t)llabs(d->diff);
+
+		printf("  %-9s pfn %s: %s unpin%s %s than derived%s\n", d->diff > 0 ? "missing" : "info",
+		       text_range(d->lo, d->hi), text_thousands(n), text_s(n), d->diff > 0 ? "fewer" : "more",
+		       d->lo == d->hi ? "" : ", of each page");
 	}
 	if (x.more)
 		printf("            %s more range%s differ%s\n", text_thousands(x.more), text_s(x.more),
 		       x.more == 1 ? "s" : "");
 	if (t->not_derived && !t->by_kind[EV_rw_access])
-		printf("            no rw_access event was recorded: one read or write of an in-kernel user pins pages, too, and\n"
-		       "            unpins them again; these are among the pages that only accesses held, or that a fill or\n"
-		       "            join had pinned when it failed (info)\n");
+		printf("            perhaps held only by accesses, by one read or write (no rw_access event was recorded), or\n"
+		       "            by a fill or join that failed\n");
 	if (t->midlife.seq && (t->missing_in_kernel || t->not_derived))
-		printf("            the recording began in mid-life: an object older than the recording may also pin a page\n"
-		       "            (missing), or have pinned it before (info)\n");
+		printf("            mid-life: an object older than the recording may pin a page still (missing), or have pinned\n"
+		       "            it before (info)\n");
 }
 
 static void print_result(const struct looked *l)

@@ -28,8 +28,8 @@ const char *finding_what(const struct finding *g)
 	switch (g->kind) {
 	case GAP_LEAK:
 		if (g->stale_pages == g->npages)
-			return "a non-coherent device can read memory stale since its last flush: the same frames at the "
-			       "same place, pinned again and exposed without a flush";
+			return "a non-coherent device can read stale memory, older data of the same place: the same frames, "
+			       "pinned again and exposed without a flush";
 		if (g->stale_pages)
 			return "a non-coherent device can read what memory held before, some of it perhaps another "
 			       "owner's data: first exposed without a flush";

@@ -34,7 +34,7 @@ void report_say(FILE *out, const char *label, const char *fmt, ...) __attribute_
 
 size_t report_name_width(const struct report *r);
 void report_ratio(const struct report *r, size_t policy,
-		  char *cell); /* "1.10x" of what ideal flushes; "-": unsafe, or unknown */
+		  char *cell); /* "1.10x" of what ideal flushes; "-": unsafe, less than that, or unknown */
 void report_table(const struct report *r, FILE *out);
 
 /* ---- verdict.c ---- */

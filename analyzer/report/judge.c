@@ -244,6 +244,7 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 {
 	struct words w = {.out = out, .size = JUDGE_TEXT};
 	char list[LACKING_TEXT], text[LACKING_TEXT + 64];
+	bool first = true;
 
 	out[0] = '\0';
 	if (j->recording)
@@ -272,7 +273,7 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 	if (j->open)
 		add(&w, "it ends within an operation");
 	if (j->unordered)
-		add(&w, "operations of threads overlap where releases and unpins differ");
+		add(&w, "releases and unpins differ where operations of threads overlap");
 	if (j->no_rc) {
 		lacking_text(j->no_rc, list);
 		snprintf(text, sizeof(text), "no rc in %s: whether these failed is not known", list);
@@ -282,14 +283,19 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 		add(&w, "no rc in some ends, as the note says: whether these failed is not known");
 	if (j->failed_maps)
 		add(&w, "maps failed, and how is not recorded");
-	for (int i = 0, n = 0; i < HEALTH_COUNT; i++) {
+	for (int i = 0; i < HEALTH_COUNT; i++) {
 		if (!judge_is_broken(j, t, i))
 			continue;
-		snprintf(text, sizeof(text), "%s%s", n++ ? "" : "a complete trace has no ", health_table[i].name);
+		snprintf(text, sizeof(text), "%s%s (%s)", first ? "must be 0: " : "", health_table[i].name,
+			 text_thousands(t->health[i]));
+		add_text(&w, first ? "; " : ", ", text);
+		first = false;
+	}
+	if (j->missing) {
+		snprintf(text, sizeof(text), "%s unpin%s derived that the kernel did not make",
+			 text_thousands(t->missing_in_kernel), text_s(t->missing_in_kernel));
 		add(&w, text);
 	}
-	if (j->missing)
-		add(&w, "unpins that the kernel did not make");
 }
 
 /* ---- of several captures ---- */

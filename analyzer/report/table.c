@@ -85,6 +85,8 @@ void report_ratio(const struct report *r, size_t i, char *cell)
 	snprintf(cell, REPORT_CELL, "-");
 	if (!base || !report_judged(r) || !report_is_safe(&r->counts[i]))
 		return;
+	if (report_flushed(&r->counts[i]) < base)
+		return;
 	q = ratio_hundredths(report_flushed(&r->counts[i]), base);
 	if (q < 1000000)
 		snprintf(cell, REPORT_CELL, "%" PRIu64 ".%02ux", q / 100, (unsigned)(q % 100));

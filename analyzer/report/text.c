@@ -125,9 +125,9 @@ static void print_unpins(const struct report *r, FILE *out)
 		report_say(out, "", "no unpins derived; the kernel made %s", text_thousands(t->kernel_unpins));
 	else if (report_midlife(r))
 		report_say(out, "",
-			   "%s unpin%s derived; of them %s missing in the kernel's own unpin events, which is right if an object "
-			   "older than the recording pins the page, too; %s of the kernel's %s not derived: pinned before the "
-			   "recording began, or held only by accesses",
+			   "%s unpin%s derived, %s of them missing in the kernel's own unpin events: perhaps older objects pin "
+			   "the pages still; %s of the kernel's %s not derived: pinned before the recording began, or held only "
+			   "by accesses",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins),
 			   text_thousands(t->missing_in_kernel), text_thousands(t->not_derived),
 			   text_thousands(t->kernel_unpins));
@@ -152,9 +152,8 @@ static void print_unpins(const struct report *r, FILE *out)
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins), text_thousands(t->not_derived),
 			   text_thousands(t->kernel_unpins),
 			   t->by_kind[EV_rw_access] ?
-				   "pages that only accesses held, or that a fill or join had pinned when it failed" :
-				   "pages that only accesses held, that a fill or join had pinned when it failed, or that were "
-				   "pinned for one read or write, of which no rw_access event tells");
+				   "held only by accesses, or by a fill or join that failed" :
+				   "held only by accesses, by one read or write, or by a fill or join that failed");
 	else
 		report_say(out, "", "%s unpin%s derived, the kernel's own unpin events confirm all of them",
 			   text_thousands(t->derived_unpins), text_s(t->derived_unpins));

@@ -99,9 +99,9 @@ static void add_gaps(const struct report *r, const struct policy_counts *c, stru
 		text_add(t, " %s read stale in the kernel", text_thousands(gap[GAP_ACCESS]));
 	add_uncertain(c, t);
 	if (c->stale_leak)
-		text_add(t, "; %s of the leaked pages %s stale since %s last flush",
+		text_add(t, "; %s of the leaked pages %s stale: older data of the same place",
 			 c->stale_leak == c->gaps[GAP_LEAK] ? "all" : text_thousands(c->stale_leak),
-			 c->stale_leak == 1 ? "is" : "are", c->stale_leak == 1 ? "its" : "their");
+			 c->stale_leak == 1 ? "is" : "are");
 	add_unordered(c, t);
 }
 
@@ -120,7 +120,7 @@ static void add_cost(const struct report *r, size_t i, struct text *t)
 			 r->totals.health[HEALTH_failed_fills] || r->totals.health[HEALTH_failed_joins] ?
 				 "; fills failed: another safe policy may flush less" :
 				 "; the lower bound");
-	else if (!report_is_safe(&r->counts[i]))
+	else if (!report_is_safe(&r->counts[i]) || pages < report_flushed(ideal))
 		text_add(t, "; flushes %s page%s", text_thousands(pages), text_s(pages));
 	else if (!report_flushed(ideal))
 		text_add(t, "; flushes %s page%s where ideal flushes none", text_thousands(pages), text_s(pages));
