@@ -169,6 +169,8 @@ says "text: as many entries as its header says" 0 "^  PASS$" verify "$small"
 says "text: more entries than its header says" 6 "^  INCOMPLETE: more entries than the header says" verify "$scratch/more.txt"
 "$ioflush" import "$scratch/more.txt" -o "$scratch/more.db" >/dev/null
 says "text: in a database too" 6 "^  INCOMPLETE: more entries than the header says" verify "$scratch/more.db"
+sed '$s/$/\nCPU:1 [LOST 3 EVENTS]/' "$small" >"$scratch/lost.txt"
+says "text: what was lost is no entry" 6 "^  INCOMPLETE: records were lost$" verify "$scratch/lost.txt"
 says "text: more in the buffer than written" 1 "unwritten.txt:3: .*the first at most the second" verify "$scratch/unwritten.txt"
 
 # what cannot be read is said, and the rest is judged
@@ -190,6 +192,10 @@ says "unread: nothing at all" 1 "^ioflush replay: /nonexistent: " replay "$scrat
 same "unread: no report, two messages" "$(cat "$scratch/out" "$scratch/err" | wc -l)" 2
 says "unread: too little memory is said of each" 1 "hotplug.jsonl: .*--memory" verify --memory 100 "$hotplug" 08-unpin-overrun.jsonl
 same "unread: of both" "$(grep -c -- --memory "$scratch/err")" 2
+
+# A ratio below that of ideal, which only gaps make possible, is none.
+says "no ratio below ideal" 0 "^sticky-v1: .*16 re-exposed; flushes [0-9]+ pages" replay "$data/cases/reexpose.jsonl"
+same "nor in the table" "$(grep -cE '^(sticky-v1|area-flag) .* -$' "$scratch/out") $(grep -cE ' 0[.][0-9]+x' "$scratch/out")" "2 0"
 
 # what no unpin bears out
 unpins='"e": ?"unpin"'

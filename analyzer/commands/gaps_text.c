@@ -76,9 +76,8 @@ static void print_uncertain(const struct finding *g)
 
 	snprintf(fresh, sizeof(fresh), "%s", g->new_pages ? text_thousands(g->new_pages) : "none");
 	snprintf(buf, sizeof(buf),
-		 "the recording began in mid-life: of %s page%s, %s %s sure to be in gaps if their memory was new to "
-		 "iommufd then; objects older than the recording may have flushed a page that was not, or still pin or "
-		 "expose it",
+		 "the recording began in mid-life: of %s page%s, %s %s in gaps for sure if their memory was new to iommufd "
+		 "then; an older object may have flushed a page, or pin or expose it still",
 		 text_thousands(g->npages), text_s(g->npages), fresh, g->new_pages == 1 ? "is" : "are");
 	text_item(stdout, "uncertain", buf);
 }

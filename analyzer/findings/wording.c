@@ -95,11 +95,10 @@ void text_fields(char *buf, size_t len, const struct event *ev, const struct int
 void text_health(FILE *out, enum health h, uint64_t value)
 {
 	const struct health_desc *d = &health_table[h];
-	char buf[TEXT_MAX], counted[64];
+	char buf[TEXT_MAX], counted[TEXT_MAX / 2];
 
-	text_counted(counted, sizeof(counted), value, d->unit);
-	snprintf(buf, sizeof(buf), "%s: %s: %s%s%s", d->name, counted, d->doc, d->advice[0] ? "; advice: " : "",
-		 d->advice);
+	text_counted(counted, sizeof(counted), value, d->doc);
+	snprintf(buf, sizeof(buf), "%s: %s%s%s", d->name, counted, d->advice[0] ? "; advice: " : "", d->advice);
 	text_item(out, d->severity == 'e' ? "error" : d->severity == 'w' ? "warning" : "info", buf);
 }
 

@@ -63,6 +63,7 @@ struct ftext {
 	} loss[LOSSES];
 	unsigned losses;
 	uint64_t entries, expected; /* lines of events since the header that says how many there are; 0: none does */
+	uint64_t lost;		    /* records that were lost since */
 	bool lost_unknown;	    /* among those, an unknown number */
 	uint64_t more;		    /* lines beyond what their headers say */
 	bool header;		    /* there was such a header */
@@ -161,7 +162,7 @@ static int check_entries(struct ftext *ft)
 {
 	if (ft->header && ft->entries > ft->expected)
 		ft->more += ft->entries - ft->expected;
-	if (ft->entries >= ft->expected || ft->lost_unknown)
+	if (ft->entries + ft->lost >= ft->expected || ft->lost_unknown)
 		return 0;
 	return error_set(&ft->failure,
 			 "%s:%" PRIu64 ": the header says %" PRIu64 " entries, %" PRIu64
@@ -185,7 +186,7 @@ static int parse_header(struct ftext *ft, const char *p, const char *end)
 	if (check_entries(ft))
 		return -1;
 	ft->expected = in_buffer;
-	ft->entries = 0;
+	ft->entries = ft->lost = 0;
 	ft->header = true;
 	ft->lost_unknown = false;
 	if (written > in_buffer)
@@ -211,7 +212,7 @@ static int other_line(struct ftext *ft, const char *p, const char *end)
 	}
 	if (ftext_loss(text, end, &cpu, &count)) {
 		add_loss(ft, cpu, count);
-		ft->entries += count;
+		ft->lost += count;
 		ft->lost_unknown |= !count;
 		return 0;
 	}
