@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "base/number.h"
 
 /* The text behind the number of new ones. */
 static const struct {
@@ -33,7 +34,7 @@ uint64_t health_lost(const struct ring_stats *r, const struct writer_stats *w)
 
 	counts(n, r, w);
 	for (int i = 0; i < LOSSES; i++)
-		sum += n[i];
+		sum = number_sum(sum, n[i]);
 	return sum;
 }
 

@@ -16,6 +16,8 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "base/number.h"
+
 const char *const naive_kind_names[NAIVE_KINDS] = {"map", "unmap", "unpin", "access"};
 const char *const naive_gap_names[NAIVE_GAPS] = {"leak", "reexpose", "release", "access"};
 const char *const naive_health_names[NAIVE_HEALTH_COUNT] = {
@@ -2285,7 +2287,7 @@ static void on_lost(struct naive *n, const struct event *ev)
 	if (ev->missing & 1 << 0)
 		n->totals.health[NAIVE_lost_unknown]++;
 	else
-		n->totals.health[NAIVE_lost_records] += ev->lost.count;
+		n->totals.health[NAIVE_lost_records] = number_sum(n->totals.health[NAIVE_lost_records], ev->lost.count);
 }
 
 void naive_event(struct naive *n, const struct event *ev)

@@ -357,6 +357,17 @@ static void lost(struct fixture *f)
 	feed(f, (struct event){.kind = EV_lost, .lost = {.count = 1}, .missing = 1u << 1 | 1u << 2});
 }
 
+/* What would wrap to no loss at all stays the most there is. */
+static void test_losses_do_not_wrap(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 2; i++)
+		feed(f, (struct event){.kind = EV_lost, .lost = {.count = 1ull << 63}, .missing = 1u << 1 | 1u << 2});
+	assert_true(health(f, HEALTH_lost_records) == UINT64_MAX);
+	assert_true(model_totals(f->m)->losses.loss[0].records == UINT64_MAX);
+}
+
 /* Five events name four older objects, each met once; the first is told. */
 static void test_older_objects_are_met_once(void **state)
 {
@@ -499,6 +510,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_observer, setup_watched, teardown),
 		cmocka_unit_test_setup_teardown(test_older_objects_are_met_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_loss, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_losses_do_not_wrap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_or_older, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_fill_shows_an_older_domain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_interrupt_shows_nothing, setup, teardown),

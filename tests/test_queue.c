@@ -189,6 +189,26 @@ static void test_open_loss(void **state)
 	queue_free(q);
 }
 
+/* Two losses whose sum would wrap are not "none". */
+static void test_huge_losses(void **state)
+{
+	struct queue *q = queue_new(1);
+	struct event lost = make_event(1);
+	struct seen s = {0};
+
+	(void)state;
+	put_range(q, 0, 2);
+	lost.kind = EV_lost;
+	lost.lost.count = 1ull << 63;
+	lost.missing = 0;
+	queue_put(q, &lost, 1);
+	queue_put(q, &lost, 1);
+	assert_int_equal(take(q, &s, 4), 1);
+	assert_int_equal(take(q, &s, 4), 0);
+	assert_true(s.lost[QUEUE_FULL] == UINT64_MAX);
+	queue_free(q);
+}
+
 /* Many losses while the consumer sleeps: never more than the marks, and all counted. */
 static void test_many_losses(void **state)
 {
@@ -274,8 +294,10 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),	  cmocka_unit_test(test_peek_again),  cmocka_unit_test(test_overflow),
-		cmocka_unit_test(test_open_loss), cmocka_unit_test(test_many_losses), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_order),	    cmocka_unit_test(test_peek_again),
+		cmocka_unit_test(test_overflow),    cmocka_unit_test(test_open_loss),
+		cmocka_unit_test(test_huge_losses), cmocka_unit_test(test_many_losses),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

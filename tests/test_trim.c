@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/number.h"
 #include "tests/random_events.h"
 #include "trace/formats/open.h"
 #include "trace/source.h"
@@ -73,7 +74,8 @@ static void make_events(struct fixture *f, struct model *m, uint64_t seed)
 	for (size_t i = 0; i < EVENTS; i++) {
 		m->ev[i] = random_event(&seed, f->strings, i % 7 == 3 ? EV_lost : 0, &t);
 		if (m->ev[i].kind == EV_lost && event_has(&m->ev[i], lost, count))
-			m->ev[i].lost.count %= 1000;
+			m->ev[i].lost.count = seed % 2 ? 1 + m->ev[i].lost.count % 1000 :
+							 UINT64_MAX - 1; /* sums may not fit */
 	}
 	m->ev[EVENTS - 1].t++; /* the last is alone at its time */
 }
@@ -149,9 +151,9 @@ static size_t trim_model(struct model *m, uint64_t before_t, size_t max)
 		const struct event *ev = &m->ev[m->first++];
 
 		if (ev->kind != EV_lost)
-			m->records++;
+			m->records = number_sum(m->records, 1);
 		else if (event_has(ev, lost, count))
-			m->records += ev->lost.count;
+			m->records = number_sum(m->records, ev->lost.count);
 		else
 			m->unknown = true;
 	}

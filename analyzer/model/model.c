@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "analyzer/model/impl.h"
+#include "base/number.h"
 
 const char *const hook_names[HOOKS] = {"map", "unmap", "unpin", "access"};
 const char *const gap_names[GAPS] = {"leak", "reexpose", "release", "access"};
@@ -50,7 +51,7 @@ void model_on_lost(struct model *m, const struct event *ev)
 		l.records = ev->lost.count;
 	else
 		l.unknown = 1;
-	count(m, HEALTH_lost_records, l.records);
+	m->totals.health[HEALTH_lost_records] = number_sum(m->totals.health[HEALTH_lost_records], l.records);
 	count(m, HEALTH_lost_unknown, l.unknown);
 	tally_loss(&m->totals.losses, &l);
 }

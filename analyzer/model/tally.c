@@ -2,12 +2,7 @@
 /* See tally.h. */
 #include "analyzer/model/tally.h"
 
-static uint64_t add(uint64_t a, uint64_t b)
-{
-	uint64_t sum;
-
-	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
+#include "base/number.h"
 
 void tally_loss(struct losses *to, const struct loss *l)
 {
@@ -21,9 +16,9 @@ void tally_loss(struct losses *to, const struct loss *l)
 	} else if (i == to->n) {
 		to->loss[to->n++] = (struct loss){.cause = l->cause};
 	}
-	to->loss[i].records = add(to->loss[i].records, l->records);
-	to->loss[i].places = add(to->loss[i].places, l->places);
-	to->loss[i].unknown = add(to->loss[i].unknown, l->unknown);
+	to->loss[i].records = number_sum(to->loss[i].records, l->records);
+	to->loss[i].places = number_sum(to->loss[i].places, l->places);
+	to->loss[i].unknown = number_sum(to->loss[i].unknown, l->unknown);
 }
 
 void tally_failure(struct failures *to, const struct failure *f)
@@ -38,5 +33,5 @@ void tally_failure(struct failures *to, const struct failure *f)
 	} else if (i == to->n) {
 		to->failure[to->n++] = (struct failure){.kind = f->kind, .rc = f->rc, .first = f->first};
 	}
-	to->failure[i].n = add(to->failure[i].n, f->n);
+	to->failure[i].n = number_sum(to->failure[i].n, f->n);
 }

@@ -9,13 +9,7 @@
 #include "analyzer/report/impl.h"
 #include "analyzer/report/lacking.h"
 #include "base/grow.h"
-
-static uint64_t add(uint64_t a, uint64_t b)
-{
-	uint64_t sum;
-
-	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
+#include "base/number.h"
 
 uint64_t report_multiply(uint64_t a, uint64_t b)
 {
@@ -29,7 +23,7 @@ uint64_t report_flushed(const struct policy_counts *c)
 	uint64_t n = 0;
 
 	for (int i = 0; i < HOOKS; i++)
-		n = add(n, c->flush[i]);
+		n = number_sum(n, c->flush[i]);
 	return n;
 }
 
@@ -186,35 +180,35 @@ static void add_totals(struct model_totals *sum, const struct model_totals *t)
 		sum->first_t = t->first_t;
 	if (t->events && (first || t->last_t > sum->last_t))
 		sum->last_t = t->last_t;
-	sum->events = add(sum->events, t->events);
+	sum->events = number_sum(sum->events, t->events);
 	for (int i = 0; i < EV_KINDS; i++)
-		sum->by_kind[i] = add(sum->by_kind[i], t->by_kind[i]);
-	sum->mapped_pages = add(sum->mapped_pages, t->mapped_pages);
-	sum->unpinned_pages = add(sum->unpinned_pages, t->unpinned_pages);
+		sum->by_kind[i] = number_sum(sum->by_kind[i], t->by_kind[i]);
+	sum->mapped_pages = number_sum(sum->mapped_pages, t->mapped_pages);
+	sum->unpinned_pages = number_sum(sum->unpinned_pages, t->unpinned_pages);
 	if (t->peak_exposed > sum->peak_exposed)
 		sum->peak_exposed = t->peak_exposed;
-	sum->derived_unpins = add(sum->derived_unpins, t->derived_unpins);
-	sum->kernel_unpins = add(sum->kernel_unpins, t->kernel_unpins);
-	sum->missing_in_kernel = add(sum->missing_in_kernel, t->missing_in_kernel);
-	sum->not_derived = add(sum->not_derived, t->not_derived);
-	sum->pending_unpins = add(sum->pending_unpins, t->pending_unpins);
+	sum->derived_unpins = number_sum(sum->derived_unpins, t->derived_unpins);
+	sum->kernel_unpins = number_sum(sum->kernel_unpins, t->kernel_unpins);
+	sum->missing_in_kernel = number_sum(sum->missing_in_kernel, t->missing_in_kernel);
+	sum->not_derived = number_sum(sum->not_derived, t->not_derived);
+	sum->pending_unpins = number_sum(sum->pending_unpins, t->pending_unpins);
 	for (int i = 0; i < HEALTH_COUNT; i++)
-		sum->health[i] = add(sum->health[i], t->health[i]);
+		sum->health[i] = number_sum(sum->health[i], t->health[i]);
 }
 
 static void add_counts(struct policy_counts *sum, const struct policy_counts *c)
 {
 	for (int i = 0; i < HOOKS; i++)
-		sum->flush[i] = add(sum->flush[i], c->flush[i]);
-	sum->ranges = add(sum->ranges, c->ranges);
+		sum->flush[i] = number_sum(sum->flush[i], c->flush[i]);
+	sum->ranges = number_sum(sum->ranges, c->ranges);
 	for (int i = 0; i < GAPS; i++)
-		sum->gaps[i] = add(sum->gaps[i], c->gaps[i]);
+		sum->gaps[i] = number_sum(sum->gaps[i], c->gaps[i]);
 	for (int i = 0; i < GAPS; i++) {
-		sum->uncertain[i] = add(sum->uncertain[i], c->uncertain[i]);
-		sum->if_new[i] = add(sum->if_new[i], c->if_new[i]);
-		sum->unordered[i] = add(sum->unordered[i], c->unordered[i]);
+		sum->uncertain[i] = number_sum(sum->uncertain[i], c->uncertain[i]);
+		sum->if_new[i] = number_sum(sum->if_new[i], c->if_new[i]);
+		sum->unordered[i] = number_sum(sum->unordered[i], c->unordered[i]);
 	}
-	sum->stale_leak = add(sum->stale_leak, c->stale_leak);
+	sum->stale_leak = number_sum(sum->stale_leak, c->stale_leak);
 }
 
 static void add_dropped(struct report *r, const struct dropped *d)
@@ -225,13 +219,13 @@ static void add_dropped(struct report *r, const struct dropped *d)
 		r->dropped_unknown = true;
 		return;
 	}
-	sum->failed_maps = add(sum->failed_maps, d->failed_maps);
-	sum->failed_accesses = add(sum->failed_accesses, d->failed_accesses);
-	sum->empty_unmaps = add(sum->empty_unmaps, d->empty_unmaps);
-	sum->other = add(sum->other, d->other);
-	sum->unnamed = add(sum->unnamed, d->unnamed);
-	sum->doubtful_names = add(sum->doubtful_names, d->doubtful_names);
-	sum->moved = add(sum->moved, d->moved);
+	sum->failed_maps = number_sum(sum->failed_maps, d->failed_maps);
+	sum->failed_accesses = number_sum(sum->failed_accesses, d->failed_accesses);
+	sum->empty_unmaps = number_sum(sum->empty_unmaps, d->empty_unmaps);
+	sum->other = number_sum(sum->other, d->other);
+	sum->unnamed = number_sum(sum->unnamed, d->unnamed);
+	sum->doubtful_names = number_sum(sum->doubtful_names, d->doubtful_names);
+	sum->moved = number_sum(sum->moved, d->moved);
 }
 
 int report_add(struct report *r, const struct capture *c, const struct model *m, const struct intern *strings,

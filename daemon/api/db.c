@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 #include "trace/store/rows.h"
 
 #define BUSY_MS 50	    /* most time that the HTTP thread waits for a lock */
@@ -309,7 +310,7 @@ static void add_cause(struct api_losses *s, const char *text, uint64_t records)
 	}
 	if (i == s->causes)
 		strcpy(s->cause[s->causes++].name, name);
-	s->cause[i].records += records;
+	s->cause[i].records = number_sum(s->cause[i].records, records);
 }
 
 static void add_loss(struct loss_entry *l, sqlite3_stmt *stmt)
@@ -320,7 +321,7 @@ static void add_loss(struct loss_entry *l, sqlite3_stmt *stmt)
 
 	l->last_id = column_u64(stmt, 0);
 	l->sum.rows++;
-	l->sum.records += n;
+	l->sum.records = number_sum(l->sum.records, n);
 	l->sum.unknown += !known;
 	add_cause(&l->sum, cause ? cause : "unknown", n);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /v1/status: what is recorded now, how fast, what was lost, and whether anything is wrong. */
 #include "base/clock.h"
+#include "base/number.h"
 #include "daemon/api/call.h"
 #include "daemon/api/live.h"
 #include "daemon/api/routes.h"
@@ -35,7 +36,7 @@ static void put_losses(struct json *into, const struct ring_stats *r, const stru
 
 	live_losses(r, w, loss);
 	for (int i = 0; i < LOSSES; i++)
-		sum += loss[i].records;
+		sum = number_sum(sum, loss[i].records);
 	json_put_u64(into, "records", sum);
 	json_put_u64(into, "unknown", r->lost_unknown);
 	by_cause = json_put_object(into, "by_cause");

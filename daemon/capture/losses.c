@@ -6,6 +6,7 @@
  */
 #include "daemon/capture/impl.h"
 
+#include "base/number.h"
 #include "trace/losses.h"
 
 #define BIT(i) (1u << (i))
@@ -40,13 +41,14 @@ static uint64_t *loss_counter(struct ring_stats *s, enum loss_cause cause)
 
 void loss_add(struct ring *r, struct cpu *c, enum loss_cause cause, uint64_t count)
 {
+	uint64_t *all = loss_counter(&r->stats, cause);
 	struct loss *l = &c->loss[cause];
 
 	if (!l->count && !l->places) {
 		l->since = c->last;
 	}
-	l->count += count;
-	*loss_counter(&r->stats, cause) += count;
+	l->count = number_sum(l->count, count);
+	*all = number_sum(*all, count);
 	c->has_loss = true;
 }
 

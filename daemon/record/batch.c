@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/number.h"
 
 #define SECOND INT64_C(1000000000)
 
@@ -81,7 +82,7 @@ static int append_run(struct writer *w, struct batch *b, const struct event *ev,
 		for (first = i; i < n && is_valid(w, b, &ev[i]); i++) {
 			b->last_t = ev[i].t;
 			b->has_t = true;
-			b->records += ev[i].kind == EV_lost ? ev[i].lost.count : 1;
+			b->records = number_sum(b->records, ev[i].kind == EV_lost ? ev[i].lost.count : 1);
 		}
 		if (store_append(w->store, ev + first, i - first, w->strings, e))
 			return -1;

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
+
 #define MARKS 32u /* losses in the queue at once: before each but the first there is an eighth of the queue */
 #define LINE 64	  /* the two sides write to different cache lines */
 
@@ -74,7 +76,8 @@ void queue_free(struct queue *q)
 /* Only the producer adds, so no read-modify-write is needed. */
 static void add(_Atomic uint64_t *total, uint64_t n)
 {
-	atomic_store_explicit(total, atomic_load_explicit(total, memory_order_relaxed) + n, memory_order_release);
+	atomic_store_explicit(total, number_sum(atomic_load_explicit(total, memory_order_relaxed), n),
+			      memory_order_release);
 }
 
 static void count_lost(struct queue *q, const struct event *ev, size_t n)
@@ -91,11 +94,11 @@ static void count_lost(struct queue *q, const struct event *ev, size_t n)
 		else if (!event_has(&ev[i], lost, count))
 			unknown++;
 		else
-			records += ev[i].lost.count;
+			records = number_sum(records, ev[i].lost.count);
 	}
 	/* t first: who sees the counts must not see an earlier t */
 	atomic_store_explicit(&q->total.t, ev[n - 1].t, memory_order_release);
-	add(&q->total.records[cause], records + own);
+	add(&q->total.records[cause], number_sum(records, own));
 	add(&q->own[cause], own);
 	add(&q->total.unknown[cause], unknown);
 	q->losing = true;

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/number.h"
 #include "trace/decoder/decoder.h"
 #include "trace/formats/ftext_line.h"
 #include "trace/formats/open.h"
@@ -144,7 +145,7 @@ static void add_loss(struct ftext *ft, uint32_t cpu, uint64_t count)
 	if (ft->losses == LOSSES) {
 		/* too many losses without an event between them: add them up */
 		i = LOSSES - 1;
-		ft->loss[i].count = count && ft->loss[i].count ? ft->loss[i].count + count : 0;
+		ft->loss[i].count = count && ft->loss[i].count ? number_sum(ft->loss[i].count, count) : 0;
 		ft->loss[i].cpu = EVENT_NO_CPU;
 		return;
 	}
@@ -212,7 +213,7 @@ static int other_line(struct ftext *ft, const char *p, const char *end)
 	}
 	if (ftext_loss(text, end, &cpu, &count)) {
 		add_loss(ft, cpu, count);
-		ft->lost += count;
+		ft->lost = number_sum(ft->lost, count);
 		ft->lost_unknown |= !count;
 		return 0;
 	}

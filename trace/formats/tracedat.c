@@ -19,6 +19,7 @@
 
 #include <event-parse.h>
 
+#include "base/number.h"
 #include "trace/decoder/decoder.h"
 #include "trace/decoder/subbuf.h"
 #include "trace/formats/cpudata.h"
@@ -86,7 +87,7 @@ static int next_subbuf(struct tracedat *td, struct cpu_reader *r, struct error *
 static void add_lost(struct cpu_reader *r)
 {
 	if (r->sb.lost > 0 && r->lost >= 0)
-		r->lost += r->sb.lost;
+		r->lost = r->lost > INT64_MAX - r->sb.lost ? INT64_MAX : r->lost + r->sb.lost;
 	else if (r->sb.lost)
 		r->lost = r->sb.lost;
 }
@@ -157,7 +158,7 @@ static int settle_stats(struct tracedat *td, struct cpu_reader *r, const struct 
 	if (!counted)
 		return 0;
 	while (next_subbuf(td, r, &ignored) > 0) {
-		known += r->sb.lost > 0 ? (uint64_t)r->sb.lost : 0;
+		known = number_sum(known, r->sb.lost > 0 ? (uint64_t)r->sb.lost : 0);
 		places += r->sb.lost < 0;
 	}
 	atomic_store(&td->bytes_done, done);

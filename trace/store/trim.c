@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "trace/store/rows.h"
 
 struct trim {
@@ -50,11 +51,11 @@ static int string_sum(struct trim *t, int64_t id, uint64_t *sum, bool *is_mark, 
 static void count_records(struct trim *t, const struct event *ev)
 {
 	if (ev->kind != EV_lost)
-		t->records++;
+		t->records = number_sum(t->records, 1);
 	else if (!event_has(ev, lost, count))
 		t->unknown++;
 	else
-		t->records += ev->lost.count;
+		t->records = number_sum(t->records, ev->lost.count);
 }
 
 /* What is selected behind the event: tid, comm's text. */
