@@ -115,10 +115,30 @@ static void test_coherent_from_hwpt_alloc(void **state)
 	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(16), "domain", U(64), NULL), 1);
 	assert_int_equal(f->ev[0].missing, 4);
 	assert_int_equal(f->ev[0].domain_add.coherent, 0);
-	/* A probe that tells it itself; any value but 0 is 1. */
-	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(1), "domain", U(2), "coherent", U(254), NULL), 1);
+	/* a probe that tells it itself */
+	assert_int_equal(feed(f, 1, "domain_add", "iopt", U(1), "domain", U(2), "coherent", U(1), NULL), 1);
 	assert_int_equal(f->ev[0].domain_add.coherent, 1);
 	assert_int_equal(decoder_stats(f->d)->state, 2);
+}
+
+/* The probes read one byte, a bool of the kernel: another value is damage, and says nothing of the domain. */
+static void test_coherent_is_a_bool(void **state)
+{
+	static const uint64_t bad[] = {2, 254, 255, 256, UINT64_MAX};
+	struct fixture *f = *state;
+	char want[96];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(feed(f, 1, "hwpt_alloc", "coherent", U(1), NULL), 0);
+		assert_int_equal(feed(f, 1, "hwpt_alloc", "coherent", U(bad[i]), NULL), -1);
+		snprintf(want, sizeof(want), "hwpt_alloc: coherent: %" PRIu64 ": must be 0 or 1", bad[i]);
+		assert_string_equal(f->e.text, want);
+		assert_int_equal(feed(f, 1, "domain_add", "iopt", U(16), "domain", U(48), NULL), 1);
+		assert_false(event_has(&f->ev[0], domain_add, coherent));
+		assert_int_equal(feed(f, 1, "domain_add", "iopt", U(1), "domain", U(2), "coherent", U(bad[i]), NULL), -1);
+		snprintf(want, sizeof(want), "domain_add: coherent: %" PRIu64 ": is 0, 1 or unknown", bad[i]);
+		assert_string_equal(f->e.text, want);
+	}
 }
 
 static void test_loss_forgets_coherency(void **state)
@@ -732,6 +752,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 		WITH_FIXTURE(test_coherent_from_hwpt_alloc),
+		WITH_FIXTURE(test_coherent_is_a_bool),
 		WITH_FIXTURE(test_loss_forgets_coherency),
 		WITH_FIXTURE(test_dropped_are_counted),
 		WITH_FIXTURE(test_sizes_and_pfns),

@@ -626,6 +626,8 @@ static void test_bad_lines(void **state)
 		 "text:2: area_fill_end: other lines of it have other fields"},
 		{L("1.6") "{x} area_fill_end: (iopt_map_pages+0x1c1/0x270 <- iopt_area_fill_domains) area=0xff30 rc=0\n",
 		 0, "text:1: a probe on iopt_area_fill_domains, in columns"},
+		{GOOD L("1.6") "hwpt_alloc: (x) ioas=1 idev=2 coherent=2\n", 1,
+		 "text:2: hwpt_alloc: coherent: 2: must be"},
 		{"CPU:1 [LOST 5 EVENTS]\n" L("1.6") "unpin: (x) pfn=0xffffffffffffffff npages=1\n", 1, "text:2: unpin"},
 	};
 	struct event ev;

@@ -188,9 +188,14 @@ static int on_hwpt_alloc(struct decoder *d, const struct raw_record *r, struct e
 	d->stats.state++;
 	if (!th)
 		return -1;
+	/* the probe reads one byte, a bool of the kernel */
+	th->has_coherent = r->v[X_COHERENT] <= 1;
+	th->coherent = r->v[X_COHERENT];
+	if (!th->has_coherent) { /* that of an earlier one would not be this domain's */
+		thread_drop_if_idle(d, th);
+		return error_set(e, "hwpt_alloc: coherent: %" PRIu64 ": must be 0 or 1", r->v[X_COHERENT]);
+	}
 	d->waits = true;
-	th->has_coherent = true;
-	th->coherent = r->v[X_COHERENT] != 0;
 	return 0;
 }
 
@@ -209,7 +214,6 @@ static void finish_domain_add(struct decoder *d, struct event *ev)
 {
 	struct thread *th;
 
-	ev->domain_add.coherent = ev->domain_add.coherent != 0;
 	if (event_has(ev, domain_add, coherent))
 		return;
 	th = thread_find(d, thread_id(ev->tid, ev->cpu));
