@@ -134,6 +134,9 @@ static inline void random_fit(uint64_t *seed, struct event *ev)
 		random_run(seed, &ev->unpin.pfn, &size, 1ull << 52);
 		ev->unpin.npages = size;
 		break;
+	case EV_lost:
+		ev->lost.count += !(ev->missing & 1) && !ev->lost.count;
+		break;
 	default:
 		break;
 	}

@@ -187,6 +187,11 @@ static void test_others(void **state)
 	refused(&ev, "domain_remove: cpu: missing");
 	ev = (struct event){.kind = EV_lost, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .missing = 7};
 	taken(&ev);
+	ev.missing = 6;
+	refused(&ev, "lost: count: 0: a loss has at least one record; one of unknown size has no count");
+	ev.lost.count = 1;
+	taken(&ev);
+	ev.lost.count = 0;
 	ev.missing = 15;
 	refused(&ev, "lost: unknown fields 0xf: the event has only 3");
 	ev = (struct event){.kind = EV_KINDS};

@@ -614,6 +614,8 @@ static void test_bad_lines(void **state)
 		{GOOD " churn-80 [001] ..... 99999999999999999.6: unpin: (x) pfn=12 npages=1\n", 1, "text:2: not a line"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npag", 1, "text:2: the last line has no end"},
 		{GOOD L("1.6") "unpin: (x) pfn=12 npages=1", 1, "text:2: the last line has no end"},
+		{GOOD "CPU:1 [LOST 0 EVENTS]\n", 1, "text:2: not a line"},
+		{GOOD "CPU:1 [0 EVENTS DROPPED]\n", 1, "text:2: not a line"},
 		{"# entries-in-buffer/entries-written: 10/x\n", 0, "text:1: entries-in-buffer"},
 		{"# entries-in-buffer/entries-written: 10/9\n", 0, "written: not two numbers, the first"},
 		{GOOD L("1.6") "unpin: npages=1\n", 1, "text:2: unpin: pfn: missing"}, /* as GOOD shows, it is of a probe */

@@ -519,6 +519,7 @@ static void test_lines_refused(void **state)
 		{"{}", ":2: no \"e\": which event is it?"},
 		{"[1]", ":2:1: not a JSON object"},
 		{"nonsense", ":2:1: not a JSON object"},
+		{"{\"t\":1,\"e\":\"lost\",\"count\":0}", ":2: lost: count: 0: a loss has at least one record"},
 		{"{\"t\":1,\"cpu\":0,\"tid\":7,\"e\":\"lost\"}\n{\"t\":0,\"cpu\":0,\"tid\":7,\"e\":\"lost\"}",
 		 ":3: lost: t: 0: earlier than the event before it, at 1; sort the lines by t"},
 #undef BEGIN

@@ -79,7 +79,7 @@ static int write_parts(struct jsonl_writer *w, const struct fixture *f, size_t p
 	const struct event ev[] = {
 		{.t = 1, .cpu = 2, .tid = 3, .comm = 1, .kind = EV_map, .map = {.domain = 9, .size = 4096}, .missing = 16},
 		{.t = 2, .kind = EV_domain_add, .domain_add = {.iopt = 1}, .missing = 4},
-		{.t = 1ull << 63, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost, .lost = {.cause = 2}},
+		{.t = 1ull << 63, .cpu = EVENT_NO_CPU, .tid = EVENT_NO_TID, .kind = EV_lost, .lost = {.count = 1, .cause = 2}},
 		{.t = 1ull << 63, .kind = EV_attach, .attach = {.device = 3}, .missing = 2},
 	};
 	int rc = jsonl_write_capture(w, &first, e);
@@ -169,7 +169,7 @@ static void test_text(void **state)
 		"{\"t\":1,\"cpu\":2,\"tid\":3,\"comm\":\"a\\\\xff\\\"\\u0001\",\"e\":\"map\",\"domain\":\"0x9\",\"iova\":\"0x0\","
 		"\"paddr\":\"0x0\",\"size\":\"0x1000\"}\n"
 		"{\"t\":2,\"cpu\":0,\"tid\":0,\"e\":\"domain_add\",\"iopt\":\"0x1\",\"domain\":\"0x0\",\"coherent\":null}\n"
-		"{\"t\":\"0x8000000000000000\",\"e\":\"lost\",\"count\":0,\"cause\":\"\\t\\\\\xc3\xa4\",\"since\":0}\n"
+		"{\"t\":\"0x8000000000000000\",\"e\":\"lost\",\"count\":1,\"cause\":\"\\t\\\\\xc3\xa4\",\"since\":0}\n"
 		"{\"t\":\"0x8000000000000000\",\"cpu\":0,\"tid\":0,\"e\":\"attach\",\"hwpt\":\"0x0\",\"device\":\"" LONG
 		"\"}\n"
 		"{\"ioflush_trace\":1,\"page_size\":4096,\"host\":\"h\",\"clock\":\"c\",\"kernel\":\"k\",\"probes\":\"p\\n\","

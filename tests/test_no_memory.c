@@ -166,6 +166,7 @@ static int store_parts(struct store *s, const struct intern *strings, struct err
 	struct store_trimmed out;
 	int rc;
 
+	ev.lost.count = 1;
 	ev.lost.cause = 2;
 	if (store_begin(s, e) || store_capture_begin(s, &like, NULL, e))
 		return -1;

@@ -165,6 +165,13 @@ static int check_cut(const struct event *ev, struct error *e)
 	return 0;
 }
 
+static int check_lost(const struct event *ev, struct error *e)
+{
+	if (event_has(ev, lost, count) && !ev->lost.count)
+		return refuse(e, ev, "count", 0, "a loss has at least one record; one of unknown size has no count");
+	return 0;
+}
+
 /* For every kind: only optional fields, and cpu and tid of a lost event, may be unknown; unknown fields are 0. */
 static int check_common(const struct event *ev, struct error *e)
 {
@@ -221,6 +228,8 @@ int event_check(const struct event *ev, struct error *e)
 		return check_access(ev, ev->access_remove.first, ev->access_remove.last, e);
 	case EV_unpin:
 		return check_unpin(ev, e);
+	case EV_lost:
+		return check_lost(ev, e);
 	case EV_rw_access:
 		return check_bytes(ev, &ev->rw_access, e);
 	default:

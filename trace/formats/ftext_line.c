@@ -350,7 +350,7 @@ bool ftext_loss(const char *p, const char *end, uint32_t *on, uint64_t *lost_cou
 	p += lost ? 5 : 0;
 	if (p < end && ftext_is_digit(*p)) {
 		p = ftext_decimal(p, end, INT64_MAX, &count);
-		if (!p || p == end || *p++ != ' ')
+		if (!p || p == end || *p++ != ' ' || !count) /* an unknown number is left out, and none is no loss */
 			return false;
 	}
 	if (!ftext_begins(p, end, lost ? "EVENTS]" : "EVENTS DROPPED]"))
