@@ -75,6 +75,17 @@ static inline void random_run(uint64_t *seed, uint64_t *start, uint64_t *size, u
 	} while (!*size || *size > 1ull << 56);
 }
 
+/* What can be mapped: multiples of 512. */
+static inline void random_map(uint64_t *seed, uint64_t *iova, uint64_t *paddr, uint64_t *size)
+{
+	random_run(seed, paddr, size, 1ull << 47);
+	*paddr <<= 9;
+	*size <<= 9;
+	do
+		*iova = random_number(seed) & ~511ull;
+	while (*iova + (*size - 1) < *iova);
+}
+
 /* Makes the fields that depend on each other fit. */
 static inline void random_fit(uint64_t *seed, struct event *ev)
 {
@@ -92,6 +103,8 @@ static inline void random_fit(uint64_t *seed, struct event *ev)
 			a->first = random_number(seed) % (1ull << 52);
 			a->last_index = a->first + more;
 		} while (a->last_index >= 1ull << 52);
+		if (event_has(ev, area_fill, npages))
+			a->npages = (1ull << 52) - random_number(seed) % ((1ull << 52) - a->last_index);
 		break;
 	}
 	case EV_area_unfill:
@@ -104,10 +117,7 @@ static inline void random_fit(uint64_t *seed, struct event *ev)
 		random_range(seed, &ev->area_add_domain.iova, &ev->area_add_domain.last, 0);
 		break;
 	case EV_map:
-		random_run(seed, &ev->map.paddr, &ev->map.size, 1ull << 56);
-		do
-			ev->map.iova = random_number(seed);
-		while (ev->map.iova + (ev->map.size - 1) < ev->map.iova);
+		random_map(seed, &ev->map.iova, &ev->map.paddr, &ev->map.size);
 		break;
 	case EV_map_failed:
 		random_run(seed, &ev->map_failed.paddr, &ev->map_failed.size, 1ull << 56);
@@ -116,7 +126,7 @@ static inline void random_fit(uint64_t *seed, struct event *ev)
 		while (ev->map_failed.iova + (ev->map_failed.size - 1) < ev->map_failed.iova);
 		break;
 	case EV_unmap:
-		random_run(seed, &ev->unmap.iova, &ev->unmap.size, 0);
+		random_map(seed, &ev->unmap.iova, &size, &ev->unmap.size);
 		break;
 	case EV_cut:
 		ev->cut.num_iovas = ev->missing ? 1 : 1 + random_next(seed) % 2;

@@ -121,12 +121,12 @@ static void test_runs(void **state)
 	ev.map.paddr = 1;
 	refused(&ev, "map: paddr: 0x1: physical addresses end at 2^56");
 	ev.map.paddr = UINT64_MAX;
-	ev.map.size = 2;
+	ev.map.size = 4096;
 	refused(&ev, "map: paddr: 0xffffffffffffffff: physical addresses end at 2^56");
 	ev.map.paddr = 0;
 	ev.map.iova = UINT64_MAX;
 	refused(&ev, "map: iova: 0xffffffffffffffff: iova + size - 1 wraps past 2^64");
-	ev.map.size = 1;
+	ev.map.iova = UINT64_MAX - 4095;
 	taken(&ev);
 	ev = (struct event){.kind = EV_unmap, .unmap = {.iova = 4096}};
 	refused(&ev, "unmap: size: 0x0: a run has at least one byte");
@@ -138,18 +138,52 @@ static void test_runs(void **state)
 	refused(&ev, "unpin: pfn: 0x1: page frame numbers end at 2^52");
 }
 
-static void test_areas(void **state)
+/* What the IOMMU core has mapped is of whole pages of the IOMMU, which may be smaller than ours. */
+static void test_alignment(void **state)
 {
-	struct event ev = {.kind = EV_area_fill, .area_fill = {.last = UINT64_MAX, .last_index = (1ull << 52) - 1}};
+#define NO_MULTIPLE "no multiple of 512 bytes; no IOMMU has smaller pages"
+	struct event ev = {.kind = EV_map, .map = {.iova = 0x1800, .paddr = 0x2800, .size = 2048}};
 
 	(void)state;
 	taken(&ev);
+	ev.map.size = 4095;
+	refused(&ev, "map: size: 0xfff: " NO_MULTIPLE);
+	ev.map.iova += 256;
+	refused(&ev, "map: iova: 0x1900: " NO_MULTIPLE);
+	ev.map.paddr++;
+	refused(&ev, "map: paddr: 0x2801: " NO_MULTIPLE);
+	ev.kind = EV_map_failed; /* perhaps for that reason */
+	taken(&ev);
+	ev = (struct event){.kind = EV_unmap, .unmap = {.iova = 0x1800, .size = 0x1800}};
+	taken(&ev);
+	ev.unmap.size++;
+	refused(&ev, "unmap: size: 0x1801: " NO_MULTIPLE);
+	ev.unmap.iova--;
+	refused(&ev, "unmap: iova: 0x17ff: " NO_MULTIPLE);
+}
+
+static void test_areas(void **state)
+{
+	struct event ev = {.kind = EV_area_fill,
+			   .area_fill = {.last = UINT64_MAX, .last_index = (1ull << 52) - 1, .npages = 1ull << 52}};
+
+	(void)state;
+	taken(&ev);
+	ev.area_fill.npages++;
+	refused(&ev, "area_fill: npages: 4503599627370497: page indexes end at 2^52");
 	ev.area_fill.page_offset = 1; /* one page more: the sum of bytes and offset wraps */
 	refused(&ev, "area_fill: last_index: 4503599627370495: is not first + (last - iova + page_offset) / 4096");
 	ev.area_fill.page_offset = 4096;
 	refused(&ev, "area_fill: page_offset: 4096: an offset into a page is below 4096");
 	ev.area_fill = (struct event_area_fill){
-		.iova = 0x100800, .last = 0x1017ff, .first = 1, .last_index = 2, .page_offset = 2048};
+		.iova = 0x100800, .last = 0x1017ff, .first = 1, .last_index = 2, .page_offset = 2048, .npages = 3};
+	taken(&ev);
+	ev.area_fill.npages = 9; /* other areas may show the rest */
+	taken(&ev);
+	ev.area_fill.npages = 2;
+	refused(&ev, "area_fill: npages: 2: the iopt_pages ends before last_index");
+	ev.area_fill.npages = 0;
+	ev.missing = EVENT_BIT(area_fill, npages);
 	taken(&ev);
 	ev.area_fill.last_index = 1;
 	refused(&ev, "area_fill: last_index: 1: is not first + (last - iova + page_offset) / 4096");
@@ -203,9 +237,10 @@ static void test_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strings),	    cmocka_unit_test(test_long_string), cmocka_unit_test(test_table),
-		cmocka_unit_test(test_random_pass), cmocka_unit_test(test_runs),	cmocka_unit_test(test_areas),
-		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_strings), cmocka_unit_test(test_long_string),
+		cmocka_unit_test(test_table),	cmocka_unit_test(test_random_pass),
+		cmocka_unit_test(test_runs),	cmocka_unit_test(test_alignment),
+		cmocka_unit_test(test_areas),	cmocka_unit_test(test_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

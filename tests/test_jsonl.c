@@ -270,7 +270,8 @@ static void test_forms(void **state)
 	taken(f, "{\"ioflush_trace\":1,\"page_size\":4096,\"seed\":{\"x\":[1.5]},\"host\":null}\n" MAP, 1);
 	taken(f, HEADER MAP HEADER MAP MAP, 3); /* a second capture, whose t begins anew */
 	taken(f,
-	      HEADER "{\"t\":1,\"cpu\":0,\"tid\":7,\"e\":\"map\",\"domain\":\"0xa\",\"iova\":0,\"paddr\":0,\"size\":1}",
+	      HEADER
+	      "{\"t\":1,\"cpu\":0,\"tid\":7,\"e\":\"map\",\"domain\":\"0xa\",\"iova\":0,\"paddr\":0,\"size\":2048}",
 	      1);
 	taken(f, HEADER "{\"e\":\"lost\",\"t\":5,\"cpu\":null,\"count\":null}\n", 1);
 	taken(f,

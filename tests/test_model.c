@@ -92,7 +92,7 @@ static void fill(struct fixture *f, uint64_t area, uint64_t pages, uint64_t iova
 					     .first = first,
 					     .last_index = first + npages - 1,
 					     .prot = 7,
-					     .npages = npages}});
+					     .npages = first + npages}});
 }
 
 static void fill_end(struct fixture *f, uint64_t area)

@@ -10,6 +10,7 @@
 
 #define INDEX_LIMIT (1ull << 52) /* page indexes and PFNs lie below */
 #define BYTES_LIMIT (1ull << 56) /* physical addresses lie below, and no run is longer */
+#define MAP_UNIT 512ull		 /* no IOMMU has smaller pages: 4096 is usual, and 2048 in iommufd's selftest */
 
 #define ID(n) {#n, FIELD_ID, false},
 #define HEX(n) {#n, FIELD_HEX, false},
@@ -94,6 +95,14 @@ static int check_run(const struct event *ev, uint64_t iova, uint64_t size, struc
 	return 0;
 }
 
+/* The IOMMU core refuses what is no multiple of the IOMMU's pages: only a map that failed may be. */
+static int check_aligned(const struct event *ev, const char *field, uint64_t value, struct error *e)
+{
+	if (value % MAP_UNIT)
+		return refuse(e, ev, field, value, "no multiple of 512 bytes; no IOMMU has smaller pages");
+	return 0;
+}
+
 static int check_map(const struct event *ev, uint64_t iova, uint64_t paddr, uint64_t size, struct error *e)
 {
 	if (check_run(ev, iova, size, e))
@@ -101,6 +110,11 @@ static int check_map(const struct event *ev, uint64_t iova, uint64_t paddr, uint
 	if (paddr >= BYTES_LIMIT || paddr + (size - 1) >= BYTES_LIMIT)
 		return refuse(e, ev, "paddr", paddr, "physical addresses end at 2^56");
 	return 0;
+}
+
+static int check_pages(const struct event *ev, uint64_t iova, uint64_t size, struct error *e)
+{
+	return check_aligned(ev, "iova", iova, e) ? -1 : check_aligned(ev, "size", size, e);
 }
 
 static int check_area_fill(const struct event *ev, struct error *e)
@@ -120,6 +134,11 @@ static int check_area_fill(const struct event *ev, struct error *e)
 	more = (bytes >> PAGE_SHIFT) + (((bytes & (PAGE_SIZE_BYTES - 1)) + a->page_offset) >> PAGE_SHIFT);
 	if (a->last_index - a->first != more)
 		return refuse(e, ev, "last_index", a->last_index, "is not first + (last - iova + page_offset) / 4096");
+	/* the pages are those of the whole iopt_pages, of which the area may show a part */
+	if (event_has(ev, area_fill, npages) && a->npages <= a->last_index)
+		return refuse(e, ev, "npages", a->npages, "the iopt_pages ends before last_index");
+	if (event_has(ev, area_fill, npages) && a->npages > INDEX_LIMIT)
+		return refuse(e, ev, "npages", a->npages, "page indexes end at 2^52");
 	return 0;
 }
 
@@ -215,11 +234,16 @@ int event_check(const struct event *ev, struct error *e)
 	case EV_area_add_domain:
 		return check_range(ev, ev->area_add_domain.iova, ev->area_add_domain.last, e);
 	case EV_map:
-		return check_map(ev, ev->map.iova, ev->map.paddr, ev->map.size, e);
+		if (check_map(ev, ev->map.iova, ev->map.paddr, ev->map.size, e) ||
+		    check_aligned(ev, "paddr", ev->map.paddr, e))
+			return -1;
+		return check_pages(ev, ev->map.iova, ev->map.size, e);
 	case EV_map_failed:
 		return check_map(ev, ev->map_failed.iova, ev->map_failed.paddr, ev->map_failed.size, e);
 	case EV_unmap:
-		return check_run(ev, ev->unmap.iova, ev->unmap.size, e);
+		if (check_run(ev, ev->unmap.iova, ev->unmap.size, e))
+			return -1;
+		return check_pages(ev, ev->unmap.iova, ev->unmap.size, e);
 	case EV_cut:
 		return check_cut(ev, e);
 	case EV_access_add:
