@@ -182,6 +182,8 @@ static inline struct event random_event(uint64_t *seed, struct intern *strings, 
 		else
 			ev.f[i] = random_number(seed);
 	}
+	if (ev.kind == EV_unpin && ev.unpin.caller) /* what names no function is read as unknown */
+		ev.unpin.caller = intern_add(strings, "batch_unpin [iommufd]", 21);
 	random_fit(seed, &ev);
 	return ev;
 }

@@ -15,10 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "trace/caller.h"
 #include "trace/decoder/decoder.h"
 #include "trace/formats/open.h"
 #include "trace/formats/tracefile.h"
 #include "trace/source.h"
+#include "trace/store/store.h"
 
 static const char kallsyms[] = "ffffffff81000000 T _text\n"
 			       "ffffffff81200000 T unpin_user_page_range_dirty_lock\n"
@@ -95,7 +97,7 @@ struct fixture {
 	struct error e;
 	uint64_t t;
 	unsigned asked;
-	bool known;
+	bool known, trampoline;
 };
 
 static int setup(void **state)
@@ -129,9 +131,11 @@ static bool name_of(void *ctx, uint64_t address, char out[SYMBOL_MAX])
 	struct fixture *f = ctx;
 
 	f->asked++;
-	if (f->known)
+	if (f->trampoline)
+		strcpy(out, "arch_rethook_trampoline");
+	else if (f->known)
 		snprintf(out, SYMBOL_MAX, "f%llx [m]", (unsigned long long)address);
-	return f->known;
+	return f->known || f->trampoline;
 }
 
 #define UNPIN                                                                          \
@@ -182,6 +186,9 @@ static void test_records(void **state)
 			break;
 	assert_string_equal(caller(f, 0x1000), "f1000 [m]");
 	assert_int_equal(f->asked, 6);
+	f->trampoline = true;
+	assert_null(caller(f, 0x4000));
+	f->trampoline = false;
 	/* a file does not change */
 	decoder_name_callers(f->d, name_of, f, false);
 	f->known = false;
@@ -265,8 +272,119 @@ static void expect_text(const char *field, const char *want)
 	source_close(s);
 }
 
+/* Names that tell who called, and what readers find where nobody knows. */
+static const char *const known[] = {"batch_unpin [iommufd]",
+				    "batch_unpin+0x2d/0x90 [iommufd]",
+				    "__ib_umem_release [ib_uverbs]",
+				    "add",
+				    "_x",
+				    ".f",
+				    "facade_of_x",
+				    "batch_unpin"};
+static const char *const unknown[] = {"",
+				      "0xffffffffc0001045",
+				      "0x0",
+				      "ffffffffc0001045",
+				      "18446744072635809792",
+				      "[unknown/kprobe'd]",
+				      "[unknown/kretprobe'd]",
+				      "[unknown]",
+				      "(null)",
+				      "(fault)",
+				      "(____ptrval____)",
+				      "<unknown>",
+				      "arch_rethook_trampoline",
+				      "arch_rethook_trampoline+0x0/0x70",
+				      "kretprobe_trampoline",
+				      "__kretprobe_trampoline+0x0",
+				      "return_to_handler",
+				      "return_to_handler+0x0/0x40",
+				      "mod_return_to_handler",
+				      "bpf_trampoline_6442536453 [bpf]",
+				      "ftrace_trampoline [__builtin__ftrace]",
+				      "kprobe_insn_page [__builtin__kprobes]"};
+#define N(a) (sizeof(a) / sizeof((a)[0]))
+
+static void test_known(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N(known); i++)
+		if (!caller_is_known(known[i], strlen(known[i])))
+			fail_msg("%s", known[i]);
+	for (size_t i = 0; i < N(unknown); i++)
+		if (caller_is_known(unknown[i], strlen(unknown[i])))
+			fail_msg("%s", unknown[i]);
+}
+
+/* The caller of the unpin that a file has. */
+static void expect_file(const char *path, const char *want)
+{
+	struct error e = {""};
+	struct event ev[2];
+	struct source *s;
+	struct capture c;
+
+	if (source_open(&s, path, &e) || source_capture(s, &c, &e) != 1 || source_read(s, ev, 2, &e) != 1)
+		fail_msg("%s: %s", path, e.text);
+	assert_int_equal(source_read(s, ev, 2, &e), 0); /* a check sum fits */
+	assert_int_equal(ev[0].kind, EV_unpin);
+	assert_int_equal(event_has(&ev[0], unpin, caller), want != NULL);
+	if (want)
+		assert_string_equal(intern_get(s->strings, (uint32_t)ev[0].unpin.caller), want);
+	source_close(s);
+}
+
+static void expect_everywhere(const char *name, const char *want)
+{
+	char dir[] = "/tmp/ioflush-callers.XXXXXX", json[64], db[64];
+	struct event ev = {.kind = EV_unpin, .unpin = {.pfn = 12, .npages = 2}};
+	struct intern *strings = intern_new();
+	struct capture c;
+	struct store *store;
+	struct error e = {""};
+	uint64_t id;
+	FILE *f;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(json, sizeof(json), "%s/a.jsonl", dir);
+	snprintf(db, sizeof(db), "%s/a.db", dir);
+	f = fopen(json, "w");
+	assert_non_null(f);
+	fprintf(f,
+		"{\"ioflush_trace\":1,\"page_size\":4096}\n"
+		"{\"t\":0,\"cpu\":0,\"tid\":0,\"e\":\"unpin\",\"pfn\":12,\"npages\":2,\"caller\":\"%s\"}\n",
+		name);
+	fclose(f);
+	expect_file(json, want);
+	/* as a recorder of an earlier version stored it */
+	ev.unpin.caller = intern_add(strings, name, strlen(name));
+	ev.missing = *name ? 0 : EVENT_BIT(unpin, caller);
+	capture_init(&c, 1, "a", "live");
+	if (store_open(&store, db, 0, &e) || store_begin(store, &e) || store_capture_begin(store, &c, &id, &e) ||
+	    store_append(store, &ev, 1, strings, &e) || store_capture_end(store, "complete", "", &e) ||
+	    store_commit(store, &e))
+		fail_msg("%s", e.text);
+	store_close(store);
+	expect_file(db, want);
+	unlink(json);
+	unlink(db);
+	assert_int_equal(rmdir(dir), 0);
+	intern_free(strings);
+}
+
+static void test_everywhere(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N(unknown); i++)
+		expect_everywhere(unknown[i], NULL);
+	expect_everywhere("batch_unpin [iommufd]", "batch_unpin [iommufd]");
+	expect_everywhere("__ib_umem_release [ib_uverbs]", "__ib_umem_release [ib_uverbs]");
+}
+
 static void test_text(void **state)
 {
+	char field[128];
+
 	(void)state;
 	expect_text("caller=batch_unpin+0x2d/0x90 [iommufd]", "batch_unpin [iommufd]");
 	expect_text("caller=batch_unpin+0x2d", "batch_unpin");
@@ -274,16 +392,21 @@ static void test_text(void **state)
 	expect_text("caller=0xffffffffc0001045", NULL);
 	expect_text("caller=", NULL);
 	expect_text("caller=batch_unpin [iommufd", "batch_unpin");
+	expect_text("caller=\"batch_unpin [iommufd]\"", "batch_unpin [iommufd]");
+	expect_text("caller=\"batch_unpin\"", "batch_unpin");
 	expect_text("", NULL);
+	for (size_t i = 0; i < N(unknown); i++) {
+		snprintf(field, sizeof(field), "caller=%s", unknown[i]);
+		expect_text(field, NULL);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_symbols),
-		cmocka_unit_test_setup_teardown(test_records, setup, teardown),
-		cmocka_unit_test(test_tracefile),
-		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_symbols),	  cmocka_unit_test_setup_teardown(test_records, setup, teardown),
+		cmocka_unit_test(test_tracefile), cmocka_unit_test(test_known),
+		cmocka_unit_test(test_text),	  cmocka_unit_test(test_everywhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "trace/caller.h"
+
 void decoder_name_callers(struct decoder *d, bool (*name)(void *ctx, uint64_t address, char out[SYMBOL_MAX]), void *ctx,
 			  bool live)
 {
@@ -37,7 +39,8 @@ uint32_t caller_of(struct decoder *d, uint64_t address, struct error *e)
 		*at = (struct caller){.address = address};
 		c->n++;
 	}
-	if (at->name || !is_due(c, ++at->misses) || !c->name(c->ctx, address, name))
+	if (at->name || !is_due(c, ++at->misses) || !c->name(c->ctx, address, name) ||
+	    !caller_is_known(name, strlen(name)))
 		return at->name;
 	at->name = intern_add(d->strings, name, strlen(name));
 	if (at->name != UINT32_MAX)

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "trace/caller.h"
 #include "trace/decoder/cmdlines.h"
 
 /* How to read one field out of a record. */
@@ -274,7 +275,7 @@ static uint64_t sign_extend(uint64_t v, unsigned size)
 		v_;                           \
 	})
 
-/* The string of a field as an id; 0: empty, UINT32_MAX and the error. */
+/* The string of a field as an id; 0: empty or unknown, UINT32_MAX and the error. */
 static uint32_t read_string(struct decoder *d, const struct plan *plan, const struct tep_record *rec,
 			    const struct read_op *op, struct error *e)
 {
@@ -297,6 +298,8 @@ static uint32_t read_string(struct decoder *d, const struct plan *plan, const st
 		error_set(e, "%s: a string of %zu bytes; none has more than %d", field, len, EVENT_MAX_STRING);
 		return UINT32_MAX;
 	}
+	if (raw_field_as_address(plan->kind, op->dest) >= 0 && !caller_is_known(data + offset, len))
+		return 0;
 	id = intern_add(d->strings, data + offset, len);
 	if (id == UINT32_MAX)
 		error_set(e, "%s: %s", field, intern_failure(d->strings));

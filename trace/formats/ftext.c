@@ -163,7 +163,7 @@ static int check_entries(struct ftext *ft)
 {
 	if (ft->header && ft->entries > ft->expected)
 		ft->more += ft->entries - ft->expected;
-	if (ft->entries + ft->lost >= ft->expected || ft->lost_unknown)
+	if (number_sum(ft->entries, ft->lost) >= ft->expected || ft->lost_unknown)
 		return 0;
 	return error_set(&ft->failure,
 			 "%s:%" PRIu64 ": the header says %" PRIu64 " entries, %" PRIu64

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "trace/caller.h"
+
 static const char *skip_word(const char *p, const char *end)
 {
 	while (p < end && *p != ' ')
@@ -243,8 +245,8 @@ static const char *parse_string(struct intern *strings, const char *p, const cha
 }
 
 /*
- * A function as the kernel prints it, "NAME+0x12/0x80 [MODULE]", without the place in it. From an address on: there is none.
- * Moves *at behind it. NULL, or what is wrong.
+ * A function as the kernel prints it, "NAME+0x12/0x80 [MODULE]", without the place in it; none, if nobody knows it. Moves *at
+ * behind it. NULL, or what is wrong.
  */
 static const char *parse_symbol(struct intern *strings, const char **at, const char *end, uint64_t *out)
 {
@@ -253,14 +255,14 @@ static const char *parse_symbol(struct intern *strings, const char **at, const c
 	size_t len = 0, module_len = 0;
 
 	*at = p;
-	while (name + len < p && name[len] != '+')
+	name += name < p && *name == '"';
+	while (name + len < p && name[len] != '+' && name[len] != '"')
 		len++;
 	if (module < end && *module == '[') {
 		*at = module_end = skip_word(module, end);
+		module_end -= module_end[-1] == '"';
 		module_len = module_end[-1] == ']' ? (size_t)(module_end - module) : 0;
 	}
-	if (!len || ftext_is_digit(*name))
-		return NULL;
 	if (len + 1 + module_len > EVENT_MAX_STRING)
 		return "a function of more than 255 bytes; the line is damaged";
 	memcpy(text, name, len);
@@ -269,6 +271,8 @@ static const char *parse_symbol(struct intern *strings, const char **at, const c
 		memcpy(text + len + 1, module, module_len);
 		len += 1 + module_len;
 	}
+	if (!caller_is_known(text, len))
+		return NULL;
 	return parse_string(strings, text, text + len, out);
 }
 

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "trace/caller.h"
+
 static bool hex_text(const char *p, size_t len, uint64_t *out)
 {
 	uint64_t v = 0;
@@ -86,6 +88,8 @@ static const char *set_field(struct intern *strings, struct event *ev, unsigned 
 
 	if (d->type == FIELD_STR) {
 		why = set_string(strings, m, &id);
+		if (id && !why && ev->kind == EV_unpin && !caller_is_known(m->text, m->text_len))
+			id = 0;
 		ev->f[i] = id;
 		if (!id)
 			ev->missing |= 1u << i;

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "trace/caller.h"
 #include "trace/store/names.h"
 #include "trace/store/rows.h"
 
@@ -216,6 +217,17 @@ static int decode_task(struct store_source *s, struct event *ev, const struct ev
 	return 0;
 }
 
+/* After the check sum, which is that of the row. */
+static void drop_unknown_caller(const struct store_source *s, struct event *ev)
+{
+	const char *caller = intern_get(s->source.strings, (uint32_t)ev->unpin.caller);
+
+	if (!caller || caller_is_known(caller, strlen(caller)))
+		return;
+	ev->unpin.caller = 0;
+	ev->missing |= EVENT_BIT(unpin, caller);
+}
+
 /* Reads the current row of the scan. 1, 0: of another capture, or -1. */
 static int decode(struct store_source *s, struct event *ev, struct error *e)
 {
@@ -249,6 +261,8 @@ static int decode(struct store_source *s, struct event *ev, struct error *e)
 	s->last_t = ev->t;
 	s->events++;
 	s->sum += sum_event(ev, row.id, task_sum, string_sum);
+	if (ev->kind == EV_unpin)
+		drop_unknown_caller(s, ev);
 	return 1;
 }
 
