@@ -57,7 +57,8 @@ static void publish(struct ring *r)
 {
 	const struct decoder_stats *d = decoder_stats(r->decoder);
 
-	r->stats.other = d->other + d->state + d->unneeded + d->failed_map + d->failed_access + d->empty_unmap;
+	r->stats.other =
+		d->other + d->state + d->unneeded + d->failed_map + d->failed_access + d->empty_unmap + d->covered;
 	r->stats.unnamed = d->unnamed;
 	r->stats.doubtful_names = d->doubtful_names;
 	pthread_mutex_lock(&r->lock);
