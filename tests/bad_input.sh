@@ -463,6 +463,11 @@ check_instead() {
 	incomplete "tracepoints only" "2 records of the tracepoints iommu:map and iommu:unmap.*cannot be judged" \
 		"$faults/04-tracepoint-only.txt"
 	incomplete "vfio type1" "8 map or unmap events of domains that iommufd never named: vfio type1" "$faults/07-type1.jsonl"
+	sed 's/0xff11000001000000/0x0/' "$faults/07-type1.jsonl" >"$file.jsonl"
+	incomplete "maps without a domain in JSON Lines" "8 map or unmap events of the tracepoints of the IOMMU core" "$file.jsonl"
+	"$ioflush" import "$file.jsonl" -o "$file.db" >"$scratch/out"
+	incomplete "maps without a domain in a database" "8 map or unmap events of the tracepoints of the IOMMU core" "$file.db"
+	rm -f "$file.db"
 	printf '# tracer: nop\n#\n' >"$file.txt"
 	incomplete "an empty header of text" "it has no record at all" "$file.txt"
 	printf '{"ioflush_trace":1,"page_size":4096}\n' >"$file.jsonl"

@@ -33,6 +33,7 @@ struct dropped {
 	uint64_t no_rc;		  /* not records, but events whose probe gave no return code: it counts as 0 */
 	uint64_t no_rc_kinds;	  /* of these kinds (bit k: enum event_kind) */
 	uint64_t more_entries;	  /* not dropped: lines of text beyond what its header counts */
+	uint64_t no_domain;	  /* not records, but maps and unmaps of domain 0: tracepoints tell none */
 	struct other_event other_event[OTHER_EVENTS];
 };
 

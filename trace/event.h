@@ -76,6 +76,12 @@ struct event {
 #define EVENT_BIT(kind, field) (1u << offsetof(struct event_##kind, field) / sizeof(uint64_t))
 #define event_has(ev, kind, field) (!((ev)->missing & EVENT_BIT(kind, field)))
 
+/* A map or unmap as the tracepoints of the IOMMU core have it: they name no domain, and 0 is no kernel pointer. */
+static inline bool event_has_no_domain(const struct event *ev)
+{
+	return (ev->kind == EV_map && !ev->map.domain) || (ev->kind == EV_unmap && !ev->unmap.domain);
+}
+
 enum field_type { FIELD_ID, FIELD_HEX, FIELD_DEC, FIELD_INT, FIELD_FLAG, FIELD_STR };
 
 struct field_desc {

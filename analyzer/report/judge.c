@@ -117,14 +117,14 @@ static void find_instead(const struct capture *c, const struct model_totals *t, 
 			 char out[JUDGE_INSTEAD])
 {
 	struct words w = {.out = out, .size = JUDGE_INSTEAD};
-	bool probes = false;
+	bool probes = false, no_domain = strstr(c->probes, "iommu:map") || strstr(c->probes, "iommu:unmap");
 	uint64_t named = 0;
 	char text[160];
 
 	if (t->health[HEALTH_foreign_maps]) {
 		snprintf(text, sizeof(text), "%s map or unmap event%s of %s",
 			 text_thousands(t->health[HEALTH_foreign_maps]), text_s(t->health[HEALTH_foreign_maps]),
-			 strstr(c->probes, "iommu:map") || strstr(c->probes, "iommu:unmap") ?
+			 no_domain || (d && d->no_domain) ?
 				 "the tracepoints of the IOMMU core, which tell no domain: cannot be judged" :
 				 "domains that iommufd never named: vfio type1, or the DMA API?");
 		add_text(&w, ", ", text);

@@ -246,6 +246,7 @@ int line_event(const struct line *l, struct event *ev, struct intern *strings, s
 			return -1;
 	if (check_absent(ev, seen, e))
 		return -1;
+	d->no_domain += event_has_no_domain(ev);
 	if (rc && ev->kind == EV_map && ev->map.size) {
 		ev->kind = EV_map_failed;
 		ev->map_failed.rc = (int64_t)rc;

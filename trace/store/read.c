@@ -41,6 +41,7 @@ struct store_source {
 	bool ended, failed;   /* the current capture, the source */
 	struct error error;   /* to be given by the next read */
 	uint64_t events, sum; /* of the current capture so far */
+	uint64_t no_domain;   /* of these: without a domain */
 	uint64_t last_id, last_t;
 	uint64_t total, done; /* events of all captures */
 };
@@ -260,6 +261,7 @@ static int decode(struct store_source *s, struct event *ev, struct error *e)
 				 s->source.path, row.id, event_table[ev->kind].name, ev->t, s->last_t);
 	s->last_t = ev->t;
 	s->events++;
+	s->no_domain += event_has_no_domain(ev);
 	s->sum += sum_event(ev, row.id, task_sum, string_sum);
 	if (ev->kind == EV_unpin)
 		drop_unknown_caller(s, ev);
@@ -363,7 +365,7 @@ static int store_source_capture(struct source *src, struct capture *c, struct er
 		c->note = "no process records it any more: its recorder died, or this is a copy";
 	}
 	s->ended = false;
-	s->events = s->sum = s->last_id = s->last_t = 0;
+	s->events = s->sum = s->no_domain = s->last_id = s->last_t = 0;
 	/* without events: an empty range */
 	sqlite3_bind_int64(s->scan, 1, r->events ? (int64_t)r->first_event : 1);
 	sqlite3_bind_int64(s->scan, 2, r->events ? (int64_t)r->last_event : 0);
@@ -374,8 +376,10 @@ static void store_source_dropped(struct source *src, struct dropped *d)
 {
 	struct store_source *s = store_source(src);
 
-	if (s->next)
-		*d = s->row[s->next - 1].dropped;
+	if (!s->next)
+		return;
+	*d = s->row[s->next - 1].dropped;
+	d->no_domain = s->no_domain;
 }
 
 static double store_source_progress(struct source *src)
