@@ -3,7 +3,6 @@
 #include "base/text.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <string.h>
 
 #define NUMBER_BUFFERS 16
@@ -110,11 +109,11 @@ size_t text_utf8_len(const char *text, size_t left)
 	return len;
 }
 
-static bool in_ticks; /* for good: beside ticks nanoseconds are shown as numbers, too */
+static bool in_ticks; /* of the thread that prints */
 
-void text_use_ticks(void)
+void text_use_ticks(bool ticks)
 {
-	in_ticks = true;
+	in_ticks = ticks;
 }
 
 void text_time(char *buf, size_t len, uint64_t t)

@@ -8,6 +8,7 @@
 #ifndef IOFLUSH_BASE_TEXT_H
 #define IOFLUSH_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,9 +30,12 @@ const char *text_s(uint64_t n);
 /* n, then text, whose first word is a plural that becomes singular for 1: "1 page mapped twice". Cut to len. */
 void text_counted(char *buf, size_t len, uint64_t n, const char *text);
 
-/* Seconds of nanoseconds: "1.000035219". After text_use_ticks() the number as it is, for a clock that does not count in them. */
+/*
+ * Seconds of nanoseconds: "1.000035219"; while ticks are used the number as it is, for a clock that does not count in them.
+ * Each capture has its own clock: who shows times says of which they are.
+ */
 void text_time(char *buf, size_t len, uint64_t t);
-void text_use_ticks(void);
+void text_use_ticks(bool ticks);
 
 /* Makes text from a trace safe for a terminal: what could control it becomes '?'. */
 void text_printable(char *text);

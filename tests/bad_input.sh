@@ -492,6 +492,10 @@ check_instead() {
 	sed 's/5\.000/5000/' "$faults/02-plain.txt" >"$file.txt"
 	says "ticks are no seconds" "22 events in 250 ticks, from 5000010 to 5000260" "$ioflush" replay --policy none "$file.txt"
 	says "nor in gaps" "#[0-9]+ +5000170 +cpu" "$ioflush" gaps --policy sticky-v1 "$file.txt"
+	"$ioflush" import "$file.txt" "$faults/02-plain.txt" -o "$file.db" >"$scratch/out"
+	says "ticks of a capture beside another's seconds" "#[0-9]+ +5000170 +cpu" "$ioflush" gaps --policy sticky-v1 "$file.db"
+	says "seconds of a capture beside another's ticks" "#[0-9]+ +5\.000170000 +cpu" "$ioflush" gaps --policy sticky-v1 "$file.db"
+	rm -f "$file.db"
 }
 
 # --- what is only a part, or has something wrong with it, proves nothing

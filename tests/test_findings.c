@@ -44,7 +44,7 @@ static struct scene *scene_new(const struct intern *strings)
 	assert_non_null(s);
 	s->f = findings_new(&tested, NULL);
 	assert_non_null(s->f);
-	findings_begin(s->f, 1, strings);
+	findings_begin(s->f, 1, strings, false);
 	s->obs = findings_observer(s->f);
 	s->iopt.id = 0x10;
 	s->domain = (struct ioflush_domain){0x20, true};
@@ -140,7 +140,7 @@ static void causes_differ(void **state)
 	give(s);
 	s->gap.fill = event(22, EV_area_fill);
 	give(s);
-	findings_begin(s->f, 2, NULL);
+	findings_begin(s->f, 2, NULL, false);
 	give(s);
 	expect(s, 5);
 	scene_free(s);
@@ -407,7 +407,7 @@ static int tally_begin(void *ctx, struct source *s, const struct capture *c, str
 	struct tally *t = ctx;
 
 	(void)m;
-	findings_begin(t->f, c->id, s->strings);
+	findings_begin(t->f, c->id, s->strings, false);
 	return 0;
 }
 

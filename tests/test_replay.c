@@ -205,7 +205,7 @@ static int keep_begin(void *ctx, struct source *s, const struct capture *c, stru
 	struct keepers *k = ctx;
 
 	(void)m;
-	findings_begin(k->findings, c->id, s->strings);
+	findings_begin(k->findings, c->id, s->strings, false);
 	return 0;
 }
 

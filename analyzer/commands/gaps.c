@@ -23,7 +23,7 @@ static int on_begin(void *ctx, struct source *s, const struct capture *c, struct
 	struct gaps *a = ctx;
 
 	(void)m;
-	findings_begin(a->findings, c->id, s->strings);
+	findings_begin(a->findings, c->id, s->strings, capture_in_ticks(c));
 	return 0;
 }
 
@@ -48,8 +48,10 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	for (int i = 0; i < HEALTH_COUNT; i++)
 		a->health[i] += t->health[i];
 	a->events += t->events;
-	if (!a->midlife.seq)
+	if (!a->midlife.seq) {
 		a->midlife = t->midlife;
+		a->midlife_ticks = capture_in_ticks(c);
+	}
 	findings_end(a->findings, t);
 	if (a->captures++)
 		a->many_captures = true;

@@ -25,9 +25,10 @@ struct gaps {
 	uint64_t captures, events;
 	uint64_t health[HEALTH_COUNT];
 	struct midlife midlife; /* of the first capture that has it */
-	struct worst worst;	/* of the captures */
-	struct losses losses;	/* with findings_strings() */
-	uint64_t lacking;	/* events that every policy needs, but some capture has no probe for */
+	bool midlife_ticks;
+	struct worst worst;   /* of the captures */
+	struct losses losses; /* with findings_strings() */
+	uint64_t lacking;     /* events that every policy needs, but some capture has no probe for */
 	char partial[TEXT_MAX];
 };
 

@@ -86,6 +86,7 @@ static void print_finding(const struct gaps *a, const struct finding *g, size_t 
 {
 	char buf[TEXT_MAX], when[32];
 
+	text_use_ticks(g->ticks);
 	printf("%zu. %s (%s%s): %s page%s in %s span%s, by %s event%s\n", number, gap_names[g->kind],
 	       g->uncertain ? "uncertain " : "", gap_is_error[g->kind] ? "error" : "warning", text_thousands(g->npages),
 	       text_s(g->npages), text_thousands(g->spans), text_s(g->spans), text_thousands(g->events),
@@ -146,6 +147,7 @@ static void print_notes(const struct gaps *a)
 		text_item(stdout, "lacking", buf);
 	}
 	if (a->midlife.seq) {
+		text_use_ticks(a->midlife_ticks);
 		text_midlife(buf, sizeof(buf), &a->midlife, a->health);
 		printf("Began in mid-life:\n");
 		text_item(stdout, "midlife", buf);

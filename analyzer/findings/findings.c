@@ -60,6 +60,7 @@ struct findings {
 	const struct intern *from; /* of the current capture's events */
 	struct intern *strings;	   /* our own, which outlive the source */
 	uint64_t capture;
+	bool ticks;
 	struct history_map history;
 	struct entry *hash;
 	struct entry **list; /* owns them */
@@ -264,6 +265,7 @@ static void fill_entry(struct findings *f, struct entry *e, const struct piece *
 		.hook = g->hook,
 		.filling = g->filling,
 		.capture = f->capture,
+		.ticks = f->ticks,
 		.iopt = g->iopt ? g->iopt->id : 0,
 		.domain = g->domain ? g->domain->id : 0,
 		.pages = g->pages ? g->pages->id : 0,
@@ -423,10 +425,11 @@ void findings_free(struct findings *f)
 	budget_free(f->budget, f, sizeof(*f));
 }
 
-void findings_begin(struct findings *f, uint64_t capture, const struct intern *strings)
+void findings_begin(struct findings *f, uint64_t capture, const struct intern *strings, bool ticks)
 {
 	history_map_clear(&f->history);
 	f->capture = capture;
+	f->ticks = ticks;
 	f->from = strings;
 }
 

@@ -58,6 +58,7 @@ struct finding {
 	bool filling;	/* exposures: by the fill of a new area; else by a joining domain */
 
 	uint64_t capture;
+	bool ticks;			    /* its times are such */
 	uint64_t iopt, domain, pages, area; /* ids, of the first occurrence; domain 0: none */
 	uint32_t device;		    /* findings_strings() id, 0: unknown */
 	bool more_domains;		    /* other domains of the device are in it, too */
@@ -91,8 +92,8 @@ struct findings;
 struct findings *findings_new(const struct ioflush_policy *policy, struct budget *budget);
 void findings_free(struct findings *f);
 
-/* A capture begins: its number, and the strings of its events. Forgets the frames of the previous one. */
-void findings_begin(struct findings *f, uint64_t capture, const struct intern *strings);
+/* A capture begins: its number, the strings of its events, and whether its times are ticks. Forgets the frames of the previous one. */
+void findings_begin(struct findings *f, uint64_t capture, const struct intern *strings, bool ticks);
 
 /* The capture ends; call it after model_finish(), when it is known whether it began in mid-life. */
 void findings_end(struct findings *f, const struct model_totals *t);

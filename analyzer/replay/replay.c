@@ -321,10 +321,9 @@ static int replay_captures(struct pass *p, uint64_t *found, struct error *e)
 	while (!ended && !ret) {
 		memset(c, 0, sizeof(*c));
 		ret = source_capture(p->ring->source, c, e);
-		if (ret > 0 && capture_in_ticks(c))
-			text_use_ticks();
 		if (ret <= 0)
 			return ret;
+		text_use_ticks(capture_in_ticks(c));
 		ret = 0;
 		if (p->r->capture && c->id != p->r->capture)
 			continue;

@@ -71,6 +71,7 @@ int state_add(struct state *s, const struct capture *c, const struct model *m, c
 	*g.c = (struct state_capture){.id = c->id, .events = t->events, .first_t = t->first_t, .last_t = t->last_t};
 	memcpy(g.c->health, t->health, sizeof(g.c->health));
 	g.c->midlife = t->midlife;
+	g.c->ticks = capture_in_ticks(c);
 	g.c->state = intern_keep(s->texts, c->state);
 	g.c->partial = partial ? intern_keep(s->texts, partial) : NULL;
 	if (model_visit(m, &v, e))
@@ -150,6 +151,7 @@ void state_text(const struct state *s, FILE *out)
 		if (c->partial)
 			fprintf(out, "a part: %s\n", shown(text, sizeof(text), c->partial));
 		if (c->midlife.seq) {
+			text_use_ticks(c->ticks);
 			text_midlife(text, sizeof(text), &c->midlife, c->health);
 			fprintf(out, "began in mid-life, so more objects may exist: %s\n", text);
 		}

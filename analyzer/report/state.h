@@ -27,6 +27,7 @@ struct state_capture {
 	const char *partial;	  /* NULL, or why not all events were taken */
 	uint64_t health[HEALTH_COUNT];
 	struct midlife midlife;
+	bool ticks; /* its times are such */
 	struct model_iopt *iopt;
 	struct state_domain *domain;
 	struct model_area *area; /* only if asked for */

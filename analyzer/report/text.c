@@ -173,7 +173,11 @@ static void print_tallies(const struct report *r, FILE *out)
 {
 	const struct model_totals *t = &r->totals;
 	char text[TEXT_MAX];
+	bool ticks = false;
 
+	for (size_t i = 0; i < r->n; i++) /* which capture failed first is not kept: beside ticks, all are plain numbers */
+		ticks |= capture_in_ticks(&r->capture[i].c);
+	text_use_ticks(ticks);
 	for (size_t i = 0; i < t->losses.n; i++) {
 		loss_text(text, sizeof(text), &t->losses.loss[i], r->texts);
 		report_say(out, "", "lost: %s", text);
@@ -228,6 +232,7 @@ static void print_midlife(const struct report *r, FILE *out)
 			continue;
 		if (r->n > 1)
 			snprintf(which, sizeof(which), " of capture %zu here", i + 1);
+		text_use_ticks(capture_in_ticks(&c->c));
 		text_midlife(what, sizeof(what), &c->midlife, c->health);
 		report_say(out, "midlife",
 			   "the recording%s began in mid-life: %s. The trace does not say what these pinned, exposed or flushed "
