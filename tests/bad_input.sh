@@ -460,6 +460,11 @@ check_instead() {
 	local faults=$data/faults file=$scratch/instead small=$data/traces/churn-small.trace
 	incomplete "other events only" "no event of iommufd \(1 sched_switch event, 1 sched_wakeup event\)" \
 		"$faults/01-foreign-text.txt"
+	"$ioflush" import "$faults/01-foreign-text.txt" -o "$file.db" >"$scratch/out"
+	incomplete "other events only, in a database" "\(it had other events: 1 sched_switch, 1 sched_wakeup\)" "$file.db"
+	"$ioflush" export "$file.db" -o "$file.jsonl" >"$scratch/out"
+	incomplete "and in its export" "\(it had other events: 1 sched_switch, 1 sched_wakeup\)" "$file.jsonl"
+	rm -f "$file.db"
 	incomplete "tracepoints only" "2 records of the tracepoints iommu:map and iommu:unmap.*cannot be judged" \
 		"$faults/04-tracepoint-only.txt"
 	incomplete "vfio type1" "8 map or unmap events of domains that iommufd never named: vfio type1" "$faults/07-type1.jsonl"

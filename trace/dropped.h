@@ -41,6 +41,9 @@ struct dropped {
 #define DROPPED_MORE_ENTRIES "more entries of text than its header says"
 #define DROPPED_NO_RC "events whose probe gave no return code, which counts as 0"
 
+/* And, of a capture without any event: what it had instead, up to the next ';'. */
+#define DROPPED_OTHERS "it had other events: "
+
 /* Names n records among the other events, if they are among the foremost. The total is not changed. */
 void dropped_name(struct dropped *d, const struct other_event *ev);
 

@@ -119,7 +119,8 @@ static void find_instead(const struct capture *c, const struct model_totals *t, 
 	struct words w = {.out = out, .size = JUDGE_INSTEAD};
 	bool probes = false, no_domain = strstr(c->probes, "iommu:map") || strstr(c->probes, "iommu:unmap");
 	uint64_t named = 0;
-	char text[160];
+	const char *note;
+	char text[JUDGE_INSTEAD];
 
 	if (t->health[HEALTH_foreign_maps]) {
 		snprintf(text, sizeof(text), "%s map or unmap event%s of %s",
@@ -145,7 +146,12 @@ static void find_instead(const struct capture *c, const struct model_totals *t, 
 		named += ev->n;
 		probes |= ev->probe;
 	}
-	if (d && d->other > named) {
+	note = named ? NULL : strstr(c->note, DROPPED_OTHERS);
+	if (note) { /* from a database, which keeps no names but these */
+		snprintf(text, sizeof(text), "%.*s", (int)strcspn(note, ";"), note);
+		text_printable(text);
+		add_text(&w, ", ", text);
+	} else if (d && d->other > named) {
 		snprintf(text, sizeof(text), "%s record%s of %s events", text_thousands(d->other - named),
 			 text_s(d->other - named), named ? "more" : "other");
 		add_text(&w, ", ", text);

@@ -160,7 +160,7 @@ int store_capture_dropped(struct store *s, const struct dropped *d, struct error
 	return 0;
 }
 
-/* The note, with the number of events without names. Free it with sqlite3_free(); NULL: out of memory. */
+/* The note, with what the events lack, or what there was instead of them. Free it with sqlite3_free(); NULL: out of memory. */
 static char *whole_note(const struct store *s, const char *note)
 {
 	const struct capture_row *r = &s->row;
@@ -182,6 +182,16 @@ static char *whole_note(const struct store *s, const char *note)
 		if (part[i].n)
 			whole = sqlite3_mprintf("%z%s%s: %llu", whole, whole[0] ? "; " : "", part[i].what,
 						(unsigned long long)part[i].n);
+	/* beside events of ours nobody asks */
+	for (i = 0; i < OTHER_EVENTS && r->dropped.other_event[i].n && !r->events && whole; i++) {
+		const struct other_event *ev = &r->dropped.other_event[i];
+
+		whole = sqlite3_mprintf("%z%s%llu %s%s%s", whole,
+					i	 ? ", " :
+					whole[0] ? "; " DROPPED_OTHERS :
+						   DROPPED_OTHERS,
+					(unsigned long long)ev->n, ev->name, ev->function[0] ? " on " : "", ev->function);
+	}
 	return whole;
 }
 
