@@ -503,6 +503,16 @@ check_instead() {
 	rm -f "$file.db"
 }
 
+# --- losses whose sum would wrap to none
+
+check_huge_losses() {
+	local file=$scratch/huge.jsonl
+	printf '%s\n' '{"ioflush_trace":1,"page_size":4096}' '{"t":1,"e":"lost","count":"0x8000000000000000"}' >"$file"
+	cat "$file" "$file" >"$scratch/huge2.jsonl" # two captures
+	says "the losses of two captures" "lost_records: 18,446,744,073,709,551,615 records" "$ioflush" gaps --policy none "$scratch/huge2.jsonl"
+	says "the same in a replay" "18,446,744,073,709,551,615 records" "$ioflush" replay "$scratch/huge2.jsonl"
+}
+
 # --- what is only a part, or has something wrong with it, proves nothing
 
 check_doubts() {
@@ -690,6 +700,7 @@ check_long_lines
 check_health
 check_order
 check_instead
+check_huge_losses
 check_doubts
 check_plurals
 check_terminal

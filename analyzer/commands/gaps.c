@@ -46,7 +46,7 @@ static int on_end(void *ctx, struct source *s, const struct capture *c, struct m
 	}
 	a->lacking |= lacking_needed(lacking_kinds(c->probes, t));
 	for (int i = 0; i < HEALTH_COUNT; i++)
-		a->health[i] += t->health[i];
+		a->health[i] = number_sum(a->health[i], t->health[i]);
 	a->events += t->events;
 	if (!a->midlife.seq) {
 		a->midlife = t->midlife;

@@ -33,7 +33,7 @@ int batch_append_lost(struct writer *w, struct store *s, struct batch *b, unsign
 		ev.lost.since = since;
 	else
 		ev.missing |= EVENT_BIT(lost, since);
-	b->records += count;
+	b->records = number_sum(b->records, count);
 	b->last_t = ev.t;
 	b->has_t = true;
 	return store_append(s, &ev, 1, w->strings, e);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/grow.h"
+#include "base/number.h"
 
 #define MAX_CPUS 65536u
 #define MAX_BUFFERS 4096u
@@ -133,7 +134,7 @@ static int sort_stats(struct budget *budget, struct tracefile_buffer *b)
 		return -1;
 	for (i = 0; i < b->stats; i++) {
 		if (n && b->stat[n - 1].cpu == b->stat[i].cpu)
-			b->stat[n - 1].lost += b->stat[i].lost;
+			b->stat[n - 1].lost = number_sum(b->stat[n - 1].lost, b->stat[i].lost);
 		else
 			b->stat[n++] = b->stat[i];
 	}

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
+
 #define MAX_OPTION (16u << 20)
 
 enum option {
@@ -62,8 +64,8 @@ static int read_cpustat(struct tracefile *tf, struct cursor *c, const char *text
 		*index = b ? (uint32_t)(b - tf->buffer) : 0;
 		return b ? 0 : -1;
 	}
-	lost = stat_number(text, "\noverrun: ") + stat_number(text, "commit overrun: ") +
-	       stat_number(text, "dropped events: ");
+	lost = number_sum(stat_number(text, "\noverrun: "), stat_number(text, "commit overrun: "));
+	lost = number_sum(lost, stat_number(text, "dropped events: "));
 	if (!lost || strncmp(text, "CPU: ", 5))
 		return 0;
 	return tracefile_add_stat(c, &tf->buffer[*index], stat_number(text, "CPU: "), lost);
