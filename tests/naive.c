@@ -225,7 +225,7 @@ struct naive {
 	struct mapping *mapping;
 	struct page *page;
 	struct frame *frame;
-	uint64_t serial, clock, exposed, lost, unpins; /* lost, unpins: events */
+	uint64_t serial, clock, exposed, lost;
 	struct flushed flushed[NAIVE_POLICIES][NAIVE_KINDS];
 	struct naive_counts counts[NAIVE_POLICIES];
 	struct naive_totals totals;
@@ -2258,7 +2258,6 @@ static void on_unpin(struct naive *n, const struct event *ev)
 	const char *caller = intern_get(n->strings, (uint32_t)ev->unpin.caller);
 	struct op *o = op_find(n, n->tid);
 
-	n->unpins++;
 	if (caller && !is_iommufd(caller)) {
 		n->totals.health[NAIVE_foreign_unpins] += ev->unpin.npages;
 		return;
@@ -2351,7 +2350,7 @@ void naive_finish(struct naive *n)
 	}
 	DL_FOREACH(n->odd, odd)
 		n->totals.health[NAIVE_not_mapped] += odd->pages;
-	if (n->unpins) {
+	if (n->totals.kernel_unpins) {
 		n->totals.health[NAIVE_unpinned_early] = n->too_early;
 		n->totals.health[NAIVE_unpinned_too_many] = n->too_many;
 		n->totals.health[NAIVE_unpinned_too_few] = n->too_few;

@@ -544,7 +544,7 @@ void operations_finish(struct model *m)
 		count(m, HEALTH_not_mapped, t->odd.pages);
 		t->odd.pages = 0;
 	}
-	if (!m->totals.by_kind[EV_unpin])
+	if (!m->totals.kernel_unpins)
 		return;
 	count(m, HEALTH_unpinned_early, o->too_early);
 	count(m, HEALTH_unpinned_too_many, o->too_many);
