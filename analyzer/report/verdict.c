@@ -2,6 +2,7 @@
 /* One sentence per policy: where it is wrong, what it costs, and why this may be wrong. */
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analyzer/report/impl.h"
 #include "analyzer/report/lacking.h"
@@ -161,6 +162,8 @@ void report_verdicts(const struct report *r, FILE *out)
 	char label[64], cannot[WORST_TEXT];
 
 	worst_cannot_text(&r->worst, cannot);
+	if (strstr(cannot, " ("))
+		*strstr(cannot, " (") = '\0'; /* what there is instead stands beside "verify", once */
 	fputs("\nverdicts\n", out);
 	for (size_t i = 0; i < r->set->n; i++) {
 		const struct ioflush_policy_ops *ops = r->set->policy[i]->ops;
