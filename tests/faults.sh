@@ -62,7 +62,10 @@ once_killed() {
 	case $who in
 	recorder) kill -KILL "$recorder" ;;
 	first) kill -KILL "$first" ;;
-	both) kill -KILL "$first" "$recorder" ;;
+	both)
+		kill -STOP "$recorder" # else it may see that the first process is gone, and end well
+		kill -KILL "$first" "$recorder"
+		;;
 	esac
 	wait_daemon
 	if ((status == 0)); then
