@@ -81,8 +81,23 @@ compare_causes() {
 	fi
 }
 
+# ioflush-replay(1) names every counter of health
+compare_counters() {
+	local names name missing=''
+	names=$(sed -nE 's/^HEALTH\(([a-z_]+),.*/\1/p' "$here/../schema/health.def")
+	for name in $names; do
+		grep -qE "^\.Cm $name( |\$)" "$man/ioflush-replay.1" || missing+="$name "
+	done
+	if [[ -n $names && -z $missing ]]; then
+		ok "ioflush-replay(1) names every counter of health"
+	else
+		not_ok "ioflush-replay(1) names every counter of health" "not there: $missing"
+	fi
+}
+
 lint "$man/ioflush.1"
 compare_causes
+compare_counters
 main_help=$("$ioflush" --help) || true
 for command in "${commands[@]}"; do
 	lint "$man/ioflush-$command.1"

@@ -54,7 +54,14 @@ struct waiting {
 	struct waiting *prev, *next;
 };
 
+/* Whether one of several threads had an access, or made a cut, here. */
+struct sharing {
+	bool touched, by_many, racing, counted;
+	uint32_t tid; /* of the first */
+};
+
 struct iopt {
+	struct sharing sharing;
 	uint64_t id;
 	uint64_t cnt;
 	struct domain **domains; /* the kernel's array */
@@ -66,12 +73,20 @@ struct iopt {
 	struct iopt *prev, *next;
 };
 
+/* Accesses to the indexes first to last. */
+struct access {
+	uint64_t first, last, users;
+	struct access *prev, *next;
+};
+
 struct pages {
 	uint64_t id, serial;
 	uint64_t areas;
 	bool S[NAIVE_POLICIES];
 	bool tainted, overlapped;
 	bool mmio; /* it is no RAM */
+	struct sharing sharing;
+	struct access *accesses;
 	struct was *was;
 	struct pages *prev, *next;
 };
@@ -189,6 +204,7 @@ struct op {
 	bool in_part;	  /* an area_add_domain within it failed */
 	bool unordered;	  /* it overlaps another one */
 	uint64_t unknown; /* released indexes whose PFN is unknown */
+	uint64_t undone;  /* unmaps and failed maps in it */
 	struct tally *tally;
 	struct op *prev, *next;
 };
@@ -566,6 +582,16 @@ static void was_clear(struct pages *g)
 	HASH_ITER(hh, g->was, w, tmp) {
 		HASH_DELETE(hh, g->was, w);
 		free(w);
+	}
+}
+
+static void accesses_clear(struct pages *g)
+{
+	struct access *x, *tmp;
+
+	DL_FOREACH_SAFE(g->accesses, x, tmp) {
+		DL_DELETE(g->accesses, x);
+		free(x);
 	}
 }
 
@@ -1130,6 +1156,7 @@ static void pages_end(struct naive *n, struct pages *g)
 	}
 	DL_DELETE(n->pages, g);
 	was_clear(g);
+	accesses_clear(g);
 	free(g);
 }
 
@@ -1207,6 +1234,7 @@ static void iopt_put(struct naive *n, struct iopt *iopt)
 	if (!iopt_empty(n, iopt))
 		return;
 	iopt->older = iopt->proven = iopt->overlapped = false;
+	iopt->sharing = (struct sharing){0};
 	iopt->undone = 0;
 	waiting_clear(iopt);
 	DL_FOREACH(n->ops, o) {
@@ -1459,6 +1487,7 @@ static void op_end(struct naive *n, uint8_t kind, uint64_t object, bool failed)
 	}
 	n->totals.health[NAIVE_begins_without_end] += o->nested;
 	n->totals.health[NAIVE_joined_in_part] += o->in_part && !failed;
+	n->totals.health[NAIVE_fill_undone] += failed ? 0 : o->undone;
 	op_settle(n, o, failed);
 }
 
@@ -1496,6 +1525,43 @@ static bool op_fills(struct naive *n, const struct area *a, const struct domain 
 	return o->nested && a->has_id && o->nested_area == a->id && o->nested_domain == d->id;
 }
 
+/* Whether the thread may unmap the area from the domain. */
+static bool op_unmaps(struct naive *n, const struct area *a, const struct domain *d)
+{
+	struct op *o = op_find(n, n->tid);
+
+	if (!o)
+		return false;
+	if (of_domain(o))
+		return o->object == d->id;
+	if (o->kind == EV_area_add_domain)
+		return o->nested_domain == d->id;
+	if (!o->in_iopt || o->iopt != a->iopt->id || o->pages != a->pages->serial)
+		return false;
+	return o->kind == EV_area_fill ? a->filling : o->kind == EV_area_unfill && a->unfilling;
+}
+
+/* The thread undoes what it mapped. */
+static void op_undoes(struct naive *n)
+{
+	struct op *o = op_find(n, n->tid);
+
+	if (o && (o->kind == EV_area_fill || o->kind == EV_area_add_domain || o->kind == EV_domain_add))
+		o->undone++;
+}
+
+/* Whether another thread has the iopt locked. */
+static bool locked(struct naive *n, uint64_t iopt)
+{
+	struct op *o;
+
+	DL_FOREACH(n->ops, o) {
+		if (o->tid != n->tid && o->in_iopt && o->iopt == iopt && (o->nested || o->kind == EV_area_add_domain))
+			return true;
+	}
+	return false;
+}
+
 /* Whether the thread is mapping an area. */
 static bool op_maps(struct naive *n, uint32_t tid)
 {
@@ -1526,9 +1592,70 @@ static void thread_goes_on(struct naive *n, const struct event *ev)
 
 /* ---- The events. ---- */
 
+/* The thread does something here that takes effect in its own time (racing: a cut, or an access). */
+static void touch(struct naive *n, struct sharing *s, bool racing, enum naive_health counter)
+{
+	if (!s->touched)
+		s->tid = n->tid;
+	s->touched = true;
+	s->by_many |= s->tid != n->tid;
+	s->racing |= racing;
+	n->totals.health[counter] += s->by_many && s->racing && !s->counted;
+	s->counted |= s->by_many && s->racing;
+}
+
+static void touch_iopt(struct naive *n, struct iopt *iopt, bool cut)
+{
+	touch(n, &iopt->sharing, cut, NAIVE_shared_cuts);
+}
+
+static void touch_area(struct naive *n, struct area *a, bool access)
+{
+	touch_iopt(n, a->iopt, false);
+	touch(n, &a->pages->sharing, access, NAIVE_shared_accesses);
+}
+
+/* The event says which iopt_pages and range its area has. */
+static void area_is(struct naive *n, const struct area *a, uint64_t pages, uint64_t iova, uint64_t last)
+{
+	n->totals.health[NAIVE_mismatched] += a->pages->id != pages || a->iova != iova || a->last != last;
+}
+
+static void access_enter(struct pages *g, uint64_t first, uint64_t last)
+{
+	struct access *x;
+
+	DL_FOREACH(g->accesses, x) {
+		if (x->first == first && x->last == last) {
+			x->users++;
+			return;
+		}
+	}
+	x = xzalloc(sizeof(*x));
+	*x = (struct access){first, last, 1, NULL, NULL};
+	DL_APPEND(g->accesses, x);
+}
+
+/* Whether there was one. */
+static bool access_leave(struct pages *g, uint64_t first, uint64_t last)
+{
+	struct access *x;
+
+	DL_FOREACH(g->accesses, x) {
+		if (x->first != first || x->last != last)
+			continue;
+		if (!--x->users) {
+			DL_DELETE(g->accesses, x);
+			free(x);
+		}
+		return true;
+	}
+	return false;
+}
+
 static void owner(struct naive *n, uint64_t is, uint64_t named)
 {
-	n->totals.health[NAIVE_wrong_owner] += is != named;
+	n->totals.health[NAIVE_mismatched] += is != named;
 }
 
 /* A fill of the area ended well: in this domain, too, all its pages are mapped. */
@@ -1584,6 +1711,7 @@ static void on_domain_add(struct naive *n, const struct event *ev)
 		n->totals.health[NAIVE_unknown_coherency]++;
 	if (d->noncoherent)
 		d->iopt->cnt++;
+	touch_iopt(n, d->iopt, false);
 	op_begin(n, EV_domain_add, d->id, d->iopt->id, NULL);
 }
 
@@ -1644,6 +1772,7 @@ static void on_domain_remove(struct naive *n, const struct event *ev)
 		return;
 	owner(n, d->iopt->id, ev->domain_remove.iopt);
 	n->totals.health[NAIVE_removed_unjoined] += d->state == JOINING;
+	touch_iopt(n, d->iopt, false);
 	op_begin(n, EV_domain_remove, d->id, d->iopt->id, NULL);
 	domain_leave(n, d);
 }
@@ -1695,6 +1824,8 @@ static void on_area_fill(struct naive *n, const struct event *ev)
 	a->unsure = !iopt_known(a->iopt, true);
 	if (older_find(n, OLDER_PAGES, e->pages))
 		a->pages->tainted = true;
+	touch_area(n, a, false);
+	n->totals.health[NAIVE_not_excluded] += locked(n, a->iopt->id);
 	op_begin(n, EV_area_fill, a->id, a->iopt->id, a->pages);
 	if (a->iopt->ndomains > 0)
 		begin_fill(n, B1, a, NULL);
@@ -1706,6 +1837,7 @@ static void on_area_fill_end(struct naive *n, const struct event *ev)
 	struct fill *f = fill_find(n, ev->tid);
 	bool failed = ev->area_fill_end.rc != 0;
 	struct iopt *iopt;
+	struct domain *d;
 
 	n->totals.health[NAIVE_failed_fills] += failed;
 	if (a)
@@ -1714,8 +1846,14 @@ static void on_area_fill_end(struct naive *n, const struct event *ev)
 		older_forget(n, OLDER_AREA, ev->area_fill_end.area);
 	if (a && a->filling && !failed) {
 		fill_proves(n, a->iopt, f);
-		for (size_t i = 0; i < a->iopt->ndomains; i++)
-			filled(n, a, a->iopt->domains[i]);
+		DL_FOREACH(n->domains, d) {
+			bool any = false;
+
+			for (uint64_t idx = a->first; d->iopt == a->iopt && idx <= a->last_index; idx++)
+				any |= mapping_find(n, a, d, idx) != NULL;
+			if (any || (d->iopt == a->iopt && d->state == JOINED))
+				filled(n, a, d);
+		}
 	}
 	if (a && !a->iopt->proven)
 		a->pages->tainted = true;
@@ -1744,7 +1882,10 @@ static void on_area_unfill(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
-	owner(n, a->pages->id, e->pages);
+	area_is(n, a, e->pages, e->iova, e->last);
+	touch_area(n, a, false);
+	n->totals.health[NAIVE_unfilled_held] += a->accesses > 0;
+	n->totals.health[NAIVE_not_excluded] += locked(n, a->iopt->id);
 	op_begin(n, EV_area_unfill, e->area, a->iopt->id, a->pages);
 	a->unfilling = true;
 	for (int r = 0; r < RULES; r++)
@@ -1759,7 +1900,7 @@ static void on_area_unfill_end(struct naive *n, const struct event *ev)
 	struct iopt *iopt = a ? a->iopt : NULL;
 
 	if (a) {
-		owner(n, a->pages->id, e->pages);
+		area_is(n, a, e->pages, e->iova, e->last);
 		op_end(n, EV_area_unfill, e->area, false);
 		area_end(n, a);
 		iopt_put(n, iopt);
@@ -1775,7 +1916,9 @@ static void on_area_add_domain(struct naive *n, const struct event *ev)
 
 	if (!a || !d)
 		return;
-	n->totals.health[NAIVE_wrong_owner] += a->pages->id != e->pages || a->iopt != d->iopt;
+	area_is(n, a, e->pages, e->iova, e->last);
+	n->totals.health[NAIVE_mismatched] += a->iopt != d->iopt;
+	touch_area(n, a, false);
 	a->pages->tainted |= !a->iopt->proven;
 	op_begin_add(n, a, d->id);
 	begin_fill(n, B2, a, d);
@@ -1857,11 +2000,31 @@ static void ignored_map(struct naive *n, const struct event_map *e)
 	}
 }
 
+/* What its indexes have pinned shows that it is RAM, too. */
+static void set_mmio(struct naive *n, struct pages *g)
+{
+	struct page *page, *tmp;
+
+	if (g->mmio)
+		return;
+	g->mmio = true;
+	HASH_ITER(hh, n->page, page, tmp)
+		n->totals.health[NAIVE_mmio_mixed] += page->pages == g;
+}
+
+/* The area that the thread fills, if that iova is in it. */
+static struct area *fill_area(struct naive *n, uint64_t iova)
+{
+	struct op *o = op_find(n, n->tid);
+	struct area *a = o && o->kind == EV_area_fill ? area_by_id(n, o->object) : NULL;
+
+	return a && a->iova <= iova && iova <= a->last ? a : NULL;
+}
+
 /* Pages that are no RAM: known, so that their unmap is, and nothing else. */
 static void map_mmio(struct naive *n, struct domain *d, const struct event_map *e)
 {
 	uint64_t page = e->iova / PAGE_SIZE_BYTES, last = (e->iova + e->size - 1) / PAGE_SIZE_BYTES;
-	struct page *ram, *tmp;
 	struct area *a;
 	struct mmio *m;
 
@@ -1875,11 +2038,8 @@ static void map_mmio(struct naive *n, struct domain *d, const struct event_map *
 		HASH_ADD(hh, d->mmio, page, sizeof(m->page), m);
 	}
 	a = area_containing(n, d->iopt->id, e->iova);
-	if (!a || a->pages->mmio)
-		return;
-	a->pages->mmio = true;
-	HASH_ITER(hh, n->page, ram, tmp)
-		n->totals.health[NAIVE_mmio_mixed] += ram->pages == a->pages;
+	if (a)
+		set_mmio(n, a->pages);
 }
 
 /* Whether there was any. */
@@ -1904,6 +2064,8 @@ static void on_map_failed(struct naive *n, const struct event *ev)
 	struct area *a = d ? area_containing(n, d->iopt->id, ev->map_failed.iova) : NULL;
 
 	n->totals.health[NAIVE_failed_maps]++;
+	if (a)
+		op_undoes(n);
 	if (a && (d->state == JOINING || a->filling))
 		begin_fill(n, B3, a, d);
 }
@@ -1928,6 +2090,9 @@ static void on_map(struct naive *n, const struct event *ev)
 			stranger_get(n, e->domain, true, ev->tid)->bytes += mmio ? 0 : e->size;
 		if (mmio) {
 			n->totals.health[NAIVE_foreign_maps]++;
+			a = fill_area(n, e->iova);
+			if (a)
+				set_mmio(n, a->pages);
 			return;
 		}
 		if (meet_stranger(n, e->domain,
@@ -1945,6 +2110,8 @@ static void on_map(struct naive *n, const struct event *ev)
 	}
 	n->totals.health[NAIVE_outside_operation] += !op_fills(n, a, d);
 	idx0 = area_index(a, e->iova);
+	n->totals.health[NAIVE_out_of_order] += (d->state == JOINING || a->filling) && idx0 > a->first &&
+						!mapping_find(n, a, d, idx0 - 1);
 	idx_last = area_index(a, e->iova + e->size - 1);
 	if (idx_last > a->last_index) {
 		n->totals.health[NAIVE_beyond_area] += idx_last - a->last_index;
@@ -2039,7 +2206,7 @@ static void on_unmap(struct naive *n, const struct event *ev)
 	uint64_t from = e->iova, last = e->iova + e->size - 1;
 	struct unmapped_list list = {0};
 	uint64_t odd = 0, beside = e->size;
-	bool any = false, ram = false, mmio;
+	bool any = false, outside = false, mmio;
 	struct area *a;
 
 	if (!d) {
@@ -2051,7 +2218,8 @@ static void on_unmap(struct naive *n, const struct event *ev)
 		uint64_t lo = from > a->iova ? from : a->iova, hi = last < a->last ? last : a->last;
 
 		any = true;
-		ram |= !a->pages->mmio;
+		touch_area(n, a, false);
+		outside |= !a->pages->mmio && !op_unmaps(n, a, d);
 		beside -= hi - lo + 1;
 		for (uint64_t idx = area_index(a, lo); idx <= area_index(a, hi); idx++) {
 			struct mapping *m = mapping_find(n, a, d, idx);
@@ -2077,7 +2245,9 @@ static void on_unmap(struct naive *n, const struct event *ev)
 		*o = (struct odd){.tid = ev->tid, .domain = e->domain, .iova = e->iova, .last = last, .pages = odd};
 		DL_APPEND(n->odd, o);
 	}
-	n->totals.health[NAIVE_outside_operation] += ram && !op_find(n, ev->tid);
+	n->totals.health[NAIVE_outside_operation] += outside;
+	if (any)
+		op_undoes(n);
 	for (size_t i = 0; i < list.count; i++) {
 		if (list.e[i].page->unmapped != i)
 			list.e[i].page = NULL; /* also taken out through a later area: that one counts */
@@ -2164,6 +2334,7 @@ static void on_cut(struct naive *n, const struct event *ev)
 	if (!iopt || iopt_empty(n, iopt))
 		return;
 	w = xzalloc(sizeof(*w));
+	touch_iopt(n, iopt, true);
 	w->cut = ev->cut;
 	w->has_iova1 = !(ev->missing & 1 << 3);
 	DL_APPEND(iopt->waiting, w);
@@ -2177,12 +2348,15 @@ static void on_access_add(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
-	owner(n, a->pages->id, e->pages);
+	area_is(n, a, e->pages, e->iova, a->last);
+	touch_area(n, a, true);
+	access_enter(a->pages, e->first, e->last);
 	op_overlap(n, a->iopt->id, a->pages, false, false);
 	a->accesses++;
 	for (uint64_t idx = e->first; idx <= e->last; idx++) {
 		struct page *page = page_get(n, a->pages, idx);
 
+		n->totals.health[NAIVE_beyond_area] += idx < a->first || idx > a->last_index;
 		if (page->frame) {
 			page->frame->tainted |= tainted(n, a);
 			at_page(n, H5, a, NULL, page, NULL, false);
@@ -2199,7 +2373,10 @@ static void on_access_remove(struct naive *n, const struct event *ev)
 
 	if (!a)
 		return;
-	owner(n, a->pages->id, e->pages);
+	area_is(n, a, e->pages, e->iova, a->last);
+	touch_area(n, a, true);
+	if (!access_leave(a->pages, e->first, e->last) || !a->accesses)
+		n->totals.health[NAIVE_access_mismatch]++;
 	op_begin(n, EV_access_remove, e->area, a->iopt->id, a->pages);
 	if (a->accesses > 0)
 		a->accesses--;
@@ -2424,6 +2601,7 @@ void naive_free(struct naive *n)
 	}
 	DL_FOREACH_SAFE(n->pages, g, gtmp) {
 		was_clear(g);
+		accesses_clear(g);
 		free(g);
 	}
 	DL_FOREACH_SAFE(n->iopts, i, itmp) {

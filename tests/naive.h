@@ -10,7 +10,7 @@
  *    or at another iova, the pointer is stale; the area that contains (iopt, iova) is taken, and has the pointer from
  *    then on if it begins at that iova. area_fill_end and area_add_domain_end have no iova: they go by the pointer
  *    alone. The pages of an event other than area_fill, and the iopt of a domain_* event other than domain_add, are
- *    only compared (wrong_owner).
+ *    only compared (mismatched).
  *  - an event that lacks its area counts once in unknown_area, one that lacks its domain once in unknown_domain, one
  *    that lacks both in both. A map or unmap that lacks its domain is foreign and nothing else. A cut where no area
  *    is found is normal and is not counted.

@@ -92,8 +92,26 @@ static bool gone(struct trace *t, size_t at, unsigned field)
 static bool twice(struct trace *t, size_t at, unsigned field)
 {
 	(void)field;
-	memmove(t->ev + at + 1, t->ev + at, (t->n - at) * sizeof(*t->ev)); /* read_all() leaves room */
+	memmove(t->ev + at + 1, t->ev + at, (t->n - at) * sizeof(*t->ev));
 	t->n++;
+	return true;
+}
+
+/* What was mapped is unmapped, unpinned and mapped again. */
+static bool remap(struct trace *t, size_t at, unsigned field)
+{
+	struct event *ev = t->ev + at;
+
+	(void)field;
+	memmove(ev + 4, ev + 1, (t->n - at - 1) * sizeof(*ev));
+	t->n += 3;
+	ev[1] = ev[2] = ev[3] = ev[0];
+	ev[1].kind = EV_unmap;
+	ev[1].unmap = (struct event_unmap){ev->map.domain, ev->map.iova, ev->map.size};
+	ev[2].kind = EV_unpin;
+	ev[2].unpin = (struct event_unpin){.pfn = ev->map.paddr >> PAGE_SHIFT, .npages = ev->map.size >> PAGE_SHIFT};
+	ev[1].missing = 0;
+	ev[2].missing = EVENT_BIT(unpin, caller);
 	return true;
 }
 
@@ -242,6 +260,7 @@ static const struct way ways[] = {
 	WAY(twice, access_add, NULL),
 	WAY(twice, access_remove, NULL),
 	WAY(twice, unpin, NULL),
+	WAY(remap, map, NULL),
 	WAY(later, domain_add, NULL),
 	WAY(later, domain_add_end, NULL),
 	WAY(later, domain_remove, NULL),
@@ -361,7 +380,7 @@ static void try_at(struct doctoring *d, const struct way *w, size_t at, struct t
 	struct trace t = {.n = d->t.n};
 	struct result r;
 
-	t.ev = calloc(t.n + 1, sizeof(*t.ev));
+	t.ev = calloc(t.n + 3, sizeof(*t.ev)); /* room for what a way adds */
 	assert_non_null(t.ev);
 	memcpy(t.ev, d->t.ev, t.n * sizeof(*t.ev));
 	if (w->doctor(&t, at, w->field) && possible(&t)) {

@@ -695,6 +695,8 @@ static bool explained(const struct generate_options *o, int h)
 {
 	switch (h) {
 	case NAIVE_unknown_coherency:
+	case NAIVE_shared_accesses:
+	case NAIVE_shared_cuts:
 		return true;
 	case NAIVE_failed_maps:
 	case NAIVE_failed_fills:

@@ -140,11 +140,16 @@ static void print_invariants(const struct looked *l)
 {
 	const struct model_totals *t = l->t;
 	char buf[TEXT_MAX];
-	unsigned broken = 0;
+	unsigned broken = 0, odd = 0;
 
 	for (int i = 0; i < HEALTH_COUNT; i++)
-		broken += judge_is_broken(&l->j, t, i);
-	printf("  invariants: %s\n", broken ? "broken" : "all hold");
+		if (judge_is_broken(&l->j, t, i))
+			broken++;
+		else
+			odd += t->health[i] && health_table[i].severity != 'i';
+	printf("  invariants: %s\n", broken ? "broken" :
+				     odd    ? "not all hold; the last line says why that may be" :
+					      "all hold");
 	if (t->midlife.seq) {
 		text_midlife(buf, sizeof(buf), &t->midlife, t->health);
 		text_item(stdout, "midlife", buf);

@@ -75,10 +75,15 @@ static inline struct origin event_origin(const struct model *m)
 		.seq = m->totals.events, .t = ev->t, .cpu = ev->cpu, .tid = ev->tid, .comm = ev->comm, .kind = ev->kind};
 }
 
-/* This event names an iopt or iopt_pages; is it the one? */
+/* This event says in which iopt its domain is; which iopt_pages and range its area has. */
 static inline void check_owner(struct model *m, uint64_t is, uint64_t named)
 {
-	count(m, HEALTH_wrong_owner, is != named);
+	count(m, HEALTH_mismatched, is != named);
+}
+
+static inline void check_area(struct model *m, const struct area *a, uint64_t pages, uint64_t iova, uint64_t last)
+{
+	count(m, HEALTH_mismatched, a->pages->pub.id != pages || a->pub.iova != iova || a->pub.last != last);
 }
 
 /* This event says that something failed. */
@@ -142,9 +147,17 @@ void operations_end_add(struct model *m, uint64_t area, uint64_t domain, bool fa
 /* An access takes indexes of the area's pages. */
 void operations_access(struct model *m, struct area *a);
 
-/* Whether the thread is filling the area, or mapping it into the domain; and whether it is in any operation. */
+/* Whether the thread may map the area into the domain; unmap it; and the area that it fills, or NULL. */
 bool operations_fills(struct model *m, const struct area *a, const struct domain *d);
-bool operations_any(struct model *m);
+bool operations_unmaps(struct model *m, const struct area *a, const struct domain *d);
+struct area *operations_filling(struct model *m);
+
+/* The thread undoes what it mapped. */
+void operations_undone(struct model *m);
+
+/* The thread does something to the iopt or area; racing: a cut, or an access, which takes effect in its own time. */
+void operations_touch(struct model *m, struct iopt *iopt, bool racing);
+void operations_touch_area(struct model *m, struct area *a, bool racing);
 
 /*
  * The thread released pages (d: by an unmap of it), and the kernel unpinned some. Whether that is in an operation, whose

@@ -144,6 +144,7 @@ void model_on_cut(struct model *m, const struct event *ev)
 		m->failed = true;
 		return;
 	}
+	operations_touch(m, iopt, true);
 	c = &iopt->waiting[iopt->nwaiting++];
 	c->n = ev->cut.num_iovas > 1 ? 2 : 1;
 	c->iova[0] = ev->cut.iova0;
@@ -174,6 +175,7 @@ void model_on_domain_add(struct model *m, const struct event *ev)
 	}
 	d->unknown = unknown;
 	iopt->pub.noncoherent += d->pub.noncoherent;
+	operations_touch(m, iopt, false);
 	operations_begin(m, EV_domain_add, d->pub.id, iopt, NULL);
 }
 
@@ -248,6 +250,7 @@ void model_on_domain_remove(struct model *m, const struct event *ev)
 		return;
 	check_owner(m, d->iopt->pub.id, ev->domain_remove.iopt);
 	count(m, HEALTH_removed_unjoined, d->joining);
+	operations_touch(m, d->iopt, false);
 	operations_begin(m, EV_domain_remove, d->pub.id, d->iopt, NULL);
 	domain_leaves(d);
 	d->removal = m->frames.now;
@@ -317,6 +320,7 @@ void model_on_area_fill(struct model *m, const struct event *ev)
 	a->unsure = !iopt_known(iopt, NULL);
 	pages->unsure += a->unsure;
 	a->fill = m->frames.now;
+	operations_touch_area(m, a, false);
 	operations_begin(m, EV_area_fill, f->area, iopt, pages);
 	if (iopt->pub.domains)
 		begin_fill(m, a, NULL);
@@ -350,6 +354,9 @@ void model_on_area_fill_end(struct model *m, const struct event *ev)
 		midlife_fill_proves(m, a->iopt, fill);
 		for (size_t i = 0; i < a->iopt->pub.domains; i++)
 			check_filled(m, a, a->iopt->domain[i]);
+		for (size_t i = 0; i < a->nlinks; i++) /* those that are leaving, or have not quite joined */
+			if (a->link[i].domain->joining || a->link[i].domain->leaving)
+				check_filled(m, a, a->link[i].domain);
 	}
 	a->pages->tainted |= !a->iopt->proven;
 	area_sure(a, a->iopt->proven);
@@ -372,7 +379,9 @@ void model_on_area_unfill(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
-	check_owner(m, a->pages->pub.id, f->pages);
+	check_area(m, a, f->pages, f->iova, f->last);
+	operations_touch_area(m, a, false);
+	count(m, HEALTH_unfilled_held, a->accesses > 0);
 	operations_begin(m, EV_area_unfill, f->area, a->iopt, a->pages);
 	area_storage_set(&m->objects, a, NULL);
 	a->unfilling = true;
@@ -385,7 +394,7 @@ void model_on_area_unfill_end(struct model *m, const struct event *ev)
 	struct area *a = area_of(&m->objects, f->area, f->iopt, f->iova);
 
 	if (a) {
-		check_owner(m, a->pages->pub.id, f->pages);
+		check_area(m, a, f->pages, f->iova, f->last);
 		operations_end(m, EV_area_unfill, f->area, false);
 		end_area_and_iopt(m, a);
 	} else {
@@ -404,7 +413,9 @@ void model_on_area_add_domain(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 	if (!a || !d)
 		return;
-	count(m, HEALTH_wrong_owner, a->pages->pub.id != f->pages || a->iopt != d->iopt);
+	check_area(m, a, f->pages, f->iova, f->last);
+	count(m, HEALTH_mismatched, a->iopt != d->iopt);
+	operations_touch_area(m, a, false);
 	a->pages->tainted |= !a->iopt->proven;
 	a->fill = m->frames.now;
 	operations_begin_add(m, a, d);

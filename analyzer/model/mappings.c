@@ -253,6 +253,8 @@ static void map_indexes(struct model *m, struct area *a, struct domain *d, uint6
 		m->failed = true;
 		return;
 	}
+	if ((d->joining || a->filling) && first > a->first && !idxset_at(&l->set, first - 1))
+		count(m, HEALTH_out_of_order, 1);
 	run_init(&r, m, a, d);
 	r.lo = first;
 	r.pfn = pfn;
@@ -324,6 +326,9 @@ void model_on_map(struct model *m, const struct event *ev)
 
 	if (!d) {
 		midlife_map(m, ev, mmio);
+		a = mmio ? operations_filling(m) : NULL;
+		if (a && !a->pages->mmio && a->pub.iova <= f->iova && f->iova <= a->pub.last)
+			set_mmio(m, a->pages);
 		return;
 	}
 	if (mmio) {
@@ -356,6 +361,8 @@ void model_on_map_failed(struct model *m, const struct event *ev)
 	uint64_t marks;
 
 	count_failure(m, HEALTH_failed_maps, ev->map_failed.rc);
+	if (a)
+		operations_undone(m);
 	if (!a || !(d->joining || a->filling))
 		return;
 	fill = area_filled(a, d);
@@ -413,7 +420,7 @@ void model_on_unmap(struct model *m, const struct event *ev)
 	struct domain *d = domain_find(&m->objects, f->domain);
 	uint64_t end = f->iova + f->size - 1, areas = 0, odd = 0, beside = f->size;
 	const struct areamap_span *s;
-	bool mmio, ram = false;
+	bool mmio, outside = false;
 
 	if (!d) {
 		midlife_stranger(m, f->domain, 0);
@@ -426,14 +433,17 @@ void model_on_unmap(struct model *m, const struct event *ev)
 
 		unknown = unmap_indexes(m, a, d, area_index(a, from), area_index(a, to));
 		odd += a->pages->mmio ? 0 : unknown;
-		ram |= !a->pages->mmio;
+		outside |= !a->pages->mmio && !operations_unmaps(m, a, d);
+		operations_touch_area(m, a, false);
 		beside -= to - from + 1;
 		s = hi < UINT64_MAX ? areamap_from(&d->iopt->areas, hi + 1) : NULL;
 	}
 	if (!areas && !mmio)
 		midlife_range(m, d);
 	count(m, HEALTH_beyond_area, areas ? (beside + PAGE_SIZE_BYTES - 1) >> PAGE_SHIFT : 0);
-	count(m, HEALTH_outside_operation, ram && !operations_any(m));
+	count(m, HEALTH_outside_operation, outside);
+	if (areas)
+		operations_undone(m);
 	if (odd)
 		operations_odd_unmap(m, odd);
 	dying_release(m);
@@ -453,6 +463,14 @@ static void access_add_idx(void *ctx, uint64_t lo, uint64_t hi, struct idx *v)
 	v->held++;
 }
 
+/* How many of the indexes the area does not show. */
+static uint64_t beside(const struct area *a, uint64_t first, uint64_t last)
+{
+	uint64_t lo = first > a->first ? first : a->first, hi = last < a->last_index ? last : a->last_index;
+
+	return last - first + 1 - (lo <= hi ? hi - lo + 1 : 0);
+}
+
 void model_on_access_add(struct model *m, const struct event *ev)
 {
 	const struct event_access_add *f = &ev->access_add;
@@ -463,7 +481,10 @@ void model_on_access_add(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
-	check_owner(m, a->pages->pub.id, f->pages);
+	check_area(m, a, f->pages, f->iova, a->pub.last);
+	count(m, HEALTH_beyond_area, beside(a, f->first, f->last));
+	operations_touch_area(m, a, true);
+	check(m, pages_access(a->pages, f->first, f->last));
 	operations_access(m, a);
 	a->accesses++;
 	run_init(&r, m, a, NULL);
@@ -493,7 +514,9 @@ void model_on_access_remove(struct model *m, const struct event *ev)
 		midlife_area(m, f->area, f->pages, f->iopt);
 		return;
 	}
-	check_owner(m, a->pages->pub.id, f->pages);
+	check_area(m, a, f->pages, f->iova, a->pub.last);
+	operations_touch_area(m, a, true);
+	count(m, HEALTH_access_mismatch, !pages_access_end(a->pages, f->first, f->last) || !a->accesses);
 	operations_begin(m, EV_access_remove, f->area, a->iopt, a->pages);
 	a->accesses -= a->accesses > 0;
 	run_init(&r, m, a, NULL);

@@ -197,8 +197,67 @@ struct pages *pages_get(struct objects *o, uint64_t id)
 	return p;
 }
 
+/* ---- accesses ---- */
+
+#define ACCESS_MEMORY (sizeof(struct access) + BUDGET_HASHED)
+
+static struct access *access_find(const struct pages *p, const struct access_range *r)
+{
+	struct access *x;
+
+	HASH_FIND(hh, p->accesses, r, sizeof(*r), x);
+	return x;
+}
+
+static struct access_range access_range(uint64_t first, uint64_t last)
+{
+	return (struct access_range){first ^ last << 20 ^ last >> 44, first, last};
+}
+
+static void access_end(struct pages *p, struct access *x)
+{
+	HASH_DEL(p->accesses, x);
+	budget_free(p->budget, x, ACCESS_MEMORY);
+}
+
+int pages_access(struct pages *p, uint64_t first, uint64_t last)
+{
+	const struct access_range r = access_range(first, last);
+	struct access *x = access_find(p, &r);
+
+	if (!x) {
+		x = budget_alloc(p->budget, ACCESS_MEMORY);
+		if (!x)
+			return -1;
+		x->range = r;
+		HASH_ADD(hh, p->accesses, range, sizeof(x->range), x);
+		if (!x->hh.tbl) {
+			budget_free(p->budget, x, ACCESS_MEMORY);
+			return -1;
+		}
+	}
+	x->users++;
+	return 0;
+}
+
+bool pages_access_end(struct pages *p, uint64_t first, uint64_t last)
+{
+	const struct access_range r = access_range(first, last);
+	struct access *x = access_find(p, &r);
+
+	if (!x)
+		return false;
+	if (!--x->users)
+		access_end(p, x);
+	return true;
+}
+
 void pages_end(struct objects *o, struct pages *p)
 {
+	struct access *x, *next;
+
+	HASH_ITER(hh, p->accesses, x, next)
+		access_end(p, x);
 	HASH_DEL(o->pages, p);
 	idxmap_clear(&p->idx);
 	wasmap_clear(&p->was);

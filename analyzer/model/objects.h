@@ -67,6 +67,22 @@ struct areap {
 #define SPANMAP_EMPTY(v) (!(v)->area)
 #include "analyzer/model/spanmap.h"
 
+/* Whether one of several threads had an access, or made a cut, here (semantics, section 10). */
+struct sharing {
+	uint32_t tid; /* of the first thread */
+	bool touched, by_many, racing, counted;
+};
+
+/* An access to indexes, by how many users. */
+struct access {
+	struct access_range {
+		uint64_t mix; /* of both: what the hash looks at */
+		uint64_t first, last;
+	} range;
+	uint64_t users;
+	UT_hash_handle hh;
+};
+
 struct domain;
 
 /* Byte iovas to cut at, in order. */
@@ -86,7 +102,9 @@ struct iopt {
 	uint32_t changing; /* domains that join or leave */
 	uint32_t domain_operations, area_operations; /* of threads, on it (operations.h) */
 	bool overlapped;			     /* ... of which two want the same locks */
-	struct waiting_cut *waiting;		     /* cuts that are made when nothing is changing any more */
+	uint32_t adding;			     /* ... that map an area into a domain */
+	struct sharing sharing;
+	struct waiting_cut *waiting; /* cuts that are made when nothing is changing any more */
 	size_t nwaiting, waiting_cap;
 	struct areamap areas;
 	UT_hash_handle hh;
@@ -123,9 +141,11 @@ struct pages {
 	uint32_t operations; /* of threads, on it (operations.h) */
 	bool overlapped;     /* ... of which two wanted the same locks: their order may be another */
 	bool mmio;	     /* it has maps that are no RAM */
-	bool tainted;	     /* it, or a domain that it was mapped into, may be older than the recording */
-	uint32_t unsure;     /* fills under way whose end tells whether that is so */
-	struct origin mark;  /* the fill that last set a policy's bit here */
+	struct sharing sharing;
+	struct access *accesses; /* made and not released, by range */
+	bool tainted;		 /* it, or a domain that it was mapped into, may be older than the recording */
+	uint32_t unsure;	 /* fills under way whose end tells whether that is so */
+	struct origin mark;	 /* the fill that last set a policy's bit here */
 	UT_hash_handle hh;
 };
 
@@ -200,6 +220,10 @@ void iopt_storage_prefer(struct iopt *iopt, const struct domain *d);
 struct pages *pages_find(const struct objects *o, uint64_t id);
 struct pages *pages_get(struct objects *o, uint64_t id);
 void pages_end(struct objects *o, struct pages *p); /* no area is left */
+
+/* An access to indexes is made (-1: no memory), or released: whether there was one. */
+int pages_access(struct pages *p, uint64_t first, uint64_t last);
+bool pages_access_end(struct pages *p, uint64_t first, uint64_t last);
 
 /* A new area, entered in its iopt and pages. The range must be free. NULL: no memory. */
 struct area *area_new(struct objects *o, struct iopt *iopt, struct pages *pages, const struct event_area_fill *f);

@@ -58,10 +58,16 @@ void operations_clear(struct operations *o)
 	}
 }
 
+/* Whether it is mapping one into a domain that joins. */
+static bool adds(const struct thread *t)
+{
+	return t->nested || t->kind == EV_area_add_domain;
+}
+
 /* Whether it is mapping an area. */
 static bool maps(const struct thread *t)
 {
-	return t->kind == EV_area_fill || t->kind == EV_area_add_domain || t->nested;
+	return t->kind == EV_area_fill || adds(t);
 }
 
 static bool of_domain(const struct thread *t)
@@ -171,12 +177,14 @@ static void leave(struct model *m, struct thread *t, struct iopt *iopt, struct p
 			iopt->overlapped = false;
 		else if (iopt && !of_domain(t))
 			iopt->area_operations--;
+		if (iopt)
+			iopt->adding -= adds(t);
 	}
 	settle_rest(m, t);
 	t->kind = EV_NONE;
 	t->nested = false;
 	t->in_part = t->unordered = false;
-	t->unknown = 0;
+	t->unknown = t->undone = 0;
 	t->early = (struct origin){0};
 }
 
@@ -284,6 +292,7 @@ void operations_begin(struct model *m, enum event_kind kind, uint64_t object, st
 
 	if (!t)
 		return;
+	count(m, HEALTH_not_excluded, (kind == EV_area_fill || kind == EV_area_unfill) && iopt->adding);
 	overlap(m, iopt, p, kind == EV_domain_add || kind == EV_domain_remove, kind != EV_access_remove);
 	t->kind = (uint8_t)kind;
 	t->object = object;
@@ -301,11 +310,13 @@ void operations_begin(struct model *m, enum event_kind kind, uint64_t object, st
 		iopt->domain_operations++;
 	else
 		iopt->area_operations++;
+	iopt->adding += kind == EV_area_add_domain;
 }
 
 void operations_begin_add(struct model *m, struct area *a, const struct domain *d)
 {
 	struct thread *t = current(m);
+	struct iopt *iopt;
 
 	if (!t || t->kind != EV_domain_add || t->object != d->pub.id) {
 		operations_begin(m, EV_area_add_domain, a->pub.id, a->iopt, a->pages);
@@ -315,6 +326,9 @@ void operations_begin_add(struct model *m, struct area *a, const struct domain *
 		return;
 	}
 	count(m, HEALTH_begins_without_end, t->nested);
+	iopt = iopt_of(m, t);
+	if (iopt)
+		iopt->adding += !t->nested;
 	pages_left(t, pages_of(m, t));
 	overlap(m, a->iopt, a->pages, false, true);
 	t->nested = true;
@@ -333,18 +347,23 @@ void operations_end(struct model *m, enum event_kind kind, uint64_t object, bool
 	}
 	count(m, HEALTH_begins_without_end, t->nested);
 	count(m, HEALTH_joined_in_part, t->in_part && !failed);
+	count(m, HEALTH_fill_undone, failed ? 0 : t->undone);
 	settle(m, t, failed);
 }
 
 void operations_end_add(struct model *m, uint64_t area, uint64_t domain, bool failed)
 {
 	struct thread *t = current(m);
+	struct iopt *iopt;
 
 	if (!t || !t->nested || t->area != area || t->domain != domain) {
 		operations_end(m, EV_area_add_domain, area, failed);
 		return;
 	}
-	pages_ended(t, pages_of(m, t), iopt_of(m, t));
+	iopt = iopt_of(m, t);
+	pages_ended(t, pages_of(m, t), iopt);
+	if (iopt)
+		iopt->adding--;
 	t->nested = false;
 	t->in_part |= failed;
 }
@@ -362,9 +381,58 @@ bool operations_fills(struct model *m, const struct area *a, const struct domain
 	return t->nested && t->area == a->pub.id && t->domain == d->pub.id;
 }
 
-bool operations_any(struct model *m)
+bool operations_unmaps(struct model *m, const struct area *a, const struct domain *d)
 {
-	return current(m);
+	const struct thread *t = current(m);
+
+	if (!t)
+		return false;
+	if (of_domain(t))
+		return t->object == d->pub.id;
+	if (t->kind == EV_area_add_domain)
+		return t->domain == d->pub.id;
+	if (t->iopt_serial != a->iopt->serial || t->pages_serial != a->pages->serial)
+		return false;
+	return t->kind == EV_area_fill ? a->filling : t->kind == EV_area_unfill && a->unfilling;
+}
+
+struct area *operations_filling(struct model *m)
+{
+	const struct thread *t = current(m);
+
+	return t && t->kind == EV_area_fill ? area_by_id(&m->objects, t->object) : NULL;
+}
+
+void operations_undone(struct model *m)
+{
+	struct thread *t = current(m);
+
+	if (t && (maps(t) || t->kind == EV_domain_add))
+		t->undone++;
+}
+
+static void touch(struct model *m, struct sharing *s, bool racing, enum health counter)
+{
+	if (!s->touched)
+		s->tid = m->now->tid;
+	s->touched = true;
+	s->by_many |= s->tid != m->now->tid;
+	s->racing |= racing;
+	if (!s->by_many || !s->racing || s->counted)
+		return;
+	s->counted = true;
+	count(m, counter, 1);
+}
+
+void operations_touch(struct model *m, struct iopt *iopt, bool racing)
+{
+	touch(m, &iopt->sharing, racing, HEALTH_shared_cuts);
+}
+
+void operations_touch_area(struct model *m, struct area *a, bool racing)
+{
+	operations_touch(m, a->iopt, false);
+	touch(m, &a->pages->sharing, racing, HEALTH_shared_accesses);
 }
 
 /* ---- what is released and what is unpinned ---- */

@@ -36,6 +36,7 @@ struct thread {
 	bool rw;		      /* between rw_access and rw_access_end, which is no operation, of */
 	uint64_t rw_pages;	      /* this id */
 	uint64_t unknown;	      /* released indexes whose frame is unknown */
+	uint64_t undone;	      /* unmaps and failed maps in it */
 	struct tallymap tally;
 	struct origin begin, early; /* early: the unpin that came before its release */
 	struct {

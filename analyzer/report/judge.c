@@ -68,7 +68,23 @@ static bool is_older(int health)
 	}
 }
 
-bool judge_is_broken(const struct judgement *j, const struct model_totals *t, int health)
+/* What a cut or an access explains that took effect earlier or later than the trace tells it. */
+static bool may_be_order(const struct model_totals *t, int health)
+{
+	if (t->health[HEALTH_shared_cuts])
+		return true;
+	switch (health) {
+	case HEALTH_unpinned_too_few:
+	case HEALTH_unpinned_too_many:
+	case HEALTH_unpinned_early:
+		return t->health[HEALTH_shared_accesses];
+	default:
+		return false;
+	}
+}
+
+/* As if the order of all events were known. */
+static bool is_broken(const struct judgement *j, const struct model_totals *t, int health)
 {
 	if (!t->health[health] || health_table[health].severity == 'i')
 		return false;
@@ -84,6 +100,11 @@ bool judge_is_broken(const struct judgement *j, const struct model_totals *t, in
 	default:
 		return !(j->midlife && is_older(health));
 	}
+}
+
+bool judge_is_broken(const struct judgement *j, const struct model_totals *t, int health)
+{
+	return is_broken(j, t, health) && !may_be_order(t, health);
 }
 
 struct words {
@@ -202,11 +223,11 @@ struct judgement judge(const struct capture *c, const struct model_totals *t, co
 		find_instead(c, t, dropped, j.instead);
 	j.idle = is_idle(&j, c, dropped);
 	for (int i = 0; i < HEALTH_COUNT; i++)
-		j.broken |= judge_is_broken(&j, t, i);
+		*(may_be_order(t, i) ? &j.racing : &j.broken) |= is_broken(&j, t, i);
 	if (!explained && (j.broken || (j.missing && !j.midlife && !j.unordered)))
 		j.verdict = VERDICT_FAIL;
 	else if (explained || j.midlife || j.no_unpins || j.coherency || j.partial || j.more_entries || j.cut_off ||
-		 j.open || j.unordered || j.failed_maps)
+		 j.open || j.unordered || j.racing || j.failed_maps)
 		j.verdict = VERDICT_INCOMPLETE;
 	return j;
 }
@@ -278,6 +299,8 @@ void judge_text(const struct judgement *j, const struct model_totals *t, char ou
 					    "no unpin event was recorded");
 	if (j->open)
 		add(&w, "it ends within an operation");
+	if (j->racing)
+		add(&w, "cuts or accesses, and events of another thread: their order is not known");
 	if (j->unordered)
 		add(&w, "releases and unpins differ where operations of threads overlap");
 	if (j->no_rc) {

@@ -40,6 +40,7 @@ struct judgement {
 	bool partial;		     /* the input breaks off */
 	bool open;		     /* operations are under way where it ends */
 	bool more_entries;	     /* text has more than its header says: it was read while recording went on */
+	bool racing;		     /* something is broken, but cuts or accesses may have come in another order */
 	bool unordered;		     /* operations of threads overlapped where releases and unpins differ */
 	bool noted_no_rc;	     /* the same of a stored capture, whose note tells it */
 	uint64_t no_rc;		     /* kinds of ends that tell no return code: what failed is not known */
