@@ -180,18 +180,14 @@ static bool may_have_rc(unsigned kind)
 	return kind == EV_map || kind == EV_unmap || kind == EV_access_add;
 }
 
-/* The index of the field, usually next, the one after the last; nfields: there is none. */
-static unsigned find_field(const struct event_desc *d, const struct member *m, unsigned next)
+/* The index of the field; nfields: there is none. */
+static unsigned find_field(const struct event_desc *d, const struct member *m)
 {
-	unsigned k;
+	unsigned k = 0;
 
-	for (k = next; k < d->nfields; k++)
-		if (member_is(m, d->field[k].name))
-			return k;
-	for (k = 0; k < next; k++) /* out of the table's order */
-		if (member_is(m, d->field[k].name))
-			return k;
-	return d->nfields;
+	while (k < d->nfields && !member_is(m, d->field[k].name))
+		k++;
+	return k;
 }
 
 /* Puts a member into the event; seen: bits of the earlier members, next: the likely field. 0 or -1. */
@@ -199,18 +195,20 @@ static int set_member(struct intern *strings, struct event *ev, const struct mem
 		      uint64_t *rc, struct error *e)
 {
 	const struct event_desc *d = &event_table[ev->kind];
-	unsigned k = find_field(d, m, *next);
 	const char *why = NULL;
-	uint32_t bit;
+	unsigned k = *next;
+	uint32_t bit = 0;
 
+	if (k == d->nfields || !member_is(m, d->field[k].name)) {
+		bit = set_common(strings, ev, m, &why);
+		k = bit ? d->nfields : find_field(d, m);
+	}
 	if (k < d->nfields) {
 		bit = 1u << k;
 		*next = k + 1;
-	} else if (may_have_rc(ev->kind) && member_is(m, "rc")) {
+	} else if (!bit && may_have_rc(ev->kind) && member_is(m, "rc")) {
 		bit = SEEN_RC;
 		why = number(m, true, rc);
-	} else {
-		bit = set_common(strings, ev, m, &why);
 	}
 	if (!bit)
 		why = "no field of this event";
